@@ -1,0 +1,34 @@
+"""Activation, valence and dominance from speech, as models of Hugging Face transformers."""
+
+if __name__ != "speech_affect":  # a second copy of every class would break isinstance and the Auto classes
+    raise ImportError(f"import speech_affect, not {__name__}")
+
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+
+from .configuration_affect import (
+    DIMENSIONS,
+    AffectBranchConfig,
+    AffectEncoderConfig,
+    AffectFusionConfig,
+    AffectStudentConfig,
+)
+from .feature_extraction_affect import AffectFeatureExtractor
+from .modeling_affect import AffectFusionModel, AffectOutput, AffectStudentModel
+
+
+for _config, _model in ((AffectFusionConfig, AffectFusionModel), (AffectStudentConfig, AffectStudentModel)):
+    AutoConfig.register(_config.model_type, _config)
+    AutoModel.register(_config, _model)
+    AutoFeatureExtractor.register(_config, AffectFeatureExtractor)
+
+__all__ = [
+    "DIMENSIONS",
+    "AffectBranchConfig",
+    "AffectEncoderConfig",
+    "AffectFeatureExtractor",
+    "AffectFusionConfig",
+    "AffectFusionModel",
+    "AffectOutput",
+    "AffectStudentConfig",
+    "AffectStudentModel",
+]

@@ -1,0 +1,306 @@
+"""Configurations: one branch, one encoder, the fusion regressor and the student."""
+
+from __future__ import annotations
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig
+from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+
+
+DIMENSIONS = ("activation", "valence", "dominance")
+ACOUSTIC_SOURCES = ("mfb", "mfb_f0")
+
+
+class _PartConfig:
+    """A part of a model's configuration: its JSON holds its own fields alone."""
+
+    def to_dict(self) -> dict:
+        part = {name: getattr(self, name) for name in type(self).__annotations__}
+        part = {k: v.to_dict() if isinstance(v, PreTrainedConfig) else v for k, v in part.items()}
+        return {"model_type": self.model_type, **part}
+
+
+@strict
+class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
+    r"""
+    A pre-trained speech encoder of transformers, and how its input is prepared.
+
+    Args:
+        backbone (`dict` or `PreTrainedConfig`, *optional*):
+            The encoder's own configuration; any speech encoder of transformers (HuBERT, wav2vec 2.0, WavLM,
+            data2vec-audio, Whisper, wav2vec2-BERT, ...). Defaults to HuBERT base.
+        do_normalize (`bool`, *optional*, defaults to `False`):
+            Give each waveform zero mean and unit variance, as `do_normalize` of the encoder's own
+            `preprocessor_config.json` says. Read for encoders that take the raw waveform.
+        frozen (`bool`, *optional*, defaults to `True`):
+            Keep the encoder in evaluation mode without gradients. `False` fine-tunes it.
+    """
+
+    model_type = "speech_affect_encoder"
+    sub_configs_defaults = {"backbone": SubConfigSpec(config_class=AutoConfig, model_type="hubert")}  # noqa: RUF012
+
+    backbone: dict | PreTrainedConfig | None = None
+    do_normalize: bool = False
+    frozen: bool = True
+
+
+@strict
+class AffectBranchConfig(_PartConfig, PreTrainedConfig):
+    r"""
+    One branch: where its frames come from.
+
+    Args:
+        source (`str`, *optional*, defaults to `"mfb"`):
+            `"mfb"` (log mel-filterbank energies), `"mfb_f0"` (the same with pitch, pitch delta and voicing), or the
+            name of an encoder in the model's `encoders`.
+        hidden_state (`int` or `str`, *optional*, defaults to `"last"`):
+            For an encoder: `"last"` (its output), the index of a hidden state (0 is the input to the first layer),
+            or `"weighted_sum"` (learned weights over all of them).
+        num_mel_bins (`int`, *optional*, defaults to 40): Mel bands of the acoustic sources.
+        window_s (`float`, *optional*, defaults to 0.025): Analysis window of the acoustic sources, in seconds.
+        hop_s (`float`, *optional*, defaults to 0.010): Hop of the acoustic sources, in seconds.
+        conv_stride (`int`, *optional*, defaults to 2): Stride of the branch's time convolution, in frames.
+    """
+
+    model_type = "speech_affect_branch"
+
+    source: str = "mfb"
+    hidden_state: int | str = "last"
+    num_mel_bins: int = 40
+    window_s: float = 0.025
+    hop_s: float = 0.010
+    conv_stride: int = 2
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        if isinstance(self.hidden_state, str) and self.hidden_state not in ("last", "weighted_sum"):
+            raise ValueError(
+                f"hidden_state is {self.hidden_state!r}; allowed are 'last', 'weighted_sum' or the index of one"
+            )
+        if not 0 < self.hop_s <= self.window_s:
+            raise ValueError(
+                f"window_s is {self.window_s} and hop_s {self.hop_s}; both are seconds, with 0 < hop_s <= window_s"
+            )
+        for name in ("num_mel_bins", "conv_stride"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+    @property
+    def is_acoustic(self) -> bool:
+        """Whether the frames are computed from the waveform, with no encoder."""
+        return self.source in ACOUSTIC_SOURCES
+
+    @property
+    def name(self) -> str:
+        """The branch's name, as cached frames and weights are keyed by it (no dots: it names a module)."""
+        return self.source if self.is_acoustic else f"{self.source}-{self.hidden_state}"
+
+
+class _AffectConfigMixin:
+    """What both models' configurations share: label scale, dimension names and checks of the head's sizes."""
+
+    def _name_dimensions(self):
+        # PreTrainedConfig would fill in two LABEL_i
+        if self.id2label is None:
+            self.id2label = dict(enumerate(DIMENSIONS))
+            self.label2id = {name: index for index, name in self.id2label.items()}
+        self.problem_type = self.problem_type or "regression"
+
+    def _check_head(self):
+        low, high = self.label_range
+        if not low < high:
+            raise ValueError(f"label_range is {self.label_range}; it must be (lowest, highest), lowest first")
+        if list((self.id2label or {}).values()) != list(DIMENSIONS):
+            raise ValueError(f"id2label is {self.id2label}; the outputs are {', '.join(DIMENSIONS)}, in this order")
+        if len(self.ccc_weights) != len(DIMENSIONS) or min(self.ccc_weights) < 0 or not sum(self.ccc_weights):
+            raise ValueError(f"ccc_weights is {self.ccc_weights}; give one weight >= 0 for each of {DIMENSIONS}")
+        for name in ("conv_channels", "conv_kernel_size", "gru_hidden_size", "num_gru_layers", "embedding_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; it must be in [0, 1)")
+
+    def _check_branch(self, branch: AffectBranchConfig):
+        if branch.is_acoustic:
+            for name in ("window_s", "hop_s"):
+                if abs(getattr(branch, name) * self.sampling_rate % 1) > 1e-6:
+                    raise ValueError(f"{name} of branch {branch.name!r} is no whole number of samples")
+
+    def branch_hop(self, branch: AffectBranchConfig) -> int:
+        """Samples between two frames of a branch, before its time convolution."""
+        if branch.is_acoustic:
+            return round(branch.hop_s * self.sampling_rate)
+        return encoder_hop(self.encoders[branch.source].backbone)
+
+    def branch_width(self, branch: AffectBranchConfig) -> int:
+        """Numbers in one raw frame of a branch; all hidden states side by side for a weighted sum."""
+        if branch.is_acoustic:
+            return branch.num_mel_bins + (3 if branch.source == "mfb_f0" else 0)
+        backbone = self.encoders[branch.source].backbone
+        states = backbone.num_hidden_layers + 1 if branch.hidden_state == "weighted_sum" else 1
+        return backbone.hidden_size * states
+
+
+def encoder_hop(backbone: PreTrainedConfig) -> int:
+    """Samples (at 16 kHz) between two frames of an encoder: 320 for all families in use, read where it is stated."""
+    hop = 1
+    for stride in getattr(backbone, "conv_stride", None) or (320,):
+        hop *= stride
+    return hop
+
+
+@strict
+class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
+    r"""
+    A regressor over one or several branches. With the single branch `mfb` it is the acoustic baseline; with a single
+    encoder branch a model over one representation; with several, a fusion.
+
+    Args:
+        branches (`list[dict | AffectBranchConfig]`, *optional*): Defaults to one `mfb` branch.
+        encoders (`dict[str, dict | AffectEncoderConfig]`, *optional*):
+            The encoders that branches name as their `source`; each runs once however many branches read it.
+        fusion_level (`str`, *optional*, defaults to `"embedding"`):
+            `"embedding"`: a TC-GRU per branch, joined after pooling. `"frame"`: frames are joined, one TC-GRU.
+        emotion_names (`list[str]`, *optional*): Classes of the second task. Without them there is none.
+        emotion_loss_weight (`float`, *optional*, defaults to 0.2): Weight of the classes' cross-entropy in `loss`.
+        label_range (`tuple[float, float]`, *optional*, defaults to (1.0, 7.0)): Lowest and highest label.
+        ccc_weights (`tuple[float, float, float]`, *optional*, defaults to (1.0, 1.0, 1.0)):
+            Weights of activation, valence and dominance in the loss; only their ratios matter.
+        conv_channels (`int`, *optional*, defaults to 128): Channels of the time convolution.
+        conv_kernel_size (`int`, *optional*, defaults to 5): Frames that the time convolution sees (present and past).
+        gru_hidden_size (`int`, *optional*, defaults to 128): Width of each GRU layer.
+        num_gru_layers (`int`, *optional*, defaults to 2): Number of GRU layers.
+        embedding_size (`int`, *optional*, defaults to 128): Width of the utterance embedding.
+        dropout (`float`, *optional*, defaults to 0.2): Dropout on frames and on the pooled vector, in training.
+        sampling_rate (`int`, *optional*, defaults to 16000): Rate of `input_values` in hertz; the only one allowed.
+    """
+
+    model_type = "speech_affect_fusion"
+    attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012
+    keys_to_ignore_at_inference = ("embedding", "frame_logits", "frame_mask", "loss_parts")
+
+    branches: list | tuple | None = None
+    encoders: dict | None = None
+    fusion_level: str = "embedding"
+    emotion_names: list[str] | tuple[str, ...] | None = None
+    emotion_loss_weight: float = 0.2
+    label_range: list[float] | tuple[float, ...] = (1.0, 7.0)
+    ccc_weights: list[float] | tuple[float, ...] = (1.0, 1.0, 1.0)
+    conv_channels: int = 128
+    conv_kernel_size: int = 5
+    gru_hidden_size: int = 128
+    num_gru_layers: int = 2
+    embedding_size: int = 128
+    dropout: float = 0.2
+    sampling_rate: int = 16000
+
+    def __post_init__(self, **kwargs):
+        self._name_dimensions()
+        self.encoders = {key: _as_config(value, AffectEncoderConfig) for key, value in (self.encoders or {}).items()}
+        self.branches = [_as_config(branch, AffectBranchConfig) for branch in self.branches or [{"source": "mfb"}]]
+        super().__post_init__(**kwargs)
+        self._check_head()
+        self._check_fusion()
+
+    def _check_fusion(self):
+        if self.fusion_level not in ("embedding", "frame"):
+            raise ValueError(f"fusion_level is {self.fusion_level!r}; allowed are 'embedding' and 'frame'")
+        if self.sampling_rate != 16000:
+            raise ValueError(f"sampling_rate is {self.sampling_rate}; the models hear 16000 Hz")
+        names = [branch.name for branch in self.branches]
+        if len(set(names)) != len(names):
+            raise ValueError(f"branches repeat: {names}; give each source and hidden state once")
+        for branch in self.branches:
+            self._check_branch(branch)
+            if branch.is_acoustic:
+                continue
+            if branch.source not in self.encoders:
+                allowed = ", ".join([*ACOUSTIC_SOURCES, *self.encoders])
+                raise ValueError(f"branch source {branch.source!r} is unknown; allowed are {allowed}")
+            layers = self.encoders[branch.source].backbone.num_hidden_layers
+            if isinstance(branch.hidden_state, int) and not 0 <= branch.hidden_state <= layers:
+                raise ValueError(
+                    f"hidden_state {branch.hidden_state} of {branch.source!r} does not exist: it has 0 to {layers}"
+                )
+
+    @property
+    def _attn_implementation(self):
+        return self._attn_implementation_internal
+
+    @_attn_implementation.setter
+    def _attn_implementation(self, value):
+        PreTrainedConfig._attn_implementation.fset(self, value)
+        for encoder in self.encoders.values():
+            encoder._attn_implementation = value
+
+    def to_dict(self) -> dict:
+        output = super().to_dict()
+        output["branches"] = [branch.to_dict() for branch in self.branches]
+        output["encoders"] = {key: encoder.to_dict() for key, encoder in self.encoders.items()}
+        return output
+
+
+@strict
+class AffectStudentConfig(_AffectConfigMixin, PreTrainedConfig):
+    r"""
+    A regressor on low-level features alone: the head of [`AffectFusionConfig`] over one acoustic branch.
+
+    Args:
+        branch (`dict` or `AffectBranchConfig`, *optional*): `mfb` (default) or `mfb_f0`.
+
+    The other arguments are those of [`AffectFusionConfig`].
+    """
+
+    model_type = "speech_affect_student"
+    sub_configs_defaults = {"branch": SubConfigSpec(config_class=AffectBranchConfig)}  # noqa: RUF012
+    attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012
+    keys_to_ignore_at_inference = ("embedding", "frame_logits", "frame_mask", "loss_parts")
+
+    branch: dict | PreTrainedConfig | None = None
+    emotion_names: list[str] | tuple[str, ...] | None = None
+    emotion_loss_weight: float = 0.2
+    label_range: list[float] | tuple[float, ...] = (1.0, 7.0)
+    ccc_weights: list[float] | tuple[float, ...] = (1.0, 1.0, 1.0)
+    conv_channels: int = 128
+    conv_kernel_size: int = 5
+    gru_hidden_size: int = 128
+    num_gru_layers: int = 2
+    embedding_size: int = 128
+    dropout: float = 0.2
+    sampling_rate: int = 16000
+
+    def __post_init__(self, **kwargs):
+        self._name_dimensions()
+        super().__post_init__(**kwargs)
+        self._check_head()
+        if self.sampling_rate != 16000:
+            raise ValueError(f"sampling_rate is {self.sampling_rate}; the models hear 16000 Hz")
+        if not self.branch.is_acoustic:
+            raise ValueError(
+                f"a student hears low-level features only: branch.source is {self.branch.source!r}, "
+                f"allowed are {', '.join(ACOUSTIC_SOURCES)}"
+            )
+        self._check_branch(self.branch)
+
+    @property
+    def branches(self) -> list[AffectBranchConfig]:
+        return [self.branch]
+
+    @property
+    def encoders(self) -> dict[str, AffectEncoderConfig]:
+        return {}
+
+    @property
+    def fusion_level(self) -> str:
+        return "embedding"
+
+
+def _as_config(value, config_class):
+    # by model_type, not isinstance: remote code can load one class twice under two module names
+    if isinstance(value, PreTrainedConfig):
+        if value.model_type != config_class.model_type:
+            raise ValueError(f"expected a {config_class.__name__} or a dict, got {type(value).__name__}")
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a {config_class.__name__} or a dict, got {value!r}")
+    return config_class(**{key: entry for key, entry in value.items() if key != "model_type"})

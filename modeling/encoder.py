@@ -1,0 +1,172 @@
+"""Any speech encoder of transformers as a source of frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModel
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from .configuration_affect import AffectEncoderConfig
+from .wav2vec2_bert_input import wav2vec2_bert_features
+from .whisper_input import WhisperLogMel
+
+
+# longer audio goes in consecutive windows: attention grows with the square of the length, and Whisper's is fixed
+WINDOW_S = 30.0
+WINDOWS_AT_ONCE = 8
+
+
+def is_paddable(backbone: PreTrainedConfig) -> bool:
+    """
+    Whether right padding under an attention mask leaves the valid frames of this encoder as they are.
+
+    Convolutions that normalise over time (`feat_extract_norm="group"`) or stacked positional convolutions
+    (data2vec-audio) let padding in. Encoders that are not known to be safe run clips of equal lengths only.
+    """
+    if backbone.model_type in ("whisper", "wav2vec2-bert"):
+        return True
+    return (
+        backbone.model_type in ("hubert", "wav2vec2", "wavlm")
+        and getattr(backbone, "feat_extract_norm", None) == "layer"
+        and not getattr(backbone, "conv_pos_batch_norm", False)
+    )
+
+
+def truncate_layers(backbone: PreTrainedConfig, highest_hidden_state: int) -> None:
+    """
+    Drop, in the configuration, the layers that no branch reads.
+
+    One layer above the highest hidden state stays: encoders normalise the output of their last layer, so without
+    it that hidden state would change.
+    """
+    backbone.num_hidden_layers = min(backbone.num_hidden_layers, highest_hidden_state + 1)
+
+
+class SpeechEncoder(nn.Module):
+    """
+    A speech encoder of transformers with its own input preparation, from padded waveforms to masked frames.
+
+    Args:
+        config: the encoder's backbone and preparation.
+        sampling_rate: in hertz.
+    """
+
+    def __init__(self, config: AffectEncoderConfig, sampling_rate: int):
+        super().__init__()
+        self.family = config.backbone.model_type
+        self.do_normalize = config.do_normalize
+        self.frozen = config.frozen
+        self.paddable = is_paddable(config.backbone)
+        self.window_size = round(WINDOW_S * sampling_rate)
+        if self.family == "whisper":
+            self.backbone = WhisperEncoder._from_config(config.backbone)
+            self.log_mel = WhisperLogMel(config.backbone.num_mel_bins, sampling_rate)
+        else:
+            self.backbone = AutoModel.from_config(config.backbone)
+        if self.frozen:
+            self.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if self.frozen:
+            # a frozen encoder has no dropout, no masking of its input and no dropped layers
+            self.backbone.eval()
+        return self
+
+    def forward(
+        self, input_values: torch.Tensor, lengths: torch.Tensor, hidden_states: list[int | str]
+    ) -> tuple[dict[int | str, torch.Tensor], torch.Tensor]:
+        """
+        Args:
+            input_values: (batch, samples), zero where padded.
+            lengths: (batch,) valid samples.
+            hidden_states: which to return: `"last"`, `"weighted_sum"` (all of them, side by side) or an index.
+
+        Returns:
+            frames (batch, frames, width) for each, zero where padded, and their common mask (batch, frames).
+
+        Raises:
+            ValueError: a clip is too short for one frame.
+        """
+        windows, owners = self._cut_windows(input_values, lengths.tolist())
+        collected: dict = {state: [[] for _ in range(len(input_values))] for state in hidden_states}
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            for start in range(0, len(windows), WINDOWS_AT_ONCE):
+                group = slice(start, start + WINDOWS_AT_ONCE)
+                for owner, frames in zip(owners[group], self._encode(windows[group], hidden_states), strict=True):
+                    for state in hidden_states:
+                        collected[state][owner].append(frames[state])
+        frames = {
+            state: pad_sequence([torch.cat(parts) for parts in rows], batch_first=True)
+            for state, rows in collected.items()
+        }
+        counts = torch.tensor([sum(map(len, parts)) for parts in collected[hidden_states[0]]])
+        if counts.min() == 0:
+            raise ValueError(f"{int(lengths.min())} samples are too few for one frame of {self.family}; give 0.1 s")
+        mask = torch.arange(int(counts.max())) < counts.unsqueeze(1)
+        return frames, mask.to(input_values.device)
+
+    def _cut_windows(self, input_values, lengths: list[int]):
+        windows, owners = [], []
+        for row, length in enumerate(lengths):
+            clip = input_values[row, :length].float()
+            if self.do_normalize:
+                clip = (clip - clip.mean()) / (clip.var(unbiased=False) + 1e-7).sqrt()
+            for start in range(0, length, self.window_size):
+                window = clip[start : start + self.window_size]
+                if start and self._num_frames(len(window)) < 1:
+                    continue  # a remainder shorter than one frame
+                windows.append(window)
+                owners.append(row)
+        return windows, owners
+
+    def _num_frames(self, num_samples: int) -> int:
+        if self.family == "whisper":
+            return -(-num_samples // (2 * WhisperLogMel.hop))
+        if self.family == "wav2vec2-bert":
+            return max(0, (num_samples - 400) // 160 + 1) // 2
+        return max(0, int(self.backbone._get_feat_extract_output_lengths(torch.tensor(num_samples))))
+
+    def _encode(self, windows: list[torch.Tensor], hidden_states) -> list[dict[int | str, torch.Tensor]]:
+        """Frames (frames, width) of each window, for each hidden state."""
+        if self.paddable:
+            return self._encode_together(windows, hidden_states)
+        results: list = [None] * len(windows)
+        for length in {len(window) for window in windows}:
+            rows = [row for row, window in enumerate(windows) if len(window) == length]
+            encoded = self._encode_together([windows[row] for row in rows], hidden_states)
+            for row, frames in zip(rows, encoded, strict=True):
+                results[row] = frames
+        return results
+
+    def _encode_together(self, windows, hidden_states) -> list[dict[int | str, torch.Tensor]]:
+        outputs = self._run_backbone(windows, any(state != "last" for state in hidden_states))
+        stacked = {}
+        for state in hidden_states:
+            if state == "last":
+                stacked[state] = outputs.last_hidden_state
+            elif state == "weighted_sum":
+                stacked[state] = torch.cat(outputs.hidden_states, dim=-1)
+            else:
+                stacked[state] = outputs.hidden_states[state]
+        counts = [self._num_frames(len(window)) for window in windows]
+        return [{state: frames[row, :n] for state, frames in stacked.items()} for row, n in enumerate(counts)]
+
+    def _run_backbone(self, windows: list[torch.Tensor], output_hidden_states: bool):
+        options = {"output_hidden_states": output_hidden_states, "return_dict": True}
+        dtype = self.backbone.dtype
+        if self.family == "whisper":
+            padded = torch.stack([nn.functional.pad(w, (0, self.window_size - len(w))) for w in windows])
+            return self.backbone(self.log_mel(padded).to(dtype), **options)
+        if self.family == "wav2vec2-bert":
+            windows = [wav2vec2_bert_features(window) for window in windows]
+        inputs = pad_sequence(windows, batch_first=True).to(dtype)
+        if self.paddable:
+            counts = torch.tensor([len(window) for window in windows], device=inputs.device)
+            options["attention_mask"] = (
+                torch.arange(inputs.shape[1], device=inputs.device) < counts.unsqueeze(1)
+            ).long()
+        return self.backbone(inputs, **options)

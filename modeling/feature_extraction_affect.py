@@ -1,0 +1,102 @@
+"""Any audio to the models' one input: mono 16 kHz waveforms, padded, with their mask."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+from transformers.feature_extraction_utils import BatchFeature
+
+from .audio import decode_audio, resample_audio, to_mono
+
+
+SHORTEST_S = 0.1
+
+
+class AffectFeatureExtractor(SequenceFeatureExtractor):
+    r"""
+    Decodes, mixes down, resamples and pads.
+
+    Args:
+        feature_size (`int`, *optional*, defaults to 1): Channels of the input; 1, mono.
+        sampling_rate (`int`, *optional*, defaults to 16000): Of the output, in hertz.
+        padding_value (`float`, *optional*, defaults to 0.0): Samples behind the end of a shorter clip.
+    """
+
+    model_input_names = ["input_values", "attention_mask"]  # noqa: RUF012
+
+    def __init__(self, feature_size: int = 1, sampling_rate: int = 16000, padding_value: float = 0.0, **kwargs):
+        kwargs.setdefault("return_attention_mask", True)
+        super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
+
+    def __call__(
+        self,
+        raw_speech,
+        sampling_rate: int | None = None,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        truncation: bool = False,
+        pad_to_multiple_of: int | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchFeature:
+        """
+        Args:
+            raw_speech: one clip or a list of clips. A clip is a path, encoded bytes, a binary file object, an array or
+                tensor of samples (see [`to_mono`] for shapes and types), a list of floats, or a dict with
+                `"array"` (or `"raw"`) and `"sampling_rate"`, or with `"path"` / `"bytes"` as `datasets` has them.
+            sampling_rate: of plain arrays, in hertz; the extractor's own is assumed without it.
+            padding, max_length, truncation, pad_to_multiple_of, return_attention_mask, return_tensors: as in every
+                feature extractor of transformers; lengths in samples.
+
+        Returns:
+            `input_values` (batch, samples) float32 in [-1, 1] and `attention_mask` (batch, samples).
+
+        Raises:
+            ValueError: nothing given, unreadable audio, or a clip under 0.1 s.
+        """
+        clips = raw_speech if _is_batch(raw_speech) else [raw_speech]
+        if not len(clips):
+            raise ValueError("no clip given; give at least one")
+        waveforms = [self._waveform(clip, sampling_rate) for clip in clips]
+        return self.pad(
+            BatchFeature({"input_values": waveforms}),
+            padding=padding,
+            max_length=max_length,
+            truncation=truncation,
+            pad_to_multiple_of=pad_to_multiple_of,
+            return_attention_mask=return_attention_mask,
+            return_tensors=return_tensors,
+        )
+
+    def _waveform(self, clip, sampling_rate: int | None) -> np.ndarray:
+        samples, rate = _samples(clip, sampling_rate or self.sampling_rate)
+        waveform = resample_audio(to_mono(samples), rate, self.sampling_rate)
+        if len(waveform) < SHORTEST_S * self.sampling_rate:
+            raise ValueError(
+                f"a clip lasts {len(waveform) / self.sampling_rate:.3f} s; at least {SHORTEST_S} s are needed: "
+                "drop it or join it with its neighbour"
+            )
+        return np.clip(waveform, -1, 1)
+
+
+def _is_batch(raw_speech) -> bool:
+    return isinstance(raw_speech, (list, tuple)) and not (
+        len(raw_speech) and np.isscalar(raw_speech[0]) and not isinstance(raw_speech[0], (str, bytes))
+    )
+
+
+def _samples(clip, sampling_rate: int):
+    if isinstance(clip, dict):
+        array = clip.get("array") if clip.get("array") is not None else clip.get("raw")
+        if array is not None:
+            if clip.get("sampling_rate") is None:
+                raise ValueError("a dict with 'array' or 'raw' also needs its 'sampling_rate'")
+            return array, clip["sampling_rate"]
+        clip = clip.get("bytes") or clip.get("path")
+        if clip is None:
+            raise ValueError("a dict needs 'array' or 'raw' with 'sampling_rate', or 'path' or 'bytes'")
+    if isinstance(clip, (str, os.PathLike, bytes, bytearray)) or hasattr(clip, "read"):
+        return decode_audio(clip)
+    return clip, sampling_rate

@@ -1,0 +1,67 @@
+"""Log mel-filterbank energies: the standard acoustic features of the baseline and the student."""
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import initialization as init
+from transformers.audio_utils import mel_filter_bank
+
+
+# below the energy of 16-bit quantisation noise, so that digital silence does not fall far outside recorded speech
+ENERGY_FLOOR = 1e-7
+LOWEST_HZ = 20.0
+
+
+class LogMelFilterbank(nn.Module):
+    """
+    Natural log of mel-band energies of Hann-windowed frames, uncentred: frame i starts at sample `i * hop`.
+
+    No centring and no statistics over the utterance, so a frame depends on its own window alone: batching, padding
+    and streaming cannot change it.
+
+    Args:
+        num_mel_bins: mel bands (HTK scale) from 20 Hz to half the sampling rate.
+        window_s, hop_s: in seconds.
+        sampling_rate: in hertz.
+    """
+
+    def __init__(self, *, num_mel_bins: int, window_s: float, hop_s: float, sampling_rate: int):
+        super().__init__()
+        self.num_mel_bins = num_mel_bins
+        self.sampling_rate = sampling_rate
+        self.window_size = round(window_s * sampling_rate)
+        self.hop = round(hop_s * sampling_rate)
+        self.fft_size = 2 ** (self.window_size - 1).bit_length()
+        # persistent: buffers that are absent from a checkpoint would be left uninitialised by from_pretrained
+        self.register_buffer("window", torch.empty(self.window_size))
+        self.register_buffer("filters", torch.empty(self.fft_size // 2 + 1, num_mel_bins))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        filters = mel_filter_bank(
+            num_frequency_bins=self.fft_size // 2 + 1,
+            num_mel_filters=self.num_mel_bins,
+            min_frequency=LOWEST_HZ,
+            max_frequency=self.sampling_rate / 2,
+            sampling_rate=self.sampling_rate,
+            mel_scale="htk",
+        )
+        init.copy_(self.filters, torch.from_numpy(filters).float())
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window_size) / self.window_size)
+        init.copy_(self.window, torch.from_numpy(window).float())
+
+    def num_frames(self, num_samples):
+        """Frames in so many samples (int or tensor); 0 or less when they do not fill one window."""
+        return (num_samples - self.window_size) // self.hop + 1
+
+    def forward(self, input_values: torch.Tensor) -> torch.Tensor:
+        """
+        Args:
+            input_values: (batch, samples), at least one window long.
+
+        Returns:
+            (batch, frames, num_mel_bins), float32.
+        """
+        windows = input_values.float().unfold(-1, self.window_size, self.hop) * self.window
+        power = torch.fft.rfft(windows, n=self.fft_size).abs().square()
+        return (power @ self.filters).clamp(min=ENERGY_FLOOR).log()
