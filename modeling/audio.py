@@ -17,6 +17,7 @@ LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
 BLOCK_SAMPLES = 1 << 20
 # anything louder is integer samples that were not scaled, rather than an overshoot of a decoder
 HIGHEST_PEAK = 8.0
+LARGEST_FILTER = 8_000_000  # numbers in a resampling filter, about
 _INTEGER_SCALES = {"int8": 2**7, "int16": 2**15, "int32": 2**31, "int64": 2**31}
 
 
@@ -111,10 +112,9 @@ def resample_audio(waveform: np.ndarray, sampling_rate: int, target_rate: int) -
         )
     if sampling_rate == target_rate:
         return waveform
-    # rates that share few factors need a filter per output phase, gigabytes at worst; this ratio is exact for all
-    # rates in use and within 1e-6 for any other
-    ratio = Fraction(int(sampling_rate), target_rate).limit_denominator(1000)
-    if ratio.numerator > 50_000:
-        ratio = Fraction(round(sampling_rate / target_rate))
+    # rates that share few factors with 16 kHz would need gigabytes of filters, one per output phase; under this limit
+    # all rates in use are exact, and any other is within 0.02%
+    exact = Fraction(int(sampling_rate), target_rate)
+    ratio = exact.limit_denominator(max(1, int((LARGEST_FILTER / exact) ** 0.5)))
     resampled = resample(torch.from_numpy(waveform), ratio.numerator, ratio.denominator)
     return resampled.numpy()

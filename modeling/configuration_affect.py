@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig
+from transformers import AutoConfig, __version__
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
 
@@ -17,7 +17,7 @@ class _PartConfig:
     def to_dict(self) -> dict:
         part = {name: getattr(self, name) for name in type(self).__annotations__}
         part = {k: v.to_dict() if isinstance(v, PreTrainedConfig) else v for k, v in part.items()}
-        return {"model_type": self.model_type, **part}
+        return {"model_type": self.model_type, "transformers_version": __version__, **part}
 
 
 @strict
@@ -59,7 +59,7 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
         num_mel_bins (`int`, *optional*, defaults to 40): Mel bands of the acoustic sources.
         window_s (`float`, *optional*, defaults to 0.025): Analysis window of the acoustic sources, in seconds.
         hop_s (`float`, *optional*, defaults to 0.010): Hop of the acoustic sources, in seconds.
-        conv_stride (`int`, *optional*, defaults to 2): Stride of the branch's time convolution, in frames.
+        conv_stride (`int`, *optional*, defaults to 4): Stride of the branch's time convolution, in frames.
     """
 
     model_type = "speech_affect_branch"
@@ -69,7 +69,7 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
     num_mel_bins: int = 40
     window_s: float = 0.025
     hop_s: float = 0.010
-    conv_stride: int = 2
+    conv_stride: int = 4
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
@@ -177,7 +177,7 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
 
     model_type = "speech_affect_fusion"
     attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012
-    keys_to_ignore_at_inference = ("embedding", "frame_logits", "frame_mask", "loss_parts")
+    keys_to_ignore_at_inference = ["embedding", "frame_logits", "frame_mask", "loss_parts"]  # noqa: RUF012
 
     branches: list | tuple | None = None
     encoders: dict | None = None
@@ -237,6 +237,8 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
         output = super().to_dict()
         output["branches"] = [branch.to_dict() for branch in self.branches]
         output["encoders"] = {key: encoder.to_dict() for key, encoder in self.encoders.items()}
+        for part in (*output["branches"], *output["encoders"].values()):
+            del part["transformers_version"]  # once, at the top
         return output
 
 
@@ -254,7 +256,7 @@ class AffectStudentConfig(_AffectConfigMixin, PreTrainedConfig):
     model_type = "speech_affect_student"
     sub_configs_defaults = {"branch": SubConfigSpec(config_class=AffectBranchConfig)}  # noqa: RUF012
     attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012
-    keys_to_ignore_at_inference = ("embedding", "frame_logits", "frame_mask", "loss_parts")
+    keys_to_ignore_at_inference = ["embedding", "frame_logits", "frame_mask", "loss_parts"]  # noqa: RUF012
 
     branch: dict | PreTrainedConfig | None = None
     emotion_names: list[str] | tuple[str, ...] | None = None

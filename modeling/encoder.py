@@ -24,7 +24,7 @@ def is_paddable(backbone: PreTrainedConfig) -> bool:
     Whether right padding under an attention mask leaves the valid frames of this encoder as they are.
 
     Convolutions that normalise over time (`feat_extract_norm="group"`) or stacked positional convolutions
-    (data2vec-audio) let padding in. Encoders that are not known to be safe run clips of equal lengths only.
+    (data2vec-audio) let padding in. Encoders that are not known to be safe run one clip at a time.
     """
     if backbone.model_type in ("whisper", "wav2vec2-bert"):
         return True
@@ -91,6 +91,8 @@ class SpeechEncoder(nn.Module):
         Raises:
             ValueError: a clip is too short for one frame.
         """
+        if self._num_frames(int(lengths.min())) < 1:
+            raise ValueError(f"{int(lengths.min())} samples are too few for one frame of {self.family}; give 0.1 s")
         windows, owners = self._cut_windows(input_values, lengths.tolist())
         collected: dict = {state: [[] for _ in range(len(input_values))] for state in hidden_states}
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
@@ -104,8 +106,6 @@ class SpeechEncoder(nn.Module):
             for state, rows in collected.items()
         }
         counts = torch.tensor([sum(map(len, parts)) for parts in collected[hidden_states[0]]])
-        if counts.min() == 0:
-            raise ValueError(f"{int(lengths.min())} samples are too few for one frame of {self.family}; give 0.1 s")
         mask = torch.arange(int(counts.max())) < counts.unsqueeze(1)
         return frames, mask.to(input_values.device)
 
@@ -134,13 +134,7 @@ class SpeechEncoder(nn.Module):
         """Frames (frames, width) of each window, for each hidden state."""
         if self.paddable:
             return self._encode_together(windows, hidden_states)
-        results: list = [None] * len(windows)
-        for length in {len(window) for window in windows}:
-            rows = [row for row, window in enumerate(windows) if len(window) == length]
-            encoded = self._encode_together([windows[row] for row in rows], hidden_states)
-            for row, frames in zip(rows, encoded, strict=True):
-                results[row] = frames
-        return results
+        return [self._encode_together([window], hidden_states)[0] for window in windows]
 
     def _encode_together(self, windows, hidden_states) -> list[dict[int | str, torch.Tensor]]:
         outputs = self._run_backbone(windows, any(state != "last" for state in hidden_states))

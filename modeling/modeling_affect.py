@@ -67,6 +67,12 @@ class AffectPreTrainedModel(PreTrainedModel):
     # the losses are exact for a batch as it is: Trainer must not rescale them by processes or accumulation steps
     accepts_loss_kwargs = False
 
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
+        """As in transformers, from safetensors alone: pickled weights are refused with an `OSError`."""
+        kwargs["use_safetensors"] = True
+        return super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+
     def _init_weights(self, module):
         if isinstance(module, nn.Linear):
             init.xavier_uniform_(module.weight)

@@ -1,11 +1,10 @@
-"""wav2vec2-BERT's input: normalised, stacked Kaldi filterbanks, as transformers' SeamlessM4TFeatureExtractor makes."""
+"""wav2vec2-BERT's input: normalised, stacked Kaldi filterbanks, by transformers' own extractor."""
 
 import torch
-from torchaudio.compliance import kaldi
+from transformers import SeamlessM4TFeatureExtractor
 
 
-NUM_MEL_BINS = 80
-STACKED = 2
+_EXTRACTOR = SeamlessM4TFeatureExtractor()
 
 
 def wav2vec2_bert_features(waveform: torch.Tensor) -> torch.Tensor:
@@ -16,10 +15,6 @@ def wav2vec2_bert_features(waveform: torch.Tensor) -> torch.Tensor:
     Returns:
         (frames, 160), float32: 80 bands of two 10 ms frames side by side, each band of zero mean and unit variance.
     """
-    # Kaldi's scale is that of 16-bit integers
-    fbank = kaldi.fbank(
-        waveform.float().unsqueeze(0) * 2**15, num_mel_bins=NUM_MEL_BINS, sample_frequency=16000, dither=0.0
-    )
-    fbank = (fbank - fbank.mean(dim=0)) / (fbank.var(dim=0) + 1e-7).sqrt()
-    usable = fbank.shape[0] // STACKED * STACKED
-    return fbank[:usable].reshape(-1, NUM_MEL_BINS * STACKED)
+    features = _EXTRACTOR(waveform.cpu().numpy(), sampling_rate=16000, return_tensors="pt")
+    valid = int(features["attention_mask"].sum())  # an odd last frame is padded to a pair, and masked
+    return features["input_features"][0, :valid].to(waveform.device)

@@ -1,0 +1,155 @@
+"""Every encoder family: frames as transformers itself gives them, and the same ones in any batch."""
+
+import copy
+
+import pytest
+import torch
+from transformers import AutoModel, SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+
+from speech_affect import AffectEncoderConfig, AffectFusionConfig, AffectFusionModel
+from speech_affect.encoder import SpeechEncoder, is_paddable, truncate_layers
+
+
+def _encoder(backbone_config, **settings) -> SpeechEncoder:
+    return SpeechEncoder(AffectEncoderConfig(backbone=backbone_config, **settings), 16000).eval()
+
+
+def _run(encoder, clips, states):
+    lengths = torch.tensor([len(clip) for clip in clips])
+    padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
+    with torch.no_grad():
+        return encoder(padded, lengths, states)
+
+
+def _reference_hidden_states(encoder: SpeechEncoder, clip: torch.Tensor, do_normalize: bool):
+    """Hidden states by transformers' own feature extractor and model, one clip at a time."""
+    if encoder.family == "whisper":
+        inputs = WhisperFeatureExtractor()(clip.numpy(), sampling_rate=16000, return_tensors="pt")
+    elif encoder.family == "wav2vec2-bert":
+        inputs = SeamlessM4TFeatureExtractor()(clip.numpy(), sampling_rate=16000, return_tensors="pt")
+    else:
+        extractor = Wav2Vec2FeatureExtractor(do_normalize=do_normalize)
+        inputs = extractor(clip.numpy(), sampling_rate=16000, return_tensors="pt")
+    inputs = {k: v.to(encoder.backbone.dtype) if v.is_floating_point() else v for k, v in inputs.items()}
+    with torch.no_grad():
+        return encoder.backbone(**inputs, output_hidden_states=True)
+
+
+@pytest.mark.parametrize("do_normalize", [False, True])
+def test_frames_equal_the_hidden_states_of_transformers(backbone_config, clips, do_normalize):
+    encoder = _encoder(backbone_config, do_normalize=do_normalize)
+    if encoder.family in ("whisper", "wav2vec2-bert") and do_normalize:
+        pytest.skip("this family's own input has its normalisation built in")
+    encoder.backbone.double()  # so that only a different computation shows, not its rounding
+    for clip in clips[:2]:
+        frames, mask = _run(encoder, [clip], ["last", 0, 2, "weighted_sum"])
+        reference = _reference_hidden_states(encoder, clip, do_normalize)
+        frames = {state: values.double() for state, values in frames.items()}
+        count = mask.shape[1]
+        assert mask.all() and count >= len(clip) // 320 - 1
+        torch.testing.assert_close(frames["last"], reference.last_hidden_state[:, :count], atol=1e-5, rtol=0)
+        for state in (0, 2):
+            torch.testing.assert_close(frames[state], reference.hidden_states[state][:, :count], atol=1e-5, rtol=0)
+        side_by_side = torch.cat(reference.hidden_states, dim=-1)[:, :count]
+        torch.testing.assert_close(frames["weighted_sum"], side_by_side, atol=1e-5, rtol=0)
+
+
+def test_a_batch_of_mixed_lengths_equals_one_clip_at_a_time(backbone_config, clips):
+    encoder = _encoder(backbone_config, do_normalize=True)
+    frames, mask = _run(encoder, clips, ["last", 1])
+    for row, clip in enumerate(clips):
+        alone, alone_mask = _run(encoder, [clip], ["last", 1])
+        assert int(mask[row].sum()) == alone_mask.shape[1]
+        for state in ("last", 1):
+            difference = (frames[state][row][mask[row]] - alone[state][0]).abs().max()
+            assert difference <= 1e-5
+
+
+@pytest.mark.parametrize("family", ["hubert-group", "wav2vec2-group", "data2vec-audio"])
+def test_families_that_padding_would_change_are_run_one_clip_at_a_time(tiny_backbone, clips, family):
+    encoder = _encoder(tiny_backbone(family))
+    assert not is_paddable(encoder.backbone.config)
+    encoder.paddable = True  # the fault that this avoids
+    frames, mask = _run(encoder, clips, ["last"])
+    alone, _ = _run(encoder, [clips[1]], ["last"])
+    assert (frames["last"][1][mask[1]] - alone["last"][0]).abs().max() > 1e-3
+
+
+def test_saved_and_loaded_gives_the_same_output(backbone_config, clips, tmp_path):
+    config = AffectFusionConfig(
+        encoders={"encoder": {"backbone": backbone_config}},
+        branches=[{"source": "encoder", "hidden_state": "weighted_sum"}, {"source": "encoder", "hidden_state": 1}],
+    )
+    model = AffectFusionModel(config).eval()
+    model.save_pretrained(tmp_path)
+    loaded, info = AffectFusionModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    with torch.no_grad():
+        expected, got = model(clips[0][None]).logits, loaded.eval()(clips[0][None]).logits
+    torch.testing.assert_close(got, expected, atol=0, rtol=0)
+    saved, read = model.config.to_dict(), loaded.config.to_dict()
+    assert read | {"_name_or_path": ""} == saved | {"_name_or_path": ""}
+
+
+def test_layers_that_no_branch_reads_can_be_left_out(backbone_config, clips):
+    whole = _encoder(backbone_config)
+    smaller = copy.deepcopy(backbone_config)
+    truncate_layers(smaller, 1)
+    assert smaller.num_hidden_layers == 2
+    encoder = _encoder(smaller)
+    encoder.backbone.load_state_dict(whole.backbone.state_dict(), strict=False)
+    expected, _ = _run(whole, clips, [1])
+    got, _ = _run(encoder, clips, [1])
+    torch.testing.assert_close(got[1], expected[1], atol=1e-6, rtol=0)
+
+
+def test_longer_audio_goes_in_windows(tiny_backbone):
+    encoder = _encoder(tiny_backbone("whisper"))
+    generator = torch.Generator().manual_seed(1)
+    clip = 0.1 * torch.randn(32 * 16000, generator=generator)
+    frames, mask = _run(encoder, [clip], ["last"])
+    assert mask.shape == (1, 1500 + 100)
+    first, _ = _run(encoder, [clip[: 30 * 16000]], ["last"])
+    rest, _ = _run(encoder, [clip[30 * 16000 :]], ["last"])
+    torch.testing.assert_close(frames["last"][0], torch.cat([first["last"][0], rest["last"][0]]), atol=1e-5, rtol=0)
+
+
+def test_a_remainder_below_one_frame_is_left_out(tiny_backbone):
+    encoder = _encoder(tiny_backbone("hubert"))
+    encoder.window_size = 8000
+    frames, mask = _run(encoder, [torch.randn(8000 + 100)], ["last"])
+    assert mask.shape[1] == encoder._num_frames(8000)
+    assert torch.isfinite(frames["last"]).all()
+
+
+def test_too_short_a_clip_is_refused(tiny_backbone):
+    encoder = _encoder(tiny_backbone("hubert"))
+    with pytest.raises(ValueError, match="300 samples are too few for one frame of hubert; give 0.1 s"):
+        _run(encoder, [torch.randn(300)], ["last"])
+
+
+def test_a_frozen_encoder_neither_trains_nor_drops_out(tiny_backbone, clips):
+    encoder = _encoder(tiny_backbone("wav2vec2")).train()
+    assert not encoder.backbone.training
+    assert not any(parameter.requires_grad for parameter in encoder.backbone.parameters())
+    first, _ = _run(encoder, clips, ["last"])
+    second, _ = _run(encoder, clips, ["last"])
+    torch.testing.assert_close(first["last"], second["last"], atol=0, rtol=0)
+
+
+def test_an_encoder_that_is_not_frozen_gets_gradients(tiny_backbone, clips):
+    config = AffectFusionConfig(
+        encoders={"e": {"backbone": tiny_backbone("wavlm"), "frozen": False}}, branches=[{"source": "e"}]
+    )
+    model = AffectFusionModel(config).train()
+    model(clips[0][None]).logits.sum().backward()
+    gradient = model.front_end.encoders["e"].backbone.encoder.layers[0].attention.q_proj.weight.grad
+    assert gradient is not None and gradient.abs().sum() > 0
+
+
+def test_attention_implementation_reaches_the_encoders(tiny_backbone, tmp_path):
+    config = AffectFusionConfig(encoders={"e": {"backbone": tiny_backbone("hubert")}}, branches=[{"source": "e"}])
+    AffectFusionModel(config).save_pretrained(tmp_path)
+    model = AffectFusionModel.from_pretrained(tmp_path, attn_implementation="eager")
+    assert model.front_end.encoders["e"].backbone.config._attn_implementation == "eager"
+    assert isinstance(model.front_end.encoders["e"].backbone, type(AutoModel.from_config(tiny_backbone("hubert"))))

@@ -1,0 +1,203 @@
+import numpy as np
+import pytest
+
+from metrics import bootstrap
+from metrics.bootstrap import bootstrap_ccc, paired_bootstrap, resample_indices
+from metrics.ccc.concordance import concordance_correlation
+
+
+def made_up(num_clips=60, shape=(3,), seed=0, noise=1.0):
+    """References (clips, *shape) and a system that follows them with noise."""
+    rng = np.random.default_rng(seed)
+    references = rng.normal(4, 1, size=(num_clips, *shape))
+    return references + rng.normal(0.2, noise, size=references.shape), references
+
+
+def slow_samples(predictions, references, num_samples, seed):
+    """(resamples, dimensions + 1) of CCC, one resample and one seed at a time; predictions (seeds, clips, dims)."""
+    rows = []
+    for clips in resample_indices(len(references), num_samples, seed):
+        ccc = np.mean([concordance_correlation(one[clips], references[clips]) for one in predictions], axis=0)
+        rows.append([*ccc, ccc.mean()])
+    return np.array(rows)
+
+
+def as_array(result, *fields):
+    return np.array([[getattr(row, field) for field in fields] for row in (*result.dimensions, result.mean)])
+
+
+def test_equals_the_slow_loop():
+    references = made_up()[1] + 1000  # far from 0, where raw moments would lose digits
+    predictions = np.stack([made_up(seed=seed)[0] + 1000 for seed in range(4)])
+    result = bootstrap_ccc(predictions, references, num_samples=50, seed=3, confidence=0.8)
+    samples = slow_samples(predictions, references, 50, 3)
+    estimate = np.mean([concordance_correlation(one, references) for one in predictions], axis=0)
+    expected = np.stack([[*estimate, estimate.mean()], *np.quantile(samples, [0.1, 0.9], axis=0)], axis=1)
+    np.testing.assert_allclose(as_array(result, "estimate", "low", "high"), expected, rtol=0, atol=1e-10)
+
+
+def test_paired_equals_the_slow_loop():
+    references = made_up()[1]
+    a = np.stack([made_up(noise=0.9, seed=seed)[0] for seed in (0, 1)])
+    b = made_up(noise=1.1, seed=7)[0]
+    result = paired_bootstrap(a, b, references, num_samples=99, seed=5, confidence=0.9)
+    difference = slow_samples(a, references, 99, 5) - slow_samples(b[None], references, 99, 5)
+    low, high = np.quantile(difference, [0.05, 0.95], axis=0)
+    tail = np.minimum((difference <= 0).sum(axis=0), (difference >= 0).sum(axis=0))
+    np.testing.assert_allclose(
+        as_array(result, "low", "high", "p_value"), np.stack([low, high, 2 * (tail + 1) / 100], axis=1), atol=1e-10
+    )
+    estimate_a = np.mean([concordance_correlation(one, references) for one in a], axis=0)
+    estimate = estimate_a - concordance_correlation(b, references)
+    np.testing.assert_allclose(as_array(result, "estimate")[:, 0], [*estimate, estimate.mean()], atol=1e-12)
+
+
+def test_chunks_do_not_change_the_result(monkeypatch):
+    predictions, references = made_up()
+    whole = as_array(bootstrap_ccc(predictions, references, num_samples=20), "low", "high")
+    monkeypatch.setattr(bootstrap, "_CHUNK_BYTES", 8 * 60 * 3)
+    np.testing.assert_allclose(
+        as_array(bootstrap_ccc(predictions, references, num_samples=20), "low", "high"), whole, atol=1e-12
+    )
+
+
+def test_one_dimension_with_and_without_seeds():
+    predictions, references = made_up(shape=())
+    flat = bootstrap_ccc(predictions, references, num_samples=100)
+    assert len(flat.dimensions) == 1
+    assert flat.dimensions[0] == flat.mean
+    assert flat.mean.estimate == concordance_correlation(predictions, references)
+    assert flat.mean.low < flat.mean.estimate < flat.mean.high
+    twice = bootstrap_ccc(np.stack([predictions, predictions]), references, num_samples=100)
+    np.testing.assert_allclose(as_array(twice, "low", "high"), as_array(flat, "low", "high"), atol=1e-12)
+
+
+def test_same_seed_same_numbers():
+    predictions, references = made_up()
+    first = bootstrap_ccc(predictions, references, num_samples=30, seed=1)
+    assert bootstrap_ccc(predictions, references, num_samples=30, seed=1) == first
+    assert bootstrap_ccc(predictions, references, num_samples=30, seed=2) != first
+
+
+def test_perfect_system_has_no_uncertainty():
+    _, references = made_up()
+    result = bootstrap_ccc(references, references, num_samples=50)
+    np.testing.assert_allclose(as_array(result, "estimate", "low", "high"), 1.0, atol=1e-12)
+
+
+def test_constant_resamples_count_as_zero():
+    # Of two clips half of all resamples draw the same clip twice: CCC 0 there, 1 elsewhere.
+    references = np.array([0.1, 0.7])
+    result = bootstrap_ccc(references, references, num_samples=400, confidence=0.9)
+    assert (result.mean.low, result.mean.high) == (0.0, pytest.approx(1.0))
+    mean_of_ends = bootstrap_ccc(references, references, num_samples=400, confidence=1e-9).mean.low
+    assert mean_of_ends == pytest.approx(0.0, abs=1e-12) or mean_of_ends == pytest.approx(1.0)
+
+
+@pytest.mark.filterwarnings("ignore:.* are constant")
+def test_equal_clips_make_constant_resamples():
+    # Resamples without the last clip are constant, but their weighted means are so only up to rounding.
+    references = np.array([0.1] * 6 + [0.7])[:, None]
+    predictions = references[None] + 0.0
+    samples = slow_samples(predictions, references, 200, 0)[:, 0]
+    assert 0.2 < np.mean(samples == 0) < 0.45  # (6 / 7)^7 = 0.34
+    for confidence in (0.2, 0.4, 0.6, 0.9):
+        interval = bootstrap_ccc(predictions, references, num_samples=200, confidence=confidence).mean
+        expected = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
+        np.testing.assert_allclose([interval.low, interval.high], expected, atol=1e-12)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says():
+    # x = r + e with unit variances: covariance 1, variances 2 and 1, so CCC = 2 / 3.
+    covered = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        references = rng.normal(size=200)
+        predictions = references + rng.normal(size=200)
+        interval = bootstrap_ccc(predictions, references, num_samples=200, seed=seed, confidence=0.9).mean
+        covered += interval.low <= 2 / 3 <= interval.high
+    # binomial, n = 200 and p = 0.9: three standard deviations are 13; percentile intervals fall a little short
+    assert 160 <= covered <= 193
+
+
+def test_more_clips_narrow_the_interval():
+    widths = [
+        interval.high - interval.low
+        for interval in (bootstrap_ccc(*made_up(n, shape=()), num_samples=300).mean for n in (100, 1600))
+    ]
+    assert widths[0] / widths[1] == pytest.approx(4, rel=0.3)  # the square root of 16
+
+
+def test_identical_systems_do_not_differ():
+    predictions, references = made_up()
+    result = paired_bootstrap(predictions, predictions.copy(), references, num_samples=50)
+    np.testing.assert_array_equal(
+        as_array(result, "estimate", "low", "high", "p_value"), np.tile([0.0, 0.0, 0.0, 1.0], (4, 1))
+    )
+
+
+def test_clearly_better_system_has_the_smallest_p_value():
+    good, references = made_up(noise=0.1)
+    bad = made_up(noise=3.0)[0]
+    forward = paired_bootstrap(good, bad, references, num_samples=99)
+    backward = paired_bootstrap(bad, good, references, num_samples=99)
+    np.testing.assert_allclose(as_array(forward, "p_value"), 0.02)
+    np.testing.assert_allclose(
+        as_array(forward, "estimate", "low", "high", "p_value"),
+        as_array(backward, "estimate", "high", "low", "p_value") * [-1, -1, -1, 1],
+        atol=1e-12,
+    )
+    assert (as_array(forward, "low") > 0).all()
+
+
+def test_p_value_is_uniform_between_equally_good_systems():
+    p_values = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        references = rng.normal(size=100)
+        a, b = references + rng.normal(size=(2, 100))
+        p_values.append(paired_bootstrap(a, b, references, num_samples=99, seed=seed).mean.p_value)
+    # binomial, n = 200 and p = 0.1: mean 20, three standard deviations 13
+    assert 7 <= np.sum(np.array(p_values) <= 0.1) <= 33
+    assert np.median(p_values) == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references", "match"),
+    [
+        ([], [], "predictions are empty"),
+        ([1.0], [1.0], "One clip cannot be resampled"),
+        ([1.0, 2.0], [1.0, 2.0, 3.0], r"predictions have shape \(2,\) and the references \(3,\)"),
+        (np.ones((2, 5, 3)), np.ones((5, 2)), r"shape \(2, 5, 3\) and the references \(5, 2\)"),
+        (np.ones((2, 2, 5, 3)), np.ones((2, 5, 3)), r"\(clips,\) or \(clips, dimensions\), got \(2, 5, 3\)"),
+        ([1.0, np.nan], [1.0, 2.0], "predictions hold 1 value"),
+        ([1.0, 2.0], [np.inf, 2.0], "references hold 1 value"),
+        (["a", "b"], [1.0, 2.0], "predictions must be a rectangular array"),
+    ],
+)
+def test_bad_values(predictions, references, match):
+    with pytest.raises(ValueError, match=match):
+        bootstrap_ccc(predictions, references)
+    with pytest.raises(ValueError, match=match.replace("predictions", "predictions_a")):
+        paired_bootstrap(predictions, predictions, references)
+
+
+def test_paired_names_the_system_at_fault():
+    with pytest.raises(ValueError, match="predictions_b have shape"):
+        paired_bootstrap([1.0, 2.0], [1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"num_samples": 0}, "num_samples=0 must be at least 1"),
+        ({"confidence": 0.0}, "confidence=0.0 must lie between 0 and 1"),
+        ({"confidence": 1.0}, "confidence=1.0 must lie between 0 and 1"),
+        ({"confidence": 95}, "confidence=95 must lie between 0 and 1"),
+    ],
+)
+def test_bad_settings(settings, match):
+    with pytest.raises(ValueError, match=match):
+        bootstrap_ccc([1.0, 2.0], [1.0, 2.0], **settings)
+    with pytest.raises(ValueError, match=match):
+        paired_bootstrap([1.0, 2.0], [1.0, 2.0], [1.0, 2.0], **settings)

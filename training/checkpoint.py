@@ -1,0 +1,86 @@
+"""From the trained heads of a system to one folder that from_pretrained loads, and proof that it does."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from prediction import read_predictions
+from representations import EncoderLibrary
+from stage import Stage
+from transformers import AutoFeatureExtractor, AutoModel
+
+from speech_affect import AffectFeatureExtractor
+
+
+logger = logging.getLogger(__name__)
+
+# cached frames are rounded to half precision, the waveform's are not
+RELOAD_TOLERANCE = 0.02
+RELOAD_CLIPS = 8
+
+
+def write_checkpoint(stages: list[Stage], library: EncoderLibrary, folder: Path, provenance: dict) -> Path:
+    """
+    Join the best seed's head with its front end; beside the weights lie the extractor and where they come from.
+
+    Args:
+        stages: the finished stages of one system, one per seed.
+        library: the run's encoders.
+        folder: the system's folder, replaced as a whole.
+        provenance: of the run.
+
+    Returns:
+        the folder.
+    """
+    best = best_stage(stages)
+    written = folder / "run.json"
+    if written.is_file() and json.loads(written.read_text()).get("fingerprint") == best.fingerprint:
+        return folder
+    model = best.model()
+    model.attach_front_end({name: library.backbone(name) for name in model.config.encoders})
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary)
+    AffectFeatureExtractor().save_pretrained(temporary)
+    content = {"fingerprint": best.fingerprint, "stage": best.settings(), "result": best.result(), **provenance}
+    (temporary / "run.json").write_text(json.dumps(content, indent=2, default=str) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
+    return folder
+
+
+def verify_checkpoint(folder: Path, stage_folder: Path, split: str, clips: list[dict]) -> None:
+    """
+    Load the folder afresh and compare its predictions from the waveform with those noted in training.
+
+    Args:
+        folder: of the system.
+        stage_folder: of the stage it was made from.
+        split: whose first clips are used.
+        clips: their audio, in the split's order.
+
+    Raises:
+        RuntimeError: they differ by more than 0.02 on the label scale.
+    """
+    model = AutoModel.from_pretrained(folder).eval()
+    extractor = AutoFeatureExtractor.from_pretrained(folder)
+    expected = read_predictions(stage_folder / f"predictions_{split}.csv").logits[:RELOAD_CLIPS]
+    with torch.no_grad():
+        logits = model(**extractor(clips[: len(expected)], return_tensors="pt")).logits.double().numpy()
+    difference = float(np.abs(logits - expected).max())
+    if difference > RELOAD_TOLERANCE:
+        raise RuntimeError(
+            f"{folder} loaded afresh differs by {difference:.3f} from what was trained: do not use this checkpoint"
+        )
+    logger.info("%s loads and agrees with training to %.4f on %d clips", folder, difference, len(expected))
+
+
+def best_stage(stages: list[Stage]) -> Stage:
+    """The stage whose head a checkpoint carries: best mean CCC on development, the first of equals."""
+    return max(stages, key=lambda stage: stage.result()["development"]["ccc_mean"])

@@ -1,0 +1,229 @@
+"""How sure a CCC is: bootstrap intervals over clips, and a paired test of two systems.
+
+Sources: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile intervals); Davison and
+Hinkley, "Bootstrap Methods and their Application", 1997, section 4.2 (one added to the counts of a p-value).
+
+Clips are drawn with replacement. Seeds (repeated trainings) are not: in every resample CCC is averaged over them, so
+an interval is that of the mean over these seeds. Clips of one speaker are not independent, so that the uncertainty
+on new speakers is larger than what these intervals show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from metrics.ccc.concordance import ccc_from_statistics, concordance_correlation, finite_array
+
+
+# Bytes of resampling weights held at a time.
+_CHUNK_BYTES = 32 * 2**20
+# A variance this small beside the squares it was taken from is rounding: the resample is constant.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A CCC and its bootstrap interval.
+
+    Attributes:
+        estimate: CCC of all clips (mean over seeds).
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference(Interval):
+    """CCC of system A less that of system B, its interval, and how likely it is by chance.
+
+    Attributes:
+        p_value: Two-sided, in (0, 1].
+    """
+
+    p_value: float
+
+
+@dataclass(frozen=True)
+class BootstrapIntervals:
+    """Intervals for each dimension, in the order of the columns, and for the mean over dimensions."""
+
+    dimensions: tuple[Interval, ...]
+    mean: Interval
+
+
+@dataclass(frozen=True)
+class PairedDifferences:
+    """Differences for each dimension, in the order of the columns, and for the mean over dimensions."""
+
+    dimensions: tuple[Difference, ...]
+    mean: Difference
+
+
+def bootstrap_ccc(
+    predictions, references, *, num_samples: int = 1000, seed: int = 0, confidence: float = 0.95
+) -> BootstrapIntervals:
+    """Percentile bootstrap intervals of CCC over clips.
+
+    Args:
+        predictions: Array-like of the shape of `references`, or with one more axis of seeds in front:
+            `(seeds, clips)` or `(seeds, clips, dimensions)`.
+        references: Array-like of shape `(clips,)` or `(clips, dimensions)`, at least two clips.
+        num_samples: Number of resamples, at least 1.
+        seed: Seed of the resampling. The same seed draws the same clips for every system.
+        confidence: Share of the resamples inside the interval, between 0 and 1.
+
+    Returns:
+        An interval for each dimension and for their mean. A resample that is constant counts as CCC 0.
+
+    Raises:
+        ValueError: Shapes that do not fit, values that are empty or not finite, or a setting out of its range.
+    """
+    predictions, references = _checked_system(predictions, references, "predictions")
+    _check_settings(num_samples, confidence)
+    estimate = _with_mean(_seed_mean_ccc(predictions, references))
+    samples = _with_mean(_resampled_ccc([predictions], references, num_samples, seed)[0])
+    low, high = _percentile_interval(samples, confidence)
+    *dimensions, mean = (Interval(*map(float, row)) for row in zip(estimate, low, high, strict=True))
+    return BootstrapIntervals(dimensions=tuple(dimensions), mean=mean)
+
+
+def paired_bootstrap(
+    predictions_a, predictions_b, references, *, num_samples: int = 1000, seed: int = 0, confidence: float = 0.95
+) -> PairedDifferences:
+    """Difference in CCC of two systems on the same clips, every resample drawing the same clips for both.
+
+    The two-sided p-value is, over B resamples with the differences d = CCC(A) - CCC(B)::
+
+        p = min(1, 2 min(#{d <= 0} + 1, #{d >= 0} + 1) / (B + 1))
+
+    It is never 0: B resamples cannot show less than 2 / (B + 1). Two systems that are equal give 1.
+
+    Args:
+        predictions_a: Predictions of system A, shaped as for `bootstrap_ccc`.
+        predictions_b: Predictions of system B; its number of seeds may differ from that of A.
+        references: Array-like of shape `(clips,)` or `(clips, dimensions)`, at least two clips.
+        num_samples: Number of resamples B, at least 1.
+        seed: Seed of the resampling.
+        confidence: Share of the resamples inside the interval, between 0 and 1.
+
+    Returns:
+        A difference for each dimension and for their mean.
+
+    Raises:
+        ValueError: As `bootstrap_ccc`.
+    """
+    predictions_a, checked_references = _checked_system(predictions_a, references, "predictions_a")
+    predictions_b, _ = _checked_system(predictions_b, references, "predictions_b")
+    _check_settings(num_samples, confidence)
+    systems = [predictions_a, predictions_b]
+    estimate_a, estimate_b = (_with_mean(_seed_mean_ccc(system, checked_references)) for system in systems)
+    samples_a, samples_b = _resampled_ccc(systems, checked_references, num_samples, seed)
+    differences = _with_mean(samples_a) - _with_mean(samples_b)
+    low, high = _percentile_interval(differences, confidence)
+    tail = np.minimum((differences <= 0).sum(axis=0), (differences >= 0).sum(axis=0))
+    p_values = np.minimum(1.0, 2 * (tail + 1) / (num_samples + 1))
+    rows = zip(estimate_a - estimate_b, low, high, p_values, strict=True)
+    *dimensions, mean = (Difference(*map(float, row)) for row in rows)
+    return PairedDifferences(dimensions=tuple(dimensions), mean=mean)
+
+
+def resample_indices(num_clips: int, num_samples: int, seed: int) -> Iterator[np.ndarray]:
+    """The clips of each resample: `num_samples` arrays of shape `(num_clips,)`, drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    for _ in range(num_samples):
+        yield generator.integers(num_clips, size=num_clips)
+
+
+class _Resampler:
+    """CCC of one system under given weights of the clips, as one matrix product.
+
+    Predictions and references are centred by their means over all clips. In a resample the raw moments are then taken
+    near 0, where E[x^2] - E[x]^2 loses no digits that matter.
+
+    Args:
+        predictions: Array of shape `(seeds, clips, dimensions)`.
+        references: Array of shape `(clips, dimensions)`.
+    """
+
+    def __init__(self, predictions: np.ndarray, references: np.ndarray):
+        num_seeds, num_clips, num_dimensions = predictions.shape
+        mean_predictions = predictions.mean(axis=1, keepdims=True)
+        mean_references = references.mean(axis=0)
+        self._offset = mean_predictions[:, 0] - mean_references
+        x, y = predictions - mean_predictions, references - mean_references
+        terms = np.concatenate([x, x**2, x * y, y[None], y[None] ** 2])
+        self._columns = terms.transpose(1, 0, 2).reshape(num_clips, -1)
+        self._splits = np.cumsum([num_seeds, num_seeds, num_seeds, 1])
+        self._num_dimensions = num_dimensions
+
+    def ccc(self, weights: np.ndarray) -> np.ndarray:
+        """Mean CCC over seeds, `(resamples, dimensions)`, for weights `(resamples, clips)` that sum to 1."""
+        means = (weights @ self._columns).reshape(len(weights), -1, self._num_dimensions)
+        x, xx, xy, y, yy = np.split(means, self._splits, axis=1)
+        ccc = ccc_from_statistics(self._offset + x - y, _variance(x, xx), _variance(y, yy), xy - x * y)
+        return ccc.mean(axis=1)
+
+
+def _seed_mean_ccc(predictions: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """CCC of shape `(dimensions,)` of all clips, averaged over seeds."""
+    return np.mean([concordance_correlation(seed_predictions, references) for seed_predictions in predictions], axis=0)
+
+
+def _variance(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
+    variance = mean_square - mean**2
+    return np.where(variance <= _ROUNDING * mean_square, 0.0, variance)
+
+
+def _resampled_ccc(systems: list[np.ndarray], references: np.ndarray, num_samples: int, seed: int) -> list[np.ndarray]:
+    """For each system the CCC of every resample, `(num_samples, dimensions)`, all on the same clips."""
+    num_clips = len(references)
+    chunk = max(1, _CHUNK_BYTES // (8 * num_clips))
+    resamplers = [_Resampler(system, references) for system in systems]
+    indices = resample_indices(num_clips, num_samples, seed)
+    results: list[list[np.ndarray]] = [[] for _ in systems]
+    for start in range(0, num_samples, chunk):
+        size = min(chunk, num_samples - start)
+        counts = np.stack([np.bincount(next(indices), minlength=num_clips) for _ in range(size)])
+        for resampler, result in zip(resamplers, results, strict=True):
+            result.append(resampler.ccc(counts / num_clips))
+    return [np.concatenate(result) for result in results]
+
+
+def _with_mean(ccc: np.ndarray) -> np.ndarray:
+    """Append the mean over the last axis, dimensions, as one more column."""
+    return np.concatenate([ccc, ccc.mean(axis=-1, keepdims=True)], axis=-1)
+
+
+def _percentile_interval(samples: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return low, high
+
+
+def _checked_system(predictions, references, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions as `(seeds, clips, dimensions)` and references as `(clips, dimensions)`, both float64."""
+    predictions, references = finite_array(predictions, name), finite_array(references, "references")
+    if references.ndim not in (1, 2):
+        raise ValueError(f"The references must have shape (clips,) or (clips, dimensions), got {references.shape}.")
+    if len(references) < 2:
+        raise ValueError("One clip cannot be resampled; a bootstrap needs at least two.")
+    if references.shape not in (predictions.shape, predictions.shape[1:]):
+        raise ValueError(
+            f"The {name} have shape {predictions.shape} and the references {references.shape}; give predictions the "
+            "shape of the references, or one more axis of seeds in front."
+        )
+    references = references.reshape(len(references), -1)
+    return predictions.reshape(-1, *references.shape), references
+
+
+def _check_settings(num_samples: int, confidence: float) -> None:
+    if num_samples < 1:
+        raise ValueError(f"num_samples={num_samples} must be at least 1.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence={confidence} must lie between 0 and 1, for example 0.95.")

@@ -1,0 +1,160 @@
+"""Recipes: a YAML file of run and training settings, each overridable on the command line."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import torch
+import yaml
+from systems import SystemSpec, system_specs
+from transformers import HfArgumentParser, TrainingArguments
+
+
+RECIPES = Path(__file__).resolve().parent / "recipes"
+
+
+@dataclass
+class RunArguments:
+    """What to run, on which data. Fields that hold a mapping take YAML or JSON on the command line."""
+
+    recipe: str = field(default="demo", metadata={"help": "Name of a file in training/recipes, or a path."})
+    data_dir: str | None = field(
+        default=None, metadata={"help": "Corpus folder (MSP-Podcast layout), or the table of `--corpus table`."}
+    )
+    corpus: str | None = field(
+        default=None,
+        metadata={"help": "demo, msp_podcast or table. By default msp_podcast with --data_dir, demo without."},
+    )
+    corpus_options: str = field(
+        default="{}", metadata={"help": "Mapping: further arguments of the corpus loader, e.g. column names."}
+    )
+    encoders: str = field(default="{}", metadata={"help": "Mapping: name -> {id, revision} of each encoder."})
+    systems: str = field(default="{}", metadata={"help": "Mapping: name -> {role, branches, ...} of each system."})
+    only: list[str] | None = field(default=None, metadata={"help": "Run these systems (and their teachers) alone."})
+    head: str = field(default="{}", metadata={"help": "Mapping: sizes of the head, for every system."})
+    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "Each system is trained once per seed."})
+    cache_dir: str | None = field(
+        default=None, metadata={"help": "Frames of frozen encoders and converted encoders; default under HF_HOME."}
+    )
+    early_stopping_patience: int = field(default=10, metadata={"help": "Epochs without a better development CCC."})
+    extraction_batch_size: int = field(default=8, metadata={"help": "Clips per batch through the encoders."})
+    bootstrap_samples: int = field(default=1000, metadata={"help": "Resamples behind each interval."})
+
+    def __post_init__(self):
+        for name in ("corpus_options", "encoders", "systems", "head"):
+            setattr(self, name, _mapping(name, getattr(self, name)))
+        if self.corpus is None:
+            self.corpus = "demo" if self.data_dir is None else "msp_podcast"
+        if self.corpus not in ("demo", "msp_podcast", "table"):
+            raise ValueError(f"corpus is {self.corpus!r}; allowed are demo, msp_podcast and table")
+        if self.corpus != "demo" and self.data_dir is None:
+            raise ValueError(f"corpus {self.corpus} needs --data_dir")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds are {self.seeds}; give at least one, each once")
+        self.specs: dict[str, SystemSpec] = system_specs(self.systems, self.encoders, self.only)
+
+
+def parse_arguments(argv: list[str]) -> tuple[RunArguments, TrainingArguments]:
+    """
+    Read the recipe that `argv` names, then `argv` over it.
+
+    Args:
+        argv: command-line arguments, without the program's name.
+
+    Returns:
+        run arguments, and transformers' training arguments with `output_dir` set.
+
+    Raises:
+        ValueError: the recipe is not there or not a mapping, a setting is unknown, or a value is not allowed.
+        SystemExit: a value of the wrong type (argparse says which).
+    """
+    parser = HfArgumentParser((RunArguments, TrainingArguments), allow_abbrev=False)
+    early = HfArgumentParser(RunArguments, add_help=False, allow_abbrev=False)
+    recipe = early.parse_known_args(argv)[0].recipe
+    path = _recipe_path(recipe)
+    settings = _read_recipe(path)
+    known = {f.name for cls in (RunArguments, TrainingArguments) for f in fields(cls)}
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"{path.name}: unknown setting {name!r}{_did_you_mean(name, known)}")
+    run, training, unused = parser.parse_args_into_dataclasses(
+        [*_fixed_arguments(), *_to_argv(settings), *argv], return_remaining_strings=True, look_for_args_file=False
+    )
+    if unused:
+        name = unused[0].lstrip("-").split("=")[0]
+        raise ValueError(f"unknown argument {unused[0]!r}{_did_you_mean(name, known)}")
+    if training.output_dir == _NO_OUTPUT_DIR:
+        training.output_dir = str(Path("outputs") / path.stem)
+    return run, training
+
+
+_NO_OUTPUT_DIR = "outputs/"
+
+
+def _fixed_arguments() -> list[str]:
+    """How every run drives Trainer; a recipe or the command line may still say otherwise."""
+    settings = {
+        "output_dir": _NO_OUTPUT_DIR,
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "logging_strategy": "epoch",
+        "save_total_limit": 1,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "ccc_mean",
+        "greater_is_better": True,
+        "remove_unused_columns": False,  # the collator picks what the model takes
+        "label_names": ["labels"],
+        "ddp_find_unused_parameters": False,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "use_cpu": not torch.accelerator.is_available(),
+    }
+    return _to_argv(settings)
+
+
+def _recipe_path(recipe: str) -> Path:
+    path = Path(recipe)
+    if path.suffix not in (".yaml", ".yml"):
+        path = RECIPES / f"{recipe}.yaml"
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        raise ValueError(f"recipe {recipe!r} is not there; give the path of a YAML file or one of {names}")
+    return path
+
+
+def _read_recipe(path: Path) -> dict:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} must hold a mapping of settings, not {type(settings).__name__}")
+    return settings
+
+
+def _to_argv(settings: dict) -> list[str]:
+    argv = []
+    for name, value in settings.items():
+        if value is None:
+            continue
+        values = value if isinstance(value, list) else [value]
+        argv += [f"--{name}", *(v if isinstance(v, str) else json.dumps(v) for v in values)]
+    return argv
+
+
+def _mapping(name: str, value) -> dict:
+    if isinstance(value, str):
+        try:
+            value = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"{name} is neither YAML nor JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} must be a mapping, not {value!r}")
+    return value
+
+
+def _did_you_mean(name: str, known) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

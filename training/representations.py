@@ -1,0 +1,132 @@
+"""Run filterbanks and frozen encoders once over every clip, and keep their frames."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from encoder_sources import EncoderSource, resolve_encoder
+from frame_cache import FrameCache
+from tqdm.auto import tqdm
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+
+from speech_affect import AffectEncoderConfig, AffectFeatureExtractor, AffectFusionConfig
+from speech_affect.encoder import truncate_layers
+from speech_affect.front_end import AffectFrontEnd
+
+
+logger = logging.getLogger(__name__)
+
+
+class EncoderLibrary:
+    """
+    The encoders of a run: where they come from, their configuration, their weights.
+
+    Args:
+        settings: name -> {id, revision} of the recipe.
+        branches: settings of every branch of the run; layers above the highest hidden state read are left out.
+        cache_dir: for converted encoders.
+    """
+
+    def __init__(self, settings: dict, branches: list[dict], cache_dir: Path | None):
+        self.sources: dict[str, EncoderSource] = {}
+        self.configs: dict[str, AffectEncoderConfig] = {}
+        for name, entry in settings.items():
+            states = [branch.get("hidden_state", "last") for branch in branches if branch["source"] == name]
+            if not states:
+                continue
+            if not isinstance(entry, dict) or "id" not in entry or set(entry) - {"id", "revision"}:
+                raise ValueError(f"encoder {name!r} is {entry!r}; give {{id: Hub id or folder, revision: optional}}")
+            source = resolve_encoder(entry["id"], revision=entry.get("revision"), cache_dir=cache_dir)
+            backbone = AutoConfig.from_pretrained(source.folder)
+            if all(isinstance(state, int) for state in states):
+                truncate_layers(backbone, max(states))
+            preparation = AutoFeatureExtractor.from_pretrained(source.folder)
+            self.sources[name] = source
+            self.configs[name] = AffectEncoderConfig(
+                backbone=backbone, do_normalize=bool(getattr(preparation, "do_normalize", False))
+            )
+
+    def backbone(self, name: str) -> torch.nn.Module:
+        """The pre-trained encoder itself, its unread layers left out."""
+        config = self.configs[name].backbone
+        model = AutoModel.from_pretrained(self.sources[name].folder, config=config, use_safetensors=True)
+        return model.get_encoder() if config.is_encoder_decoder else model
+
+    def identity(self, name: str) -> dict:
+        """What cached frames of this encoder depend on, besides the branch's settings."""
+        source, config = self.sources[name], self.configs[name]
+        return {"encoder": source.name, "revision": source.revision, "do_normalize": config.do_normalize}
+
+
+def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> dict[str, FrameCache]:
+    """The cache of each branch, by the branch's name."""
+    config = _front_end_config(branches, library)
+    caches = {}
+    for branch in config.branches:
+        if branch.is_acoustic:
+            settings = {k: v for k, v in branch.to_dict().items() if k not in ("hidden_state", "conv_stride")}
+            caches[branch.name] = FrameCache(root, branch.name, settings, "float32")
+        else:
+            settings = {"hidden_state": branch.hidden_state, **library.identity(branch.source)}
+            caches[branch.name] = FrameCache(root, branch.name, settings, "float16")
+    return caches
+
+
+def _front_end_config(branches: list[dict], library: EncoderLibrary) -> AffectFusionConfig:
+    unique = list({str(sorted(branch.items())): branch for branch in branches}.values())
+    encoders = {name: config.to_dict() for name, config in library.configs.items()}
+    return AffectFusionConfig(branches=unique, encoders=encoders)
+
+
+def extract_frames(
+    clips: dict[str, dict], branches: list[dict], library: EncoderLibrary, root: Path, batch_size: int
+) -> dict[str, FrameCache]:
+    """
+    Make the frames that are not on disk yet; processes share the clips, and a killed run goes on where it was.
+
+    Args:
+        clips: per fingerprint the audio, `{"path", "bytes"}`.
+        branches: settings of every branch, duplicates allowed.
+        library: the encoders.
+        root: folder of the caches.
+        batch_size: clips per batch.
+
+    Returns:
+        per branch name the cache, now with every clip.
+    """
+    state = PartialState()
+    caches = frame_caches(branches, library, root)
+    missing = [f for f in clips if not all(cache.has(f) for cache in caches.values())]
+    state.wait_for_everyone()  # all must have looked before one begins to write
+    if missing:
+        logger.info("%d of %d clips to run through %s", len(missing), len(clips), ", ".join(caches))
+        front_end = _front_end(branches, library).to(state.device)
+        extractor = AffectFeatureExtractor()
+        mine = missing[state.process_index :: state.num_processes]
+        bar = tqdm(total=len(mine), desc="representations", unit="clip", disable=not state.is_main_process)
+        for start in range(0, len(mine), batch_size):
+            batch = mine[start : start + batch_size]
+            _extract_batch(batch, clips, front_end, extractor, caches, state.device)
+            bar.update(len(batch))
+        bar.close()
+    state.wait_for_everyone()
+    return caches
+
+
+def _front_end(branches: list[dict], library: EncoderLibrary) -> AffectFrontEnd:
+    front_end = AffectFrontEnd(_front_end_config(branches, library))
+    for name in library.configs:
+        front_end.encoders[name].backbone.load_state_dict(library.backbone(name).state_dict())
+    return front_end.eval()
+
+
+@torch.no_grad()
+def _extract_batch(fingerprints, clips, front_end, extractor, caches, device) -> None:
+    batch = extractor([clips[f] for f in fingerprints], return_tensors="pt").to(device)
+    frames, masks = front_end(**batch)
+    for name, cache in caches.items():
+        for row, fingerprint in enumerate(fingerprints):
+            cache.write(fingerprint, frames[name][row][masks[name][row]].float().cpu().numpy())
