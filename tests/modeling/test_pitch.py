@@ -1,0 +1,316 @@
+import math
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from speech_affect.pitch import PitchTracker, pitch_features
+
+
+SAMPLING_RATE = 16000
+CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpora/emodb-msp"
+
+
+def tone(f0_hz, seconds=0.5, sampling_rate=SAMPLING_RATE):
+    return torch.sin(2 * math.pi * f0_hz * torch.arange(int(seconds * sampling_rate)) / sampling_rate)
+
+
+def sawtooth(f0_hz, seconds=0.5, sampling_rate=SAMPLING_RATE):
+    """Sum of the harmonics below half the sampling rate: no aliases, which would have another period."""
+    harmonics = range(1, math.ceil(sampling_rate / 2 / f0_hz))
+    return sum(tone(f0_hz * k, seconds, sampling_rate) / k for k in harmonics) / 2
+
+
+def speech_like(seed=0, seconds=1.6):
+    """Voiced glides of changing loudness between hiss and pauses, `(1, samples)`: the decisions are not trivial."""
+    generator = torch.Generator().manual_seed(seed)
+    time_s = torch.arange(int(seconds * SAMPLING_RATE)) / SAMPLING_RATE
+    f0_hz = 140 + 60 * torch.sin(2 * math.pi * 1.3 * time_s + seed)
+    phase = 2 * math.pi * torch.cumsum(f0_hz.double(), 0) / SAMPLING_RATE
+    voiced = sum(torch.sin(k * phase) / k for k in range(1, 12)).float()
+    loudness = torch.sin(2 * math.pi * 1.7 * time_s).clamp(min=0) ** 2
+    return (0.2 * loudness * voiced + 0.01 * torch.randn(len(time_s), generator=generator))[None]
+
+
+@pytest.mark.parametrize("make", [tone, sawtooth])
+@pytest.mark.parametrize("f0_hz", [80, 120, 220, 440])
+def test_f0_of_periodic_signals(make, f0_hz):
+    found, voicing = PitchTracker()(0.5 * make(f0_hz)[None])
+    assert (found / f0_hz - 1).abs().max() < 0.01
+    assert voicing[:, 3:-3].min() > 0.95  # frames whose analysis window lies within the clip
+
+
+@pytest.mark.parametrize("sampling_rate", [8000, 44100])
+def test_f0_at_other_sampling_rates(sampling_rate):
+    found, _ = PitchTracker(sampling_rate)(0.5 * sawtooth(180, sampling_rate=sampling_rate)[None])
+    window, hop = round(0.025 * sampling_rate), round(0.010 * sampling_rate)
+    assert found.shape == (1, 1 + (sampling_rate // 2 - window) // hop)
+    assert (found / 180 - 1).abs().max() < 0.01
+
+
+def test_f0_keeps_within_the_range_asked_for():
+    signal = 0.5 * tone(130)[None]
+    assert (PitchTracker(min_f0_hz=150.0)(signal)[0] == 0).all()
+    assert (PitchTracker(max_f0_hz=100.0)(signal)[0][:, 3:-3] - 65).abs().max() < 1  # the only subharmonic in range
+    beyond = PitchTracker()(0.5 * tone(608)[None])[0]  # within the first lag searched, but above 600 Hz
+    assert (beyond <= 600).all() and ((beyond > 0) & (beyond < 60)).sum() == 0
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(400, 1), (559, 1), (560, 2), (719, 2), (720, 3), (16000, 98)])
+def test_number_of_frames_is_that_of_an_uncentred_transform(samples, frames):
+    found, voicing = PitchTracker()(torch.randn(2, samples))
+    assert found.shape == voicing.shape == (2, frames)
+    assert found.dtype == voicing.dtype == torch.float32
+
+
+def test_frames_are_centred_on_the_middle_of_their_window():
+    time_s = torch.arange(SAMPLING_RATE, dtype=torch.float64) / SAMPLING_RATE
+    chirp = torch.sin(2 * math.pi * (100 * time_s + 100 * time_s**2)).float()  # 100 + 200 t Hz: 2 Hz a frame
+    found, _ = PitchTracker()(chirp[None])
+    expected = 100 + 200 * (torch.arange(found.shape[1]) * 160 + 200) / SAMPLING_RATE
+    assert (found[0] - expected)[3:-3].abs().max() < 0.5  # a quarter of a frame
+
+
+def test_silence_and_white_noise_are_unvoiced():
+    f0_hz, voicing = PitchTracker()(torch.zeros(2, 8000))
+    assert (f0_hz == 0).all() and (voicing == 0).all()
+    noise = torch.randn(1, 5 * SAMPLING_RATE, generator=torch.Generator().manual_seed(3))
+    for amplitude in (0.2, 1e-3):
+        f0_hz, voicing = PitchTracker()(amplitude * noise)
+        assert (f0_hz > 0).float().mean() < 0.005
+        assert voicing.max() < 0.5
+
+
+def test_voicing_is_the_share_of_periodic_energy():
+    """A tone of power 1/2 in white noise of power `p`: the autocorrelation at the period is 1 / (1 + 2p)."""
+    noise = torch.randn(4, SAMPLING_RATE, generator=torch.Generator().manual_seed(1))
+    for power in (0.05, 0.15, 0.25):
+        _, voicing = PitchTracker()(tone(100, seconds=1.0) + math.sqrt(power) * noise)
+        assert voicing[:, 3:-3].mean() == pytest.approx(1 / (1 + 2 * power), abs=0.04)
+
+
+def test_shortest_inputs_and_quiet_rounding_noise_are_finite():
+    for samples in (400, 401, 560):
+        for signal in (torch.zeros(1, samples), torch.full((1, samples), 1e-30), torch.ones(1, samples)):
+            f0_hz, voicing = PitchTracker()(signal)
+            assert torch.isfinite(f0_hz).all() and torch.isfinite(voicing).all()
+            assert (voicing >= 0).all() and (voicing <= 1).all()
+
+
+def test_padding_and_batching_change_nothing():
+    clips = [speech_like(seed)[0, :samples] for seed, samples in enumerate((400, 1111, 9600, 17001, 25600))]
+    batch = torch.nn.utils.rnn.pad_sequence([*clips, torch.zeros(30000)], batch_first=True)
+    f0_hz, voicing = PitchTracker()(batch)
+    for row, clip in enumerate(clips):
+        alone_f0_hz, alone_voicing = PitchTracker()(clip[None])
+        frames = alone_f0_hz.shape[1]
+        torch.testing.assert_close(f0_hz[row, :frames], alone_f0_hz[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(voicing[row, :frames], alone_voicing[0], rtol=1e-5, atol=1e-5)
+    assert 0.2 < (f0_hz[3:5] > 0).float().mean() < 0.8  # both decisions occur
+
+
+def test_gain_changes_nothing():
+    signal = speech_like()
+    f0_hz, voicing = PitchTracker()(signal)
+    quiet_f0_hz, quiet_voicing = PitchTracker()(0.1 * signal)
+    torch.testing.assert_close(quiet_f0_hz, f0_hz, rtol=1e-4, atol=0)
+    torch.testing.assert_close(quiet_voicing, voicing, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"hop_s": 0.02, "window_s": 0.04}, {"min_f0_hz": 120.0, "window_s": 0.05}])
+def test_context_is_bounded_as_stated(settings):
+    tracker = PitchTracker(**settings)
+    signal = speech_like()
+    f0_hz, voicing = tracker(signal)
+    for frame in range(0, f0_hz.shape[1], 11):
+        start = frame * tracker.hop_samples
+        first, end = start - tracker.lookback_samples, start + tracker.window_samples + tracker.lookahead_samples
+        other = torch.sign(torch.sin(torch.arange(signal.shape[1]) * 0.05))[None]  # loud, of another pitch
+        other[:, max(first, 0) : end] = signal[:, max(first, 0) : end]
+        other_f0_hz, other_voicing = tracker(other)
+        torch.testing.assert_close(other_f0_hz[0, frame], f0_hz[0, frame], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(other_voicing[0, frame], voicing[0, frame], rtol=1e-5, atol=1e-5)
+
+
+def test_look_ahead_is_bounded_as_stated_where_the_octave_is_ambiguous():
+    """A pure tone fits 100 Hz nearly as well as 200 Hz: what the neighbours are decides as far as the path reaches."""
+    tracker = PitchTracker()
+    signal, other = tone(200, seconds=1.0)[None], (tone(200, seconds=1.0) + 0.5 * tone(100, seconds=1.0))[None]
+    expected = tracker(signal)[0]
+    for frame in range(30, 60, 7):
+        end = frame * tracker.hop_samples + tracker.window_samples + tracker.lookahead_samples
+        changed = torch.cat([signal[:, :end], other[:, end:]], dim=1)
+        torch.testing.assert_close(tracker(changed)[0][:, : frame + 1], expected[:, : frame + 1], rtol=1e-5, atol=0)
+        nearer = end - 4 * tracker.hop_samples  # the look-ahead is used, not just claimed
+        changed = torch.cat([signal[:, :nearer], other[:, nearer:]], dim=1)
+        assert tracker(changed)[0][0, frame] == pytest.approx(100, abs=1)
+
+
+def test_context_attributes():
+    tracker = PitchTracker()
+    # 15 + 32 frames back, 7 + 1 ahead; the 748-sample analysis window overhangs the 400-sample one by 174 a side.
+    assert (tracker.lookback_samples, tracker.lookahead_samples) == (47 * 160 + 174, 8 * 160 + 174)
+    assert (tracker.lookback_frames, tracker.lookahead_frames) == (49, 10)
+    assert tracker.context_s == pytest.approx((47 * 160 + 174 + 400 + 8 * 160 + 174) / 16000)
+
+
+def test_silence_is_judged_against_the_last_third_of_a_second_only():
+    signal = 0.01 * tone(150, seconds=1.2)[None]
+    signal[:, 1600:3200] = 0.9 * tone(150, seconds=0.1)
+    f0_hz, voicing = PitchTracker()(signal)
+    # The tone after the burst is at 1/90 of its peak: silence until 0.32 s after its end (frame 20), then speech.
+    assert (f0_hz[0, 24:48] == 0).all() and voicing[0, 24:48].max() < 0.25
+    assert (f0_hz[0, 56:] > 0).all() and voicing[0, 56:-3].min() > 0.9
+
+
+def test_the_path_bridges_frames_that_favour_another_octave():
+    """A strong subharmonic for 20 ms: each frame by itself prefers 100 Hz, its neighbours keep it on 200 Hz."""
+    signal = tone(200, seconds=0.8)
+    signal[6000:6320] += 0.25 * tone(100, seconds=0.8)[6000:6320]
+    f0_hz, _ = PitchTracker()(signal[None])
+    assert (f0_hz[0] / 200 - 1).abs().max() < 0.05
+
+
+def test_has_no_state_and_ignores_reduced_precision():
+    signal = speech_like()
+    expected, _ = PitchTracker()(signal)
+    tracker = PitchTracker().to(torch.bfloat16)
+    assert not tracker.state_dict() and not list(tracker.buffers())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        f0_hz, voicing = tracker(signal.requires_grad_())
+    assert torch.equal(f0_hz, expected)
+    assert f0_hz.dtype == voicing.dtype == torch.float32 and not voicing.requires_grad
+    assert tracker(signal.half())[0].dtype == torch.float32
+
+
+def test_exports_with_dynamic_batch_and_length():
+    tracker = PitchTracker(hop_s=0.02, window_s=0.04)  # fewer rounds of the path than at 10 ms: quicker to export
+    dims = {0: torch.export.Dim("batch", max=64), 1: torch.export.Dim("samples", min=960, max=960000)}
+    program = torch.export.export(tracker, (torch.zeros(2, 16000),), dynamic_shapes=(dims,)).module()
+    for signal in (speech_like(), torch.cat([speech_like(1), speech_like(2)])[:, :4321]):
+        for found, expected in zip(program(signal), tracker(signal), strict=True):
+            torch.testing.assert_close(found, expected)
+
+
+def test_pitch_features_by_hand():
+    f0_hz = torch.tensor([[0.0, 100.0, 200.0, 0.0, 50.0, 50.0]])
+    voicing = torch.tensor([[0.1, 0.9, 0.8, 0.2, 0.7, 1.0]])
+    features = pitch_features(f0_hz, voicing)
+    assert features.shape == (1, 6, 3)
+    assert features[0, :, 0].tolist() == [0.0, 0.0, 1.0, 0.0, -1.0, -1.0]
+    assert features[0, :, 1].tolist() == [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
+    assert torch.equal(features[..., 2], voicing)
+    assert pitch_features(f0_hz[:, :1], voicing[:, :1]).shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("f0_shape", "voicing_shape"),
+    [((1, 5), (1, 4)), ((5,), (5,))],
+)
+def test_pitch_features_refuses_other_shapes(f0_shape, voicing_shape):
+    with pytest.raises(ValueError, match=r"must both be \(batch, frames\), not"):
+        pitch_features(torch.ones(f0_shape), torch.ones(voicing_shape))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sampling_rate": 0}, "sampling_rate must be a positive number, not 0"),
+        ({"hop_s": -0.01}, "hop_s must be a positive number, not -0.01"),
+        ({"window_s": math.nan}, "window_s must be a positive number, not nan"),
+        ({"max_f0_hz": math.inf}, "max_f0_hz must be a positive number, not inf"),
+        ({"sampling_rate": 4000}, "sampling_rate must be at least 8000 Hz, not 4000: resample"),
+        ({"window_s": 5e-5, "hop_s": 5e-5}, "window_s 5e-05 is less than two samples at 16000 Hz"),
+        ({"hop_s": 0.03}, r"hop_s must be from one sample .* to window_s \(0.025\), not 0.03"),
+        ({"hop_s": 1e-5}, "hop_s must be from one sample .* not 1e-05"),
+        ({"min_f0_hz": 600.0}, r"max_f0_hz must be above min_f0_hz \(600.0\) and at most 1000 Hz, not 600.0"),
+        ({"max_f0_hz": 1200.0}, "at most 1000 Hz, not 1200.0"),
+    ],
+)
+def test_constructor_refuses_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PitchTracker(**settings)
+
+
+@pytest.mark.parametrize(
+    ("input_values", "message"),
+    [
+        (torch.zeros(16000), r"must be floating point.*\(batch, samples\), not torch.float32 \(16000,\)"),
+        (torch.zeros(1, 16000, dtype=torch.int16), r"must be floating point.* not torch.int16 \(1, 16000\)"),
+        (torch.zeros(1, 399), r"has 399 samples; one frame needs at least 400 \(0.025 s at 16000 Hz\)"),
+    ],
+)
+def test_forward_refuses_bad_input(input_values, message):
+    with pytest.raises(ValueError, match=message):
+        PitchTracker()(input_values)
+
+
+@pytest.fixture(scope="module")
+def real_clips():
+    """30 clips over all speakers, each `(samples,)`."""
+    soundfile = pytest.importorskip("soundfile")
+    paths = sorted((CORPUS / "Audios").glob("*.wav"))[::17][:30]
+    if len(paths) < 30:
+        pytest.skip(f"the real-speech corpus is not at {CORPUS}")
+    return [torch.from_numpy(soundfile.read(path, dtype="float32")[0]) for path in paths]
+
+
+def praat_f0_hz(parselmouth, clip, frames):
+    """Praat's autocorrelation method on exactly our frames, `(frames,)`.
+
+    Praat centres its frames in the file: zeros that make the file just long enough for its 50 ms windows, 12.5 ms of
+    them in front, put its frame `i` at `12.5 ms + 10 ms * i` of the clip.
+    """
+    samples = 800 + (frames - 1) * 160 + 1  # one to spare: Praat divides in floating point and rounds down
+    padded = torch.zeros(samples, dtype=torch.float64)
+    kept = clip[: samples - 200]
+    padded[200 : 200 + len(kept)] = kept
+    sound = parselmouth.Sound(padded.numpy(), SAMPLING_RATE)
+    pitch = sound.to_pitch_ac(time_step=0.010, pitch_floor=60.0, pitch_ceiling=600.0)
+    assert pitch.n_frames == frames and abs(pitch.xs()[0] - 0.025) < 1e-4
+    return torch.from_numpy(pitch.selected_array["frequency"])
+
+
+def test_agrees_with_praat_on_real_speech(real_clips):
+    parselmouth = pytest.importorskip("parselmouth")
+    tracker = PitchTracker()
+    ours = [tracker(clip[None])[0][0] for clip in real_clips]
+    praat = torch.cat([praat_f0_hz(parselmouth, clip, len(f0)) for clip, f0 in zip(real_clips, ours, strict=True)])
+    ours = torch.cat(ours)
+    both = (ours > 0) & (praat > 0)
+    assert both.sum() > 2000
+    deviation = (ours[both] / praat[both] - 1).abs()
+    assert (deviation > 0.2).double().mean() < 0.01  # 0.004 measured
+    assert deviation.median() < 0.002  # 0.0007 measured
+    assert both.sum() / (praat > 0).sum() > 0.95  # 0.989 measured
+    assert ((ours > 0) & (praat == 0)).sum() / (ours > 0).sum() < 0.08  # 0.051 measured
+
+
+def test_padding_and_gain_change_nothing_on_real_speech(real_clips):
+    tracker, clips = PitchTracker(), real_clips[::4]
+    batch = torch.nn.utils.rnn.pad_sequence([*clips, torch.zeros(40000)], batch_first=True)
+    f0_hz, voicing = tracker(batch)
+    for row, clip in enumerate(clips):
+        alone_f0_hz, alone_voicing = tracker(clip[None])
+        frames = alone_f0_hz.shape[1]
+        torch.testing.assert_close(f0_hz[row, :frames], alone_f0_hz[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(voicing[row, :frames], alone_voicing[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(tracker(0.1 * batch)[0], f0_hz, rtol=1e-4, atol=0)
+
+
+def test_takes_at_most_60_ms_per_10_s_of_audio(real_clips):
+    signal = torch.cat(real_clips)[None, : 10 * SAMPLING_RATE]
+    tracker = PitchTracker()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        durations_s = []
+        for _ in range(9):
+            # The processor time of the process, and the best run: other work on the machine says nothing about ours.
+            start_s = time.process_time()
+            tracker(signal)
+            durations_s.append(time.process_time() - start_s)
+    finally:
+        torch.set_num_threads(threads)
+    assert min(durations_s) < 0.060
