@@ -117,6 +117,7 @@ def _set_up_logging(state: PartialState) -> None:
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S", level=level, force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     transformers_logging.set_verbosity_error()  # heads without a front end load with keys missing on purpose
+    transformers_logging.disable_progress_bar()  # of saving and loading; training keeps its own
 
 
 if __name__ == "__main__":

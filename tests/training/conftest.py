@@ -1,0 +1,92 @@
+"""A tiny corpus in MSP-Podcast layout, a tiny encoder folder, and a recipe over both."""
+
+import csv
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+
+SPLITS = {"Train": (24, (1, 2, 3)), "Development": (12, (4, 5)), "Test1": (10, (6, 7)), "Test2": (6, (8,))}
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory):
+    """52 tones of 0.4 to 0.8 s: activation is loudness, dominance is pitch, valence is chance."""
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "Audios").mkdir()
+    (folder / "Labels").mkdir()
+    generator = np.random.default_rng(0)
+    rows, number = [], 0
+    for split, (count, speakers) in SPLITS.items():
+        for index in range(count):
+            activation, valence, dominance = generator.uniform(1, 7, 3).round(2)
+            times = np.arange(round(generator.uniform(0.4, 0.8) * 16000)) / 16000
+            tone = np.sin(2 * np.pi * (100 + 60 * dominance) * times) * 0.02 * 2 ** (activation - 1)
+            name = f"MSP-PODCAST_0001_{number:04d}.wav"
+            noise = 0.001 * generator.standard_normal(len(times))
+            soundfile.write(folder / "Audios" / name, (tone + noise).clip(-1, 1), 16000)
+            speaker = speakers[index % len(speakers)]
+            emotion = "AHSN"[number % 4]
+            gender = "Female" if speaker % 2 else "Male"
+            rows.append([name, emotion, activation, valence, dominance, speaker, gender, split])
+            number += 1
+    with open(folder / "Labels" / "labels_consensus.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow("FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set".split(","))
+        writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory):
+    """A folder with a tiny Whisper, as transformers saves it."""
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        d_model=16,
+        encoder_layers=3,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=16,
+        vocab_size=50,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
+    WhisperModel(config).save_pretrained(folder)
+    WhisperFeatureExtractor().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_recipe(tiny_encoder, tmp_path):
+    """A recipe file with every role, one training step from done."""
+    whisper = {"source": "whisper", "hidden_state": 1, "conv_stride": 2}
+    recipe = {
+        "encoders": {"whisper": {"id": str(tiny_encoder)}},
+        "systems": {
+            "mfb": {"role": "baseline", "branches": ["mfb"]},
+            "fusion": {"role": "teacher", "branches": ["mfb", whisper], "emotion_classes": True},
+            "student": {"role": "student"},
+            "student_kd": {"role": "student", "teacher": "fusion"},
+        },
+        "head": {"conv_channels": 8, "gru_hidden_size": 8, "embedding_size": 8},
+        "seeds": [0, 1],
+        "per_device_train_batch_size": 8,
+        "num_train_epochs": 2,
+        "learning_rate": 0.01,
+        "bootstrap_samples": 50,
+        "disable_tqdm": True,
+    }
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path

@@ -1,0 +1,343 @@
+"""The demo corpus: its layout, labels and audio, and that it is made once, whole, and the same every time."""
+
+import csv
+import importlib.util
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from corpora import demo
+from corpora.demo import SPEAKERS, Grade, consensus, emotion_of, make_demo_corpus, plan_clips, shape_speech
+
+
+PER_SPEAKER = 3
+TRAINING = Path(demo.__file__).parents[1]
+DETAIL = re.compile(r"(WORKER\d{8}); (\w+); \w+; A:(\d)\.0{6}; V:(\d)\.0{6}; D:(\d)\.0{6};")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return make_demo_corpus(tmp_path_factory.mktemp("cache"), utterances_per_speaker=PER_SPEAKER)
+
+
+@pytest.fixture(scope="module")
+def labels(corpus):
+    return read_csv(corpus / "Labels/labels_consensus.csv")
+
+
+def read_csv(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def mumbling(monkeypatch):
+    """A second of noise in place of speech, for tests in which what is said does not matter."""
+    noise = np.random.default_rng(0).integers(-9000, 9000, 22050).astype(np.int16)
+    monkeypatch.setattr(demo, "synthesize", lambda requests, seed: [noise] * len(requests))
+
+
+def make_elsewhere(folder, prologue=""):
+    """Makes the smallest corpus in a fresh process."""
+    code = f"{prologue}\nimport sys\nfrom corpora.demo import make_demo_corpus as make\n"
+    code += "print(make(sys.argv[1], utterances_per_speaker=1))"
+    environment = {**os.environ, "PYTHONPATH": str(TRAINING)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_layout(corpus):
+    names = [f"MSP-PODCAST_{s:04d}_{n:04d}" for s in range(1, 13) for n in range(1, PER_SPEAKER + 1)]
+    expected = {f"Audios/{name}.wav" for name in names} | {f"Transcripts/{name}.txt" for name in names}
+    expected |= {"Labels/labels_consensus.csv", "Labels/labels_detailed.csv", "demo_corpus.json"}
+    expected |= {"Partitions.txt", "Speaker_ids.txt", "readme.txt"}
+    assert set(contents(corpus)) == expected
+    assert all(b"\r" not in data for name, data in contents(corpus).items() if not name.endswith(".wav"))
+
+
+def test_readme_says_what_it_is(corpus):
+    readme = (corpus / "readme.txt").read_text(encoding="utf-8")
+    for words in ("synthetic", "eSpeak NG", "construction values plus seeded grader noise, not ratings", "seed 0, 3"):
+        assert words in readme
+
+
+def test_splits_share_no_speaker_and_have_both_genders(labels):
+    speakers = {split: set() for split in ("Train", "Development", "Test1")}
+    for row in labels:
+        speakers[row["Split_Set"]].add((row["SpkrID"], row["Gender"]))
+    assert {split: len(found) for split, found in speakers.items()} == {"Train": 7, "Development": 2, "Test1": 3}
+    assert len({number for found in speakers.values() for number, _ in found}) == 12
+    assert all({gender for _, gender in found} == {"Female", "Male"} for found in speakers.values())
+    assert len({speaker.voice for speaker in SPEAKERS}) == 12
+    assert set(Counter(row["SpkrID"] for row in labels).values()) == {PER_SPEAKER}
+
+
+def test_the_text_files_agree_with_the_labels(corpus, labels):
+    partitions = [line.split("; ") for line in (corpus / "Partitions.txt").read_text().splitlines()]
+    assert partitions == [[row["Split_Set"], row["FileName"]] for row in labels]
+    pairs = dict(line.split("; ") for line in (corpus / "Speaker_ids.txt").read_text().splitlines())
+    assert len(pairs) == 12 + len(labels)
+    for row in labels:
+        assert pairs[row["FileName"]] == row["SpkrID"]
+        assert pairs[f"Speaker_{row['SpkrID']}"] == row["Gender"]
+
+
+def test_columns_and_ranges(labels):
+    assert list(labels[0]) == ["FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set"]
+    for row in labels:
+        assert row["EmoClass"] in set("ASHUFDCNOX")
+        assert all(1 <= float(row[column]) <= 7 for column in ("EmoAct", "EmoVal", "EmoDom"))
+
+
+def test_consensus_is_the_mean_and_the_plurality_of_the_graders(corpus, labels):
+    details = {}
+    for row in read_csv(corpus / "Labels/labels_detailed.csv"):
+        assert list(row) == ["FileName", "EmoDetail"]
+        worker, emotion, *grades = DETAIL.fullmatch(row["EmoDetail"]).groups()
+        details.setdefault(row["FileName"], []).append((worker, emotion, *map(int, grades)))
+    assert list(details) == [row["FileName"] for row in labels]
+    for row in labels:
+        workers, emotions, *grades = zip(*details[row["FileName"]], strict=True)
+        assert 5 <= len(set(workers)) == len(workers) <= 8
+        assert set(itertools.chain(*grades)) <= set(range(1, 8))
+        for column, given in zip(("EmoAct", "EmoVal", "EmoDom"), grades, strict=True):
+            assert float(row[column]) == pytest.approx(sum(given) / len(given), abs=5e-5)
+        votes = Counter(emotions)
+        winners = [emotion for emotion, count in votes.items() if count == max(votes.values())]
+        assert row["EmoClass"] == (demo.EMOTIONS[winners[0]][0] if len(winners) == 1 else "X")
+
+
+def test_audio_is_16_khz_pcm_of_the_right_length_and_level(corpus, labels):
+    for row in labels:
+        path = corpus / "Audios" / row["FileName"]
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.format, info.subtype) == (16000, 1, "WAV", "PCM_16")
+        assert 1.5 <= info.duration <= 4.5
+        speech, _ = soundfile.read(path)
+        assert -39 < 20 * np.log10(np.sqrt(np.mean(speech**2))) < -21
+        assert np.abs(speech).max() < 0.981
+
+
+def test_loudness_tells_dominance(corpus):
+    clips = plan_clips(PER_SPEAKER, 0)
+    levels = [np.log(np.std(soundfile.read(corpus / "Audios" / f"{clip.name}.wav")[0])) for clip in clips]
+    assert np.corrcoef(levels, [clip.dominance for clip in clips])[0, 1] > 0.9
+    assert (corpus / "Transcripts" / f"{clips[7].name}.txt").read_text() == f"{clips[7].text}\n"
+
+
+def test_valence_is_in_the_words_only():
+    clip = plan_clips(1, 0)[0]
+    request = demo.speech_request(clip)
+    assert demo.speech_request(clip._replace(valence=-clip.valence)) == request
+    livelier = demo.speech_request(clip._replace(activation=1.0, dominance=-1.0))
+    assert (livelier.rate_wpm, livelier.pitch, livelier.pitch_range) == (235, 90, 80)
+
+
+def test_every_speaker_uses_every_adjective_and_it_points_its_way():
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    lexicon = SentimentIntensityAnalyzer().lexicon
+    clips = plan_clips(30, 0)
+    assert len(clips) == 360
+    uses = {speaker_id: Counter() for speaker_id in range(1, 13)}
+    strongest = max(abs(lexicon[word]) for word in demo.WORDS[-1] + demo.WORDS[1])
+    direction_of = {word: direction for direction, words in demo.WORDS.items() for word in words}
+    for clip in clips:
+        adjectives = [word for word in re.findall(r"\w+", clip.text) if word in direction_of]
+        assert len(adjectives) in (2, 3) and len({direction_of[word] for word in adjectives}) == 1
+        ratings = [lexicon.get(word, 0) for word in adjectives]
+        assert clip.valence == pytest.approx(np.mean(ratings) / strongest)
+        assert np.sign(clip.valence) == direction_of[adjectives[0]]
+        assert len(set(adjectives)) == len(adjectives)
+        uses[clip.speaker_id].update(adjectives)
+    assert all(not word.startswith(tuple("aeiou")) for word in direction_of)
+    for counts in uses.values():
+        assert set(counts) == set(direction_of)
+        for words in demo.WORDS.values():
+            assert max(counts[word] for word in words) - min(counts[word] for word in words) <= 1
+
+
+def test_latents_of_every_speaker_fill_their_range_evenly():
+    clips = plan_clips(30, 4)
+    for speaker_id in range(1, 13):
+        own = [clip for clip in clips if clip.speaker_id == speaker_id]
+        for name in ("activation", "dominance"):
+            strips = np.floor((np.sort([getattr(clip, name) for clip in own]) + 1) / 2 * 30)
+            assert strips.tolist() == list(range(30))
+        assert Counter(np.sign([clip.valence for clip in own])) == {-1: 10, 0: 10, 1: 10}
+    triples = np.array([(clip.activation, clip.valence, clip.dominance) for clip in clips])
+    assert np.abs(np.corrcoef(triples.T) - np.eye(3)).max() < 0.2
+
+
+def test_the_mean_grade_is_the_label_of_the_latent():
+    rng = np.random.default_rng(0)
+    grades = [grade for _ in range(400) for grade in demo._grades(rng, (0.5, 0.0, -0.5))]
+    means = np.mean([grade[1:4] for grade in grades], axis=0)
+    assert means == pytest.approx([5.5, 4.0, 2.5], abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("grade", "emotion"),
+    [
+        ((1, 5, 1), "Happy"),
+        ((6, 4, 1), "Surprise"),
+        ((5, 4, 7), "Neutral"),
+        ((4, 3, 4), "Angry"),
+        ((4, 3, 3), "Fear"),
+        ((3, 3, 5), "Contempt"),
+        ((3, 3, 4), "Sad"),
+    ],
+)
+def test_emotion_of_a_grade(grade, emotion):
+    assert emotion_of(*grade) == emotion
+
+
+def test_consensus_by_hand():
+    happy, sad, fear = (Grade(1, 2, 6, 3, "Happy"), Grade(2, 1, 2, 1, "Sad"), Grade(3, 5, 2, 1, "Fear"))
+    assert consensus([happy, sad, happy]) == ("H", 1.6667, 4.6667, 2.3333)
+    assert consensus([sad, fear]) == ("X", 3.0, 2.0, 1.0)
+    assert consensus([happy, happy, sad, sad, fear])[0] == "X"
+
+
+def test_speech_is_resampled_levelled_and_tilted():
+    time_s = np.arange(441 * 50) / 22050
+    tones = 8000 * (np.sin(2 * np.pi * 500 * time_s) + np.sin(2 * np.pi * 6000 * time_s))
+    plain = shape_speech(tones.astype(np.int16), 0.0, 0.0)
+    assert len(plain) == 16000
+    expected = sum(np.sin(2 * np.pi * f * np.arange(16000) / 16000) for f in (500, 6000)) * 10 ** (-30 / 20)
+    assert plain == pytest.approx(expected, abs=1e-4)
+    active = np.abs(np.fft.rfft(shape_speech(tones.astype(np.int16), 1.0, -1.0)))  # one bin per hertz
+    assert 20 * np.log10(active[6000] / active[500]) == pytest.approx(8 * (6000 / 8000 - 500 / 2500), abs=0.01)
+    assert 10 * np.log10(2 * np.sum(active**2) / 16000**2) == pytest.approx(-30 + 2 - 6, abs=0.01)
+
+
+def test_a_click_is_not_clipped():
+    click = np.zeros(22050, np.int16)
+    click[11025] = 20000
+    assert np.abs(shape_speech(click, 0.0, 1.0)).max() == pytest.approx(0.98)
+
+
+def test_a_fresh_process_makes_the_same_bytes(tmp_path):
+    here = make_demo_corpus(tmp_path / "here", utterances_per_speaker=1)
+    process = make_elsewhere(tmp_path / "there")
+    there = Path(process.communicate()[0].strip())
+    assert process.returncode == 0 and there.name == here.name
+    assert contents(there) == contents(here)
+
+
+def test_seed_and_size_name_another_corpus(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "_write_audio", lambda folder, clips, seed: None)
+    makes = [{"seed": 0}, {"seed": 1}, {"seed": 0, "utterances_per_speaker": 2}]
+    first, second, third = (make_demo_corpus(tmp_path, **{"utterances_per_speaker": 1, **make}) for make in makes)
+    monkeypatch.setattr(demo, "GENERATOR_VERSION", demo.GENERATOR_VERSION + 1)
+    fourth = make_demo_corpus(tmp_path, utterances_per_speaker=1)
+    assert len({first, second, third, fourth}) == 4
+    assert contents(first)["Labels/labels_detailed.csv"] != contents(second)["Labels/labels_detailed.csv"]
+    settings = json.loads((third / "demo_corpus.json").read_text())
+    assert (settings["seed"], settings["utterances_per_speaker"], settings["speakers"]) == (0, 2, 12)
+
+
+def test_a_made_corpus_is_reused(corpus, monkeypatch):
+    before = contents(corpus)
+    monkeypatch.setattr(demo, "synthesize", lambda *args, **kwargs: pytest.fail("made it again"))
+    assert make_demo_corpus(corpus.parent, utterances_per_speaker=PER_SPEAKER) == corpus
+    assert contents(corpus) == before
+
+
+@pytest.mark.parametrize("stop", [OSError("disk full"), KeyboardInterrupt()])
+@pytest.mark.usefixtures("mumbling")
+def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch, stop):
+    written = []
+
+    def write(path, *args, **kwargs):
+        written.append(path)
+        if len(written) == 5:
+            raise stop
+
+    monkeypatch.setattr(soundfile, "write", write)
+    with pytest.raises(type(stop)):
+        make_demo_corpus(tmp_path, utterances_per_speaker=1)
+    assert len(written) == 5 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("mumbling")
+def test_a_kill_midway_leaves_no_corpus_and_does_not_disturb_the_next_call(tmp_path):
+    die = "import os, soundfile; soundfile.write = lambda *args, **kwargs: os._exit(9)"
+    process = make_elsewhere(tmp_path, prologue=die)
+    assert process.wait() == 9
+    assert [path.name[0] for path in tmp_path.iterdir()] == ["."]  # hidden scratch only
+    corpus = make_demo_corpus(tmp_path, utterances_per_speaker=1)
+    assert len(list((corpus / "Audios").iterdir())) == 12
+
+
+@pytest.mark.parametrize("damage", ["audio", "manifest"])
+@pytest.mark.usefixtures("mumbling")
+def test_a_damaged_corpus_is_made_again(tmp_path, damage):
+    corpus = make_demo_corpus(tmp_path, utterances_per_speaker=1)
+    before = contents(corpus)
+    if damage == "audio":
+        next((corpus / "Audios").iterdir()).unlink()
+    else:
+        (corpus / "demo_corpus.json").write_text("{")
+    assert make_demo_corpus(tmp_path, utterances_per_speaker=1) == corpus
+    assert contents(corpus) == before
+    assert list(tmp_path.iterdir()) == [corpus]
+
+
+@pytest.mark.usefixtures("mumbling")
+def test_the_corpus_of_a_faster_process_is_kept(tmp_path, monkeypatch):
+    write = demo._write_corpus
+
+    def write_late(folder, settings):
+        write(folder, settings)
+        monkeypatch.setattr(demo, "_write_corpus", write)
+        rival = make_demo_corpus(tmp_path, utterances_per_speaker=1)
+        (rival / "kept").touch()
+
+    monkeypatch.setattr(demo, "_write_corpus", write_late)
+    corpus = make_demo_corpus(tmp_path, utterances_per_speaker=1)
+    assert (corpus / "kept").exists() and list(tmp_path.iterdir()) == [corpus]
+
+
+def test_two_processes_at_once_make_one_corpus(tmp_path):
+    processes = [make_elsewhere(tmp_path) for _ in range(2)]
+    outputs = {process.communicate()[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
+    assert outputs == {str(path) for path in tmp_path.iterdir()} and len(outputs) == 1
+
+
+@pytest.mark.parametrize("count", [0, 10_000])
+def test_a_size_out_of_range_is_refused(tmp_path, count):
+    with pytest.raises(ValueError, match=rf"utterances_per_speaker={count} is outside 1\.\.9999"):
+        make_demo_corpus(tmp_path, utterances_per_speaker=count)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_out_of_range_is_refused(tmp_path, seed):
+    with pytest.raises(ValueError, match=f"seed={seed} is outside"):
+        make_demo_corpus(tmp_path, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("module", "package"), [("espeakng_loader", "espeakng-loader"), ("vaderSentiment", "vaderSentiment")]
+)
+def test_a_missing_package_is_named(tmp_path, monkeypatch, module, package):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else find(name))
+    with pytest.raises(ImportError, match=rf'{package}.*pip install "speech-affect\[train\]"'):
+        make_demo_corpus(tmp_path)
+    assert list(tmp_path.iterdir()) == []

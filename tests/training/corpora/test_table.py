@@ -1,0 +1,400 @@
+import csv
+import logging
+import re
+import shutil
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from datasets import Audio, Dataset, DatasetDict
+
+from corpora.corpus import FEATURES, CorpusError, check_disjoint
+from corpora.table import deal_speakers, load_table_corpus
+
+
+SAMPLING_RATE = 16_000
+HEADER = ("wav", "arousal", "val", "dom", "who", "sex", "feeling", "words", "part")
+ROWS = [
+    ("a/1.wav", "1", "9", "5", "ann", "f", "happy", "hello, you", "train"),
+    ("a/2.wav", "2.5", "3", "4", "ann", "f", "A", "", "train"),
+    ("b/1.wav", "8", "2", "7.25", "bob", "m", "", "no", "dev"),
+    ("c/1.wav", "4", "4", "4", "cyd", "", "Sadness", "why", "test"),
+    ("c/2.wav", "", "NA", "", "", "", "", "", "Test3"),
+]
+COLUMNS = {
+    "audio_column": "wav",
+    "activation_column": "arousal",
+    "valence_column": "val",
+    "dominance_column": "dom",
+    "speaker_column": "who",
+    "gender_column": "sex",
+    "emotion_column": "feeling",
+    "transcript_column": "words",
+    "split_column": "part",
+    "label_range": (1, 9),
+}
+DEALT = {key: value for key, value in COLUMNS.items() if key != "split_column"}
+
+
+def write_csv(path, rows=ROWS, header=HEADER):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A folder of audio with ratings.csv in it."""
+    for seed, row in enumerate(ROWS):
+        path = tmp_path / row[0]
+        path.parent.mkdir(exist_ok=True)
+        noise = np.random.default_rng(seed).uniform(-0.5, 0.5, int(0.3 * SAMPLING_RATE))
+        soundfile.write(path, noise, SAMPLING_RATE, subtype="PCM_16")
+    return write_csv(tmp_path / "ratings.csv")
+
+
+def typed_rows(audio):
+    """The four labelled rows with numbers as numbers; `audio` makes the cell out of the path."""
+    rows = [row for row in ROWS if row[-1] != "Test3"]
+    columns = {name: [row[index] for row in rows] for index, name in enumerate(HEADER)}
+    columns["wav"] = [audio(path) for path in columns["wav"]]
+    return {**columns, **{name: [float(value) for value in columns[name]] for name in ("arousal", "val", "dom")}}
+
+
+def rows_of(corpus):
+    return {name: [{**row, "audio": None} for row in split] for name, split in corpus.splits.items()}
+
+
+def test_csv(table):
+    corpus = load_table_corpus(table, **COLUMNS)
+    assert (corpus.name, corpus.label_range, corpus.skipped) == ("ratings", (1.0, 9.0), 0)
+    assert {name: len(split) for name, split in corpus.splits.items()} == {
+        "train": 2,
+        "development": 1,
+        "test1": 1,
+        "test3": 1,
+    }
+    assert list(corpus.splits["train"]) == [
+        {
+            "file": "a/1.wav",
+            "audio": {"bytes": None, "path": str(table.parent / "a/1.wav")},
+            "activation": 1.0,
+            "valence": 9.0,
+            "dominance": 5.0,
+            "emotion": "H",
+            "speaker": "ann",
+            "gender": "f",
+            "transcript": "hello, you",
+            "graders": [],
+        },
+        {
+            "file": "a/2.wav",
+            "audio": {"bytes": None, "path": str(table.parent / "a/2.wav")},
+            "activation": 2.5,
+            "valence": 3.0,
+            "dominance": 4.0,
+            "emotion": "A",
+            "speaker": "ann",
+            "gender": "f",
+            "transcript": None,
+            "graders": [],
+        },
+    ]
+    (withheld,) = corpus.splits["test3"]
+    assert [withheld[name] for name in ("activation", "valence", "dominance", "emotion")] == [None] * 4
+    assert (withheld["speaker"], withheld["gender"]) == ("Unknown", "Unknown")
+    assert corpus.splits["test1"][0]["emotion"] == "S"
+    train = corpus.splits["train"]
+    assert train.features["audio"] == Audio(decode=False) and train.column_names == list(FEATURES)
+    assert "by part" in corpus.note
+    check_disjoint(corpus)
+
+
+def test_optional_columns_may_be_left_out(table):
+    names = ("audio_column", "activation_column", "valence_column", "dominance_column", "split_column", "label_range")
+    corpus = load_table_corpus(table, **{name: COLUMNS[name] for name in names})
+    row = corpus.splits["train"][0]
+    assert (row["emotion"], row["speaker"], row["gender"], row["transcript"]) == (None, "Unknown", "Unknown", None)
+
+
+def test_audio_dir_and_absolute_paths(table, tmp_path):
+    elsewhere = tmp_path / "labels"
+    elsewhere.mkdir()
+    write_csv(elsewhere / "ratings.csv", [(str(tmp_path / ROWS[0][0]), *ROWS[0][1:]), *ROWS[1:]])
+    corpus = load_table_corpus(elsewhere / "ratings.csv", audio_dir=tmp_path, **COLUMNS)
+    assert rows_of(corpus) == rows_of(load_table_corpus(table, **COLUMNS))
+    with pytest.raises(CorpusError, match=r"row 2: the file name .* leaves the corpus folder"):
+        load_table_corpus(elsewhere / "ratings.csv", **COLUMNS)
+
+
+def test_relative_source(table, monkeypatch):
+    monkeypatch.chdir(table.parent)
+    corpus = load_table_corpus("ratings.csv", **COLUMNS)
+    assert corpus.splits["train"][0]["audio"]["path"] == str(table.parent / "a/1.wav")
+
+
+def without_files(splits):
+    return {name: [{**row, "file": None} for row in rows] for name, rows in splits.items()}
+
+
+# --- other sources give the same rows ---
+
+
+@pytest.fixture
+def labelled(table):
+    """What `typed_rows` must be read as."""
+    write_csv(table, ROWS[:4])
+    return rows_of(load_table_corpus(table, **COLUMNS))
+
+
+def embedded(folder):
+    return lambda path: {"bytes": (folder / path).read_bytes(), "path": path.replace("/", "_")}
+
+
+def test_parquet_with_paths(table, labelled):
+    pq.write_table(pa.table(typed_rows(str)), table.parent / "ratings.parquet")
+    corpus = load_table_corpus(table.parent / "ratings.parquet", **COLUMNS)
+    assert rows_of(corpus) == labelled
+    assert corpus.splits["test1"][0]["audio"] == {"bytes": None, "path": str(table.parent / "c/1.wav")}
+
+
+def test_parquet_with_paths_as_datasets_keeps_them(table, labelled, tmp_path):
+    rows = typed_rows(lambda path: {"bytes": None, "path": path})
+    rows["wav"] = pa.array(rows["wav"], Audio.pa_type)
+    pq.write_table(pa.table(rows), tmp_path / "ratings.parquet")
+    corpus = load_table_corpus(tmp_path / "ratings.parquet", **COLUMNS)
+    assert rows_of(corpus) == labelled
+    assert corpus.splits["test1"][0]["audio"] == {"bytes": None, "path": str(tmp_path / "c/1.wav")}
+
+
+def test_parquet_with_embedded_audio(table, labelled, tmp_path):
+    pq.write_table(pa.table(typed_rows(embedded(tmp_path))), tmp_path / "ratings.parquet")
+    corpus = load_table_corpus(tmp_path / "ratings.parquet", **COLUMNS)
+    files = {name: [row["file"].replace("/", "_") for row in rows] for name, rows in labelled.items()}
+    assert {name: split["file"][:] for name, split in corpus.splits.items()} == files
+    assert [row["audio"]["bytes"] for row in corpus.splits["train"]] == [
+        (tmp_path / path).read_bytes() for path in ("a/1.wav", "a/2.wav")
+    ]
+    assert corpus.splits["development"][0]["valence"] == 2.0
+    check_disjoint(corpus)
+
+
+def test_embedded_copies_are_found(table, tmp_path):
+    rows = typed_rows(embedded(tmp_path))
+    rows["wav"][2]["bytes"] = rows["wav"][0]["bytes"]
+    pq.write_table(pa.table(rows), tmp_path / "ratings.parquet")
+    with pytest.raises(ValueError, match=r"1 clips have the same audio .*: train/a_1.wav = development/b_1.wav"):
+        check_disjoint(load_table_corpus(tmp_path / "ratings.parquet", **COLUMNS))
+
+
+def test_embedded_audio_without_a_name_and_without_bytes(table, tmp_path):
+    rows = typed_rows(embedded(tmp_path))
+    rows["wav"][0]["path"] = None
+    rows["wav"][1]["bytes"] = None
+    pq.write_table(pa.table(rows), tmp_path / "ratings.parquet")
+    with pytest.raises(CorpusError, match="row 2: wav is empty; each row needs its audio"):
+        load_table_corpus(tmp_path / "ratings.parquet", **COLUMNS)
+    corpus = load_table_corpus(tmp_path / "ratings.parquet", on_error="skip", **COLUMNS)
+    assert (corpus.splits["train"]["file"][:], corpus.skipped) == (["00000001"], 1)
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_folder_of_save_to_disk(table, labelled, tmp_path, decode):
+    whole = Dataset.from_dict(typed_rows(lambda path: {"bytes": None, "path": str(tmp_path / path)}))
+    whole = whole.cast_column("wav", Audio(SAMPLING_RATE, decode=decode))
+    whole.save_to_disk(tmp_path / "one")
+    shutil.rmtree(tmp_path / "a")  # the audio is embedded
+    corpus = load_table_corpus(tmp_path / "one", **COLUMNS)
+    files = [row["file"] for split in corpus.splits.values() for row in split]
+    assert files == ["1.wav", "2.wav", "00000003_1.wav", "00000004_1.wav"]
+    assert without_files(rows_of(corpus)) == without_files(labelled)
+    parts = {"train": datasets.load_from_disk(tmp_path / "one").select([0, 1]), "test": whole.select([3])}
+    DatasetDict(parts).save_to_disk(tmp_path / "several")
+    corpus = load_table_corpus(tmp_path / "several", **DEALT)
+    assert [row["file"] for split in corpus.splits.values() for row in split] == [*files[:2], "test_00000001_1.wav"]
+    labelled.pop("development")
+    assert without_files(rows_of(corpus)) == without_files(labelled)
+    assert corpus.splits["test1"][0]["audio"]["bytes"] == (tmp_path / "c/1.wav").read_bytes()
+    assert "splits as given" in corpus.note
+
+
+def test_folder_of_parquet_files(table, labelled, tmp_path):
+    folder = tmp_path / "hub"
+    (folder / "data" / "test").mkdir(parents=True)
+    rows = typed_rows(str)
+    names = ("data/train-00000-of-00002", "data/train-00001-of-00002", "validation", "data/test/0000")
+    for index, name in enumerate(names):
+        pq.write_table(
+            pa.table({key: values[index : index + 1] for key, values in rows.items()}), f"{folder / name}.parquet"
+        )
+    corpus = load_table_corpus(folder, audio_dir=tmp_path, **DEALT)
+    assert rows_of(corpus) == labelled
+    (folder / "more.parquet").write_bytes((folder / "validation.parquet").read_bytes())
+    with pytest.raises(CorpusError, match=r"hub \(\), row 1: the split is ''; allowed are train"):
+        load_table_corpus(folder, audio_dir=tmp_path, **DEALT)
+
+
+def test_hub_dataset(table, labelled, tmp_path, monkeypatch):
+    asked = []
+
+    def load_dataset(name, cache_dir):
+        asked.append((name, cache_dir))
+        return DatasetDict(train=Dataset.from_dict(typed_rows(str)))
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    corpus = load_table_corpus("someone/ratings", audio_dir=tmp_path, cache_dir=tmp_path / "c", **COLUMNS)
+    assert (rows_of(corpus), corpus.name, asked) == (labelled, "ratings", [("someone/ratings", tmp_path / "c")])
+    with pytest.raises(CorpusError, match=r"row 1: 'a/1.wav' is a path and there is no folder for it; give audio_dir"):
+        load_table_corpus("someone/ratings", **COLUMNS)
+
+
+def test_rows_of_a_split_are_named_with_it(tmp_path, table):
+    whole = Dataset.from_dict(typed_rows(str))
+    DatasetDict(train=whole.select([0]), test=whole.select([1, 0])).save_to_disk(tmp_path / "d")
+    with pytest.raises(CorpusError, match=r"d \(test\), row 2: a/1.wav is already in row 1 of train; allowed is one"):
+        load_table_corpus(tmp_path / "d", audio_dir=tmp_path, **DEALT)
+
+
+# --- bad rows ---
+
+GOOD = ROWS[0]
+BAD_ROWS = {
+    "missing audio": (("a/9.wav", *GOOD[1:]), "there is no audio file a/9.wav in"),
+    "no audio": (("", *GOOD[1:]), "wav is empty; each row needs its audio"),
+    "outside": (("../x.wav", *GOOD[1:]), "the file name '../x.wav' leaves the corpus folder"),
+    "far outside": (("/etc/passwd", *GOOD[1:]), "the file name '/etc/passwd' leaves the corpus folder"),
+    "not a number": ((GOOD[0], "calm", *GOOD[2:]), "arousal is 'calm'; allowed is a number from 1 to 9"),
+    "NaN": ((*GOOD[:2], "NaN", *GOOD[3:]), "val is 'NaN'; allowed is a number from 1 to 9"),
+    "too high": ((*GOOD[:3], "9.5", *GOOD[4:]), "dom is '9.5'; allowed is a number from 1 to 9"),
+    "too low": ((*GOOD[:3], "0", *GOOD[4:]), "dom is '0'; allowed is a number from 1 to 9"),
+    "emotion": ((*GOOD[:6], "meh", *GOOD[7:]), "feeling is 'meh'; allowed are A (anger), H (happiness)"),
+    "split": ((*GOOD[:8], "rest"), "the split is 'rest'; allowed are train, training, dev"),
+    "no split": ((*GOOD[:8], ""), "the split is ''; allowed are train"),
+    "short": (GOOD[:5], "5 fields, but 9 columns"),
+    "duplicate": (("b/../b/1.wav", *GOOD[1:]), "b/1.wav is already in row 3; allowed is one row per file"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_ROWS)
+def test_bad_row_raises_or_is_skipped(table, fault, caplog):
+    bad, message = BAD_ROWS[fault]
+    (table.parent.parent / "x.wav").write_bytes((table.parent / "a/1.wav").read_bytes())
+    write_csv(table, [*ROWS[1:3], bad, *ROWS[3:]])
+    with pytest.raises(CorpusError, match=re.escape(f"{table}, row 4: ") + ".*" + re.escape(message)):
+        load_table_corpus(table, **COLUMNS)
+    with caplog.at_level(logging.WARNING, logger="corpora.corpus"):
+        corpus = load_table_corpus(table, on_error="skip", **COLUMNS)
+    assert corpus.skipped == 1
+    assert sorted(row["file"] for rows in rows_of(corpus).values() for row in rows) == sorted(
+        row[0] for row in ROWS[1:]
+    )
+    (warning,) = [record.message for record in caplog.records]
+    assert "Left out 1 rows" in warning and message in warning
+
+
+@pytest.mark.parametrize("value", [True, None, float("nan"), float("inf")])
+def test_typed_values_that_are_no_rating(table, tmp_path, value):
+    rows = typed_rows(str)
+    rows["val"] = [value] * 4
+    pq.write_table(pa.table(rows), tmp_path / "ratings.parquet")
+    with pytest.raises(CorpusError, match=f"row 1: val is {value}; allowed is a number from 1 to 9"):
+        load_table_corpus(tmp_path / "ratings.parquet", **COLUMNS)
+
+
+def test_nothing_left(table):
+    write_csv(table, [BAD_ROWS["NaN"][0]])
+    for columns in (COLUMNS, DEALT):
+        with pytest.raises(CorpusError, match=r"ratings.csv has no usable row \(1 were left out\)"):
+            load_table_corpus(table, on_error="skip", **columns)
+
+
+# --- columns and sources that are not there ---
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "hint"),
+    [
+        ("activation_column", "arousl", " Did you mean activation_column='arousal'?"),
+        ("audio_column", "WAV", " Did you mean audio_column='wav'?"),
+        ("speaker_column", "speaker", ""),
+        ("split_column", "qqqq", ""),
+    ],
+)
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_missing_column(table, option, name, hint, on_error):
+    match = re.escape(f"ratings.csv has no column {name!r}; it has {', '.join(HEADER)}.{hint}") + "$"
+    with pytest.raises(CorpusError, match=match):
+        load_table_corpus(table, on_error=on_error, **{**COLUMNS, option: name})
+
+
+def test_audio_of_another_kind(table, tmp_path):
+    rows = {**typed_rows(str), "wav": [1, 2, 3, 4]}
+    pq.write_table(pa.table(rows), tmp_path / "ratings.parquet")
+    with pytest.raises(CorpusError, match=r"wav is Value\('int64'\); it must be paths, or audio as"):
+        load_table_corpus(tmp_path / "ratings.parquet", **COLUMNS)
+
+
+def test_no_such_source(table, tmp_path):
+    for source in (tmp_path / "no", "./no", "ratings_.csv", "a/b/c"):
+        with pytest.raises(CorpusError, match="there is no file or folder"):
+            load_table_corpus(source, **COLUMNS)
+    with pytest.raises(CorpusError, match=r"a/1.wav: a table must be one of .csv, .parquet, or a folder"):
+        load_table_corpus(tmp_path / "a/1.wav", **COLUMNS)
+    with pytest.raises(CorpusError, match=r"holds no dataset: looked for dataset_dict.json, state"):
+        load_table_corpus(tmp_path / "a", **COLUMNS)
+    write_csv(table, [], [])
+    table.write_text("")
+    with pytest.raises(CorpusError, match=r"ratings.csv is empty"):
+        load_table_corpus(table, **COLUMNS)
+
+
+def test_wrong_options(table):
+    with pytest.raises(CorpusError, match=r"label_range is \(9, 1\); it must be two finite numbers, the lower first"):
+        load_table_corpus(table, **{**COLUMNS, "label_range": (9, 1)})
+    with pytest.raises(CorpusError, match="on_error is 'no'"):
+        load_table_corpus(table, on_error="no", **COLUMNS)
+
+
+# --- splits by speaker ---
+
+
+def test_speakers_are_dealt_out():
+    speakers = [f"s{index % 10}" for index in range(50)]
+    dealt = deal_speakers(speakers, seed=0)
+    assert sorted(dealt) == [f"s{index}" for index in range(10)]
+    counts = {split: list(dealt.values()).count(split) for split in ("train", "development", "test1")}
+    assert counts == {"train": 6, "development": 2, "test1": 2}
+    assert deal_speakers(speakers[::-1], seed=0) == dealt
+    assert deal_speakers(speakers, seed=1) != dealt
+    assert sorted(deal_speakers(["a", "b", "c"], seed=5).values()) == ["development", "test1", "train"]
+
+
+def test_table_without_splits(table):
+    write_csv(table, ROWS[:4])
+    corpus = load_table_corpus(table, seed=3, **DEALT)
+    assert sorted(corpus.splits) == ["development", "test1", "train"]
+    assert sum(len(split) for split in corpus.splits.values()) == 4
+    check_disjoint(corpus)
+    assert "dealt out by speaker, seed 3" in corpus.note
+    assert rows_of(load_table_corpus(table, seed=3, **DEALT)) == rows_of(corpus)
+
+
+def test_table_without_splits_needs_speakers(table):
+    with pytest.raises(CorpusError, match=r"is not split and split_column is not given.*give speaker_column"):
+        load_table_corpus(table, **{**DEALT, "speaker_column": None})
+    with pytest.raises(CorpusError, match=r"row 4: who is empty; splits by speaker need each speaker"):
+        load_table_corpus(write_csv(table, [*ROWS[:2], (*ROWS[2][:4], "", *ROWS[2][5:]), ROWS[3]]), **DEALT)
+    with pytest.raises(CorpusError, match=r"need at least 3 speakers; the table has 2 \(ann, bob\)"):
+        load_table_corpus(write_csv(table, ROWS[:3]), **DEALT)
+
+
+def test_embedded_audio_of_a_dealt_table(table, tmp_path):
+    pq.write_table(pa.table(typed_rows(embedded(tmp_path))), tmp_path / "ratings.parquet")
+    corpus = load_table_corpus(tmp_path / "ratings.parquet", **DEALT)
+    for split in corpus.splits.values():
+        for row in split:
+            assert row["audio"]["bytes"] == Path(tmp_path, row["file"].replace("_", "/")).read_bytes()

@@ -1,0 +1,333 @@
+"""The one shape every corpus is read into, and the checks that all corpora share."""
+
+import csv
+import hashlib
+import logging
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+
+import datasets
+import pyarrow.compute as pc
+from datasets import Audio, Features, List, Value
+
+
+logger = logging.getLogger(__name__)
+
+DIMENSIONS = ("activation", "valence", "dominance")
+SPLITS = ("train", "development", "test1", "test2", "test3")
+WITHHELD_SPLIT = "test3"
+UNKNOWN = "Unknown"
+EMOTIONS = {
+    "A": "anger",
+    "H": "happiness",
+    "S": "sadness",
+    "N": "neutral",
+    "U": "surprise",
+    "F": "fear",
+    "D": "disgust",
+    "C": "contempt",
+    "O": "other",
+    "X": "no agreement",
+}
+
+# `audio` is written as the plain struct that Audio(decode=False) reads as: encoding through Audio needs torchcodec.
+FEATURES = Features(
+    {
+        "file": Value("string"),
+        "audio": {"bytes": Value("binary"), "path": Value("string")},
+        **{dimension: Value("float64") for dimension in DIMENSIONS},
+        "emotion": Value("string"),
+        "speaker": Value("string"),
+        "gender": Value("string"),
+        "transcript": Value("string"),
+        "graders": List(
+            {
+                "worker": Value("string"),
+                **{dimension: Value("float64") for dimension in DIMENSIONS},
+                "emotion": Value("string"),
+                "emotion_secondary": Value("string"),
+            }
+        ),
+    }
+)
+
+_EMPTY = {"", "na", "n/a", "nan", "none", "null"}
+_SPECIAL = frozenset("/\\:\0")  # what a bare file name does not hold
+_SAMPLE_BYTES = 4096
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be read as it is; the message names the file and, where there is one, the row."""
+
+
+class RowError(CorpusError):
+    """One row that cannot be used.
+
+    Args:
+        reason: A few words that rows with the same fault share, for the count of skipped rows.
+        message: What was found and what is allowed.
+    """
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+
+class BadRows:
+    """Stops at the first bad row, or leaves bad rows out and counts them.
+
+    Args:
+        on_error: `"raise"` or `"skip"`.
+
+    Raises:
+        CorpusError: `on_error` is something else.
+    """
+
+    def __init__(self, on_error: str):
+        if on_error not in ("raise", "skip"):
+            raise CorpusError(f"on_error is {on_error!r}; allowed are 'raise' and 'skip'.")
+        self.on_error = on_error
+        self.counts: Counter[str] = Counter()
+        self.examples: list[str] = []
+
+    def add(self, source: str | os.PathLike, row: int, error: RowError) -> None:
+        """Takes note of a bad row of the file `source`; `row` counts from 1.
+
+        Raises:
+            CorpusError: `on_error` is `"raise"`.
+        """
+        message = f"{os.fspath(source)}, row {row}: {error}"
+        if self.on_error == "raise":
+            raise CorpusError(f"{message}. Correct it, or pass on_error='skip' to leave bad rows out.") from error
+        self.counts[error.reason] += 1
+        if len(self.examples) < 5:
+            self.examples.append(message)
+
+    @property
+    def total(self) -> int:
+        """How many rows were left out."""
+        return sum(self.counts.values())
+
+    def warn(self) -> None:
+        """Logs one summary: the count of each reason and the first rows."""
+        if self.total:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())
+            logger.warning("Left out %d rows (%s). The first:\n  %s", self.total, reasons, "\n  ".join(self.examples))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Rated speech in the common shape.
+
+    Args:
+        name: Short name for reports.
+        splits: One dataset per split, keyed by names out of `SPLITS`, each with the columns of `FEATURES`
+            (`audio` as `{"bytes", "path"}`); ratings are in the unit of `label_range`, null where withheld.
+        label_range: Lowest and highest rating possible.
+        note: Where the labels and splits come from, for reports.
+        skipped: Rows of the label files that were left out (`on_error="skip"`).
+
+    Raises:
+        CorpusError: A split's name or columns are not the common ones, or the range is empty.
+    """
+
+    name: str
+    splits: datasets.DatasetDict
+    label_range: tuple[float, float]
+    note: str
+    skipped: int = 0
+
+    def __post_init__(self):
+        check_label_range(self.label_range)
+        for name, split in self.splits.items():
+            if name not in SPLITS:
+                raise CorpusError(f"split {name!r} of {self.name}: allowed are {', '.join(SPLITS)}.")
+            if set(split.column_names) != set(FEATURES):
+                raise CorpusError(
+                    f"split {name!r} of {self.name} has the columns {split.column_names}; needed are {list(FEATURES)}."
+                )
+
+
+def with_audio(data: datasets.Dataset | datasets.DatasetDict) -> datasets.Dataset | datasets.DatasetDict:
+    """Marks the struct column `audio` as `Audio(decode=False)`; no row is rewritten and no decoder is needed."""
+    return data.cast_column("audio", Audio(decode=False))
+
+
+def check_label_range(label_range: Sequence[float]) -> tuple[float, float]:
+    """Returns `(low, high)` as floats.
+
+    Raises:
+        CorpusError: Not two finite numbers with low < high.
+    """
+    try:
+        low, high = (float(value) for value in label_range)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise CorpusError(f"label_range is {label_range!r}; it must be two finite numbers, the lower first.")
+    return low, high
+
+
+def is_empty(value: object) -> bool:
+    """Whether a label is absent: None, NaN, an empty string, or one of NA, N/A, nan, none, null."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or str(value).strip().casefold() in _EMPTY
+
+
+def parse_rating(value: object, low: float, high: float, column: str) -> float:
+    """Returns a rating as a float.
+
+    Raises:
+        RowError: Not a number, NaN, or outside `low`..`high`; the message names the `column`.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not low <= number <= high:  # false for NaN
+        raise RowError("bad number", f"{column} is {value!r}; allowed is a number from {low:g} to {high:g}")
+    return number
+
+
+def parse_ratings(
+    values: Sequence[object], split: str, label_range: tuple[float, float], columns: Sequence[str] = DIMENSIONS
+) -> tuple[float | None, float | None, float | None]:
+    """Returns activation, valence and dominance; three times None where test3 withholds them.
+
+    Raises:
+        RowError: A rating is missing outside test3, is no number, or lies outside `label_range`.
+    """
+    if split == WITHHELD_SPLIT and all(is_empty(value) for value in values):
+        return None, None, None
+    return tuple(parse_rating(value, *label_range, column) for value, column in zip(values, columns, strict=True))
+
+
+def check_inside(name: str) -> str:
+    """Returns a file name or relative path with `/` between its parts.
+
+    Raises:
+        RowError: Empty, absolute, or with a `..` part (with either kind of slash), so that it could leave its folder.
+    """
+    if name.strip(".") and not _SPECIAL & set(name):
+        return name
+    path = PureWindowsPath(name)  # knows both slashes and drives
+    if not path.parts or path.drive or path.root or ".." in path.parts or "\0" in name:
+        raise RowError(
+            "path leaves the folder",
+            f"the file name {name!r} leaves the corpus folder; allowed is a path inside it, without '..'",
+        )
+    return str(PurePosixPath(*path.parts))
+
+
+def csv_rows(path: str | os.PathLike, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """Yields `(row, fields)` of a CSV file, first its header; rows are counted as lines, so the header is row 1.
+
+    A byte-order mark and blank lines are passed over.
+
+    Raises:
+        CorpusError: The file is empty, or is not CSV.
+    """
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        empty = True
+        try:
+            for fields in reader:
+                if fields:
+                    yield reader.line_num, [field.strip() for field in fields] if empty else fields
+                    empty = False
+        except csv.Error as error:
+            raise CorpusError(f"{os.fspath(path)}, row {reader.line_num}: not CSV ({error}).") from error
+    if empty:
+        raise CorpusError(f"{os.fspath(path)} is empty; expected a header row and one row per clip.")
+
+
+class _Clip(NamedTuple):
+    split: str
+    index: int
+    file: str
+    path: str | None
+    size: int
+
+
+def check_disjoint(corpus: Corpus, audio: bool = True) -> None:
+    """Checks that no speaker and no audio occurs in more than one split.
+
+    Files are told apart by size first, then by a few bytes; only those still alike are hashed as a whole.
+
+    Args:
+        corpus: The corpus to check. Speakers named `Unknown` are passed over.
+        audio: Whether to compare audio content too (opens files; speakers alone need none).
+
+    Raises:
+        ValueError: Names the speakers or files found in more than one split.
+    """
+    seen = defaultdict(list)
+    for name, split in corpus.splits.items():
+        for speaker in split.unique("speaker"):
+            if speaker not in (None, UNKNOWN):
+                seen[speaker].append(name)
+    shared = {speaker: names for speaker, names in seen.items() if len(names) > 1}
+    if shared:
+        listed = _listed(f"{speaker} in {' and '.join(names)}" for speaker, names in sorted(shared.items()))
+        raise ValueError(f"{corpus.name}: {len(shared)} speakers occur in more than one split: {listed}.")
+    groups = _same_audio(corpus) if audio else []
+    if groups:
+        listed = _listed(" = ".join(f"{clip.split}/{clip.file}" for clip in group) for group in groups)
+        raise ValueError(f"{corpus.name}: {len(groups)} clips have the same audio in more than one split: {listed}.")
+
+
+def _listed(items: Iterable[str], limit: int = 10) -> str:
+    items = list(items)
+    return ", ".join(items[:limit]) + (f" and {len(items) - limit} more" if len(items) > limit else "")
+
+
+def _same_audio(corpus: Corpus) -> list[list[_Clip]]:
+    """Groups of clips with equal audio content that span splits."""
+
+    def content(clip: _Clip) -> bytes:
+        if clip.path is None:
+            return corpus.splits[clip.split][clip.index]["audio"]["bytes"]
+        with open(clip.path, "rb") as file:
+            return file.read()
+
+    def sample(clip: _Clip) -> bytes:
+        if clip.path is None:
+            return b""
+        with open(clip.path, "rb") as file:
+            file.seek(max(0, (clip.size - _SAMPLE_BYTES) // 2))  # the middle: headers and silence are alike everywhere
+            return file.read(_SAMPLE_BYTES)
+
+    keys: tuple[Callable, ...] = (
+        lambda clip: clip.size,
+        sample,
+        lambda clip: hashlib.sha256(content(clip)).digest(),
+    )
+    groups = [list(_clips(corpus))]
+    for key in keys:
+        refined = []
+        for group in groups:
+            alike = defaultdict(list)
+            for clip in group:
+                alike[key(clip)].append(clip)
+            refined += [clips for clips in alike.values() if len({clip.split for clip in clips}) > 1]
+        groups = refined
+    return groups
+
+
+def _clips(corpus: Corpus) -> Iterator[_Clip]:
+    for name, split in corpus.splits.items():
+        index = 0
+        for table in split.select_columns(["file", "audio"]).with_format("arrow").iter(1000):
+            audio = table["audio"].combine_chunks()
+            sizes = pc.binary_length(audio.field("bytes")).to_pylist()  # reads offsets, not the audio
+            files, paths = table["file"].to_pylist(), audio.field("path").to_pylist()
+            for file, path, size in zip(files, paths, sizes, strict=True):
+                embedded = size is not None
+                yield _Clip(name, index, file, None if embedded else path, size if embedded else os.path.getsize(path))
+                index += 1

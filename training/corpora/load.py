@@ -1,0 +1,54 @@
+"""The corpus of a run: by kind, with the clips that have labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from corpora.corpus import DIMENSIONS, Corpus
+from corpora.demo import make_demo_corpus
+from corpora.msp_podcast import load_msp_podcast_corpus
+from corpora.table import load_table_corpus
+
+
+def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path) -> Corpus:
+    """
+    Load a corpus and keep its labelled clips.
+
+    Args:
+        kind: `demo` (made on first use), `msp_podcast` or `table`.
+        data_dir: of the corpus; not used by `demo`.
+        options: further arguments of the loader.
+        cache: where the demo corpus is kept.
+
+    Raises:
+        ValueError: an option the loader does not have, or what the loader finds wrong.
+    """
+    try:
+        if kind == "demo":
+            corpus = load_msp_podcast_corpus(make_demo_corpus(cache / "corpora", **options))
+        elif kind == "msp_podcast":
+            corpus = load_msp_podcast_corpus(data_dir, **options)
+        else:
+            corpus = load_table_corpus(data_dir, **options)
+    except TypeError as error:
+        raise ValueError(f"corpus_options {options} do not fit corpus {kind!r}: {error}") from error
+    return labelled_clips(corpus)
+
+
+def labelled_clips(corpus: Corpus) -> Corpus:
+    """
+    The corpus without clips that have no rating (a withheld test set), and without splits that lose all of theirs.
+
+    Raises:
+        ValueError: nothing is left to train or to develop on.
+    """
+    splits = {
+        name: rows.filter(lambda *values: None not in values, input_columns=list(DIMENSIONS))
+        for name, rows in corpus.splits.items()
+    }
+    kept = type(corpus.splits)({name: rows for name, rows in splits.items() if len(rows)})
+    for needed in ("train", "development"):
+        if needed not in kept:
+            found = ", ".join(kept) or "none"
+            raise ValueError(f"{corpus.name} has no labelled clips in split {needed!r}; splits with labels: {found}")
+    return Corpus(corpus.name, kept, corpus.label_range, corpus.note, corpus.skipped)

@@ -1,0 +1,296 @@
+"""Reads the label files of MSP-Podcast in each form that its releases have had."""
+
+import functools
+import json
+import operator
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from corpora.corpus import UNKNOWN, BadRows, CorpusError, RowError, csv_rows, is_empty, parse_rating
+
+
+LABEL_RANGE = (1.0, 7.0)
+CONSENSUS_COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")
+GRADE_COLUMNS = ("EmoClass_Major", "EmoClass_Second", "EmoAct", "EmoVal", "EmoDom")
+WORKER_COLUMNS = ("Workers", "WorkerID")  # release 1.6 and release 2.0
+
+
+class Label(NamedTuple):
+    """The consensus of one turn as written: text, not yet checked. `row` counts from 1."""
+
+    row: int
+    file: str
+    emotion: str
+    activation: str
+    valence: str
+    dominance: str
+    speaker: str
+    gender: str
+    split: str
+
+
+class Grade(NamedTuple):
+    """What one worker gave one turn; ratings are in 1..7, None where the worker gave none.
+
+    The emotions are the release's own words: `Neutral`, `Other-Curious`, `Concerned,Amused`.
+    """
+
+    worker: str
+    activation: float | None
+    valence: float | None
+    dominance: float | None
+    emotion: str | None
+    emotion_secondary: str | None
+
+
+class Partition(NamedTuple):
+    """A line of Partitions.txt as written."""
+
+    row: int
+    split: str
+    file: str
+
+
+def read_consensus(
+    path: Path, partitions: Sequence[Partition], speakers: dict[str, tuple[str, str]], bad_rows: BadRows
+) -> Iterator[Label]:
+    """Yields the labels of a labels_consensus.csv, labels_consensus.json or labels.txt, told apart by the name.
+
+    Args:
+        path: The label file.
+        partitions: Where labels.txt takes its splits from.
+        speakers: File name -> (speaker, gender), where labels.txt takes these from.
+        bad_rows: Takes the rows that cannot be read.
+
+    Raises:
+        CorpusError: A column is missing, the file is not what its name says, or a bad row is not to be skipped.
+    """
+    if path.suffix.casefold() == ".csv":
+        return _consensus_csv(path, bad_rows)
+    if path.suffix.casefold() == ".json":
+        return _consensus_json(path, bad_rows)
+    return _consensus_text(path, partitions, speakers, bad_rows)
+
+
+def read_grades(path: Path, bad_rows: BadRows) -> dict[str, list[Grade]]:
+    """Returns what each worker gave each file, from labels_detailed.csv, labels_detailed.json or labels.txt.
+
+    Raises:
+        CorpusError: As for `read_consensus`.
+    """
+    readers = {".csv": _grades_csv, ".json": _grades_json}
+    grades: dict[str, list[Grade]] = defaultdict(list)
+    for file, grade in readers.get(path.suffix.casefold(), _grades_text)(path, bad_rows):
+        grades[file].append(grade)
+    return dict(grades)
+
+
+def read_partitions(path: Path, bad_rows: BadRows) -> list[Partition]:
+    """Returns the lines `Split; file` of a Partitions.txt.
+
+    Raises:
+        CorpusError: A line is not of that form and not to be skipped.
+    """
+    partitions = []
+    for row, line in _lines(path):
+        split, separator, file = (part.strip() for part in line.partition(";"))
+        if not line:
+            continue
+        if separator and split and file.rstrip(";"):
+            partitions.append(Partition(row, split, file.rstrip("; ")))
+        else:
+            error = RowError("malformed row", f"{line!r} is not of the form 'Train; MSP-PODCAST_0001_0008.wav'")
+            bad_rows.add(path, row, error)
+    return partitions
+
+
+def read_speakers(path: Path) -> dict[str, tuple[str, str]]:
+    """Returns file name -> (speaker, gender) of a Speaker_ids.txt.
+
+    It holds lines `Speaker_30; Male` and lines `MSP-PODCAST_0001_0008.wav; 30`, in either order; other lines say
+    nothing about a file and are passed over.
+    """
+    genders, speakers = {}, {}
+    for _, line in _lines(path):
+        key, _, value = (part.strip(" ;") for part in line.partition(";"))
+        if key.casefold().endswith(".wav"):
+            speakers[key] = value.removeprefix("Speaker_") or UNKNOWN
+        elif key.startswith("Speaker_"):
+            genders[key.removeprefix("Speaker_")] = value
+    return {file: (speaker, genders.get(speaker, UNKNOWN)) for file, speaker in speakers.items()}
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        for row, line in enumerate(file, start=1):
+            yield row, line.strip()
+
+
+def _records(path: Path, columns: Sequence[str], bad_rows: BadRows) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yields (row, fields) of a CSV file, the fields in the order of `columns`."""
+    rows = csv_rows(path)
+    _, header = next(rows)
+    _check_columns(path, header, columns)
+    pick = operator.itemgetter(*map(header.index, columns))
+    for row, fields in rows:
+        if len(fields) == len(header):
+            yield row, tuple(map(str.strip, pick(fields)))
+        else:
+            bad_rows.add(path, row, RowError("malformed row", f"{len(fields)} fields, but {len(header)} columns"))
+
+
+def _check_columns(place: object, found: Sequence[str], required: Sequence[str]) -> None:
+    missing = [column for column in required if column not in found]
+    if missing:
+        raise CorpusError(f"{place} has no {' and no '.join(missing)}; it has {', '.join(found)}.")
+
+
+def _consensus_csv(path: Path, bad_rows: BadRows) -> Iterator[Label]:
+    for row, fields in _records(path, CONSENSUS_COLUMNS, bad_rows):
+        yield Label(row, *fields)
+
+
+def _json_object(path: Path) -> list[tuple[int, str, object]]:
+    """The (number, key, value) of a JSON object; objects in it are tuples of pairs, so that double keys stay seen."""
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            content = json.load(file, object_pairs_hook=tuple)
+    except ValueError as error:
+        raise CorpusError(f"{path} is not JSON ({error}).") from error
+    if not isinstance(content, tuple):
+        raise CorpusError(f"{path} holds no JSON object; expected file names and their labels.")
+    return [(row, key, value) for row, (key, value) in enumerate(content, start=1)]
+
+
+def _as_text(value: object) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _consensus_json(path: Path, bad_rows: BadRows) -> Iterator[Label]:
+    for row, file, value in _json_object(path):
+        if not isinstance(value, tuple):
+            bad_rows.add(path, row, RowError("malformed row", f"the entry of {file} is not a JSON object"))
+            continue
+        record = dict(value)
+        _check_columns(f"{path}, row {row} ({file})", list(record), CONSENSUS_COLUMNS[1:])
+        yield Label(row, file, *(_as_text(record[column]) for column in CONSENSUS_COLUMNS[1:]))
+
+
+def _split_ratings(line: str) -> tuple[list[str], list[str]]:
+    """Splits `a; b; A:1; V:4; D:1;` into the fields before the ratings and the three ratings.
+
+    The ratings are taken from the end, because workers' own words (`Other-...`) may hold semicolons.
+
+    Raises:
+        RowError: The line does not end in the three ratings.
+    """
+    fields = [field.strip() for field in line.rstrip("; ").split(";")]
+    head, ratings = fields[:-3], fields[-3:]
+    if not head or [rating[:2] for rating in ratings] != ["A:", "V:", "D:"]:
+        raise RowError("malformed row", f"{line!r} does not end in 'A:1.0; V:4.0; D:1.0;'")
+    return head, [rating[2:].strip() for rating in ratings]
+
+
+def _consensus_text(
+    path: Path, partitions: Sequence[Partition], speakers: dict[str, tuple[str, str]], bad_rows: BadRows
+) -> Iterator[Label]:
+    splits = {partition.file: partition.split for partition in partitions}
+    for row, line in _lines(path):
+        if not _names_file(line):
+            continue
+        try:
+            head, ratings = _split_ratings(line)
+            if len(head) != 2:
+                raise RowError("malformed row", f"{line!r} is not of the form 'FILE.wav; N; A:2.2; V:4.0; D:2.6;'")
+            if head[0] not in splits:
+                raise RowError("unknown split", f"{head[0]} is not listed in Partitions.txt, which gives the split")
+        except RowError as error:
+            bad_rows.add(path, row, error)
+            continue
+        yield Label(row, *head, *ratings, *speakers.get(head[0], (UNKNOWN, UNKNOWN)), splits[head[0]])
+
+
+def _names_file(line: str) -> bool:
+    return line.partition(";")[0].strip().casefold().endswith(".wav")
+
+
+# A release has millions of grades and few different ones: the caches save time and share the objects.
+@functools.lru_cache(maxsize=65536)
+def _rating(text: str, column: str) -> float | None:
+    return None if is_empty(text) else parse_rating(text, *LABEL_RANGE, column)
+
+
+@functools.lru_cache(maxsize=65536)
+def _word(text: str) -> str | None:
+    return None if is_empty(text) else text
+
+
+def _grade(worker: str, emotion: str, secondary: str, activation: str, valence: str, dominance: str) -> Grade:
+    if not worker:
+        raise RowError("malformed row", "the grader has no name")
+    return Grade(
+        sys.intern(worker),
+        _rating(activation, "EmoAct"),
+        _rating(valence, "EmoVal"),
+        _rating(dominance, "EmoDom"),
+        _word(emotion),
+        _word(secondary),
+    )
+
+
+def _grade_of_line(line: str) -> Grade:
+    """The grade in `WORKER00000001; Neutral; Concerned; A:1.000000; V:4.000000; D:1.000000;`."""
+    head, ratings = _split_ratings(line)
+    worker, emotion, secondary = head[0], head[1] if len(head) > 1 else "", "; ".join(head[2:])
+    return _grade(worker, emotion, secondary, *ratings)
+
+
+def _grades_csv(path: Path, bad_rows: BadRows) -> Iterator[tuple[str, Grade]]:
+    _, header = next(csv_rows(path))
+    detail = "EmoDetail" in header
+    worker = next((column for column in WORKER_COLUMNS if column in header), WORKER_COLUMNS[0])
+    columns = ("FileName", "EmoDetail") if detail else ("FileName", worker, *GRADE_COLUMNS)
+    for row, (file, *fields) in _records(path, columns, bad_rows):
+        try:
+            yield file, _grade_of_line(*fields) if detail else _grade(*fields)
+        except RowError as error:
+            bad_rows.add(path, row, error)
+
+
+def _grades_json(path: Path, bad_rows: BadRows) -> Iterator[tuple[str, Grade]]:
+    for row, file, workers in _json_object(path):
+        for worker, value in workers if isinstance(workers, tuple) else [("", None)]:
+            try:
+                if not isinstance(value, tuple):
+                    raise RowError("malformed row", f"the entry of {file} is not a JSON object of workers and grades")
+                record = {column: _as_text(given) for column, given in value}
+                _check_columns(f"{path}, row {row} ({file}, {worker})", list(record), GRADE_COLUMNS)
+                yield file, _grade(worker, *(record[column] for column in GRADE_COLUMNS))
+            except RowError as error:
+                bad_rows.add(path, row, error)
+
+
+def _grades_text(path: Path, bad_rows: BadRows) -> Iterator[tuple[str, Grade]]:
+    file = ""
+    for row, line in _lines(path):
+        if _names_file(line):
+            file = line.partition(";")[0].strip()
+        elif file and line:
+            try:
+                yield file, _grade_of_line(line)
+            except RowError as error:
+                bad_rows.add(path, row, error)
+
+
+def transcript_of(folders: Sequence[str], file: str) -> str | None:
+    """Returns the words of a turn, or None where no folder has `NAME.txt` for `NAME.wav`, or it is empty."""
+    for folder in folders:
+        path = os.path.join(folder, os.path.splitext(file)[0] + ".txt")
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8-sig", errors="replace") as text:
+                return text.read().strip() or None
+    return None
