@@ -32,6 +32,9 @@ class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
         do_normalize (`bool`, *optional*, defaults to `False`):
             Give each waveform zero mean and unit variance, as `do_normalize` of the encoder's own
             `preprocessor_config.json` says. Read for encoders that take the raw waveform.
+        pad_to_window (`bool`, *optional*, defaults to `True`):
+            Whisper: pad each clip to its 30 s, as in transformers. `False` runs the clip as long as it is, which costs
+            a tenth for a clip of 3 s and gives slightly different frames. Read for Whisper alone.
         frozen (`bool`, *optional*, defaults to `True`):
             Keep the encoder in evaluation mode without gradients. `False` fine-tunes it.
     """
@@ -41,6 +44,7 @@ class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
 
     backbone: dict | PreTrainedConfig | None = None
     do_normalize: bool = False
+    pad_to_window: bool = True
     frozen: bool = True
 
 
@@ -59,7 +63,9 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
         num_mel_bins (`int`, *optional*, defaults to 40): Mel bands of the acoustic sources.
         window_s (`float`, *optional*, defaults to 0.025): Analysis window of the acoustic sources, in seconds.
         hop_s (`float`, *optional*, defaults to 0.010): Hop of the acoustic sources, in seconds.
-        conv_stride (`int`, *optional*, defaults to 4): Stride of the branch's time convolution, in frames.
+        conv_kernel_size (`int`, *optional*, defaults to 9):
+            Frames that the branch's time convolution sees, the present one and those before it.
+        conv_stride (`int`, *optional*, defaults to 8): Stride of the time convolution, in frames.
     """
 
     model_type = "speech_affect_branch"
@@ -69,7 +75,8 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
     num_mel_bins: int = 40
     window_s: float = 0.025
     hop_s: float = 0.010
-    conv_stride: int = 4
+    conv_kernel_size: int = 9
+    conv_stride: int = 8
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
@@ -81,7 +88,7 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
             raise ValueError(
                 f"window_s is {self.window_s} and hop_s {self.hop_s}; both are seconds, with 0 < hop_s <= window_s"
             )
-        for name in ("num_mel_bins", "conv_stride"):
+        for name in ("num_mel_bins", "conv_kernel_size", "conv_stride"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
@@ -114,7 +121,7 @@ class _AffectConfigMixin:
             raise ValueError(f"id2label is {self.id2label}; the outputs are {', '.join(DIMENSIONS)}, in this order")
         if len(self.ccc_weights) != len(DIMENSIONS) or min(self.ccc_weights) < 0 or not sum(self.ccc_weights):
             raise ValueError(f"ccc_weights is {self.ccc_weights}; give one weight >= 0 for each of {DIMENSIONS}")
-        for name in ("conv_channels", "conv_kernel_size", "gru_hidden_size", "num_gru_layers", "embedding_size"):
+        for name in ("conv_channels", "gru_hidden_size", "num_gru_layers", "embedding_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not 0 <= self.dropout < 1:
@@ -167,7 +174,6 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
         ccc_weights (`tuple[float, float, float]`, *optional*, defaults to (1.0, 1.0, 1.0)):
             Weights of activation, valence and dominance in the loss; only their ratios matter.
         conv_channels (`int`, *optional*, defaults to 128): Channels of the time convolution.
-        conv_kernel_size (`int`, *optional*, defaults to 5): Frames that the time convolution sees (present and past).
         gru_hidden_size (`int`, *optional*, defaults to 128): Width of each GRU layer.
         num_gru_layers (`int`, *optional*, defaults to 2): Number of GRU layers.
         embedding_size (`int`, *optional*, defaults to 128): Width of the utterance embedding.
@@ -187,7 +193,6 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
     label_range: list[float] | tuple[float, ...] = (1.0, 7.0)
     ccc_weights: list[float] | tuple[float, ...] = (1.0, 1.0, 1.0)
     conv_channels: int = 128
-    conv_kernel_size: int = 5
     gru_hidden_size: int = 128
     num_gru_layers: int = 2
     embedding_size: int = 128
@@ -264,7 +269,6 @@ class AffectStudentConfig(_AffectConfigMixin, PreTrainedConfig):
     label_range: list[float] | tuple[float, ...] = (1.0, 7.0)
     ccc_weights: list[float] | tuple[float, ...] = (1.0, 1.0, 1.0)
     conv_channels: int = 128
-    conv_kernel_size: int = 5
     gru_hidden_size: int = 128
     num_gru_layers: int = 2
     embedding_size: int = 128

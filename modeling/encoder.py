@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel
 from transformers.configuration_utils import PreTrainedConfig
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from .configuration_affect import AffectEncoderConfig
@@ -45,6 +46,26 @@ def truncate_layers(backbone: PreTrainedConfig, highest_hidden_state: int) -> No
     backbone.num_hidden_layers = min(backbone.num_hidden_layers, highest_hidden_state + 1)
 
 
+def run_unpadded_whisper(backbone: WhisperEncoder, log_mel: torch.Tensor) -> BaseModelOutput:
+    """
+    Whisper's encoder on windows of any length up to its own; transformers' forward accepts 30 s alone.
+
+    Args:
+        backbone: the encoder.
+        log_mel: (batch, mel bins, frames).
+
+    Returns:
+        last hidden state (batch, ceil(frames / 2), width) and all hidden states, as transformers numbers them.
+    """
+    hidden = nn.functional.gelu(backbone.conv1(log_mel))
+    hidden = nn.functional.gelu(backbone.conv2(hidden)).transpose(1, 2)
+    states = [hidden + backbone.embed_positions.weight[: hidden.shape[1]]]
+    for layer in backbone.layers:
+        states.append(layer(states[-1], None))
+    states[-1] = backbone.layer_norm(states[-1])
+    return BaseModelOutput(last_hidden_state=states[-1], hidden_states=tuple(states))
+
+
 class SpeechEncoder(nn.Module):
     """
     A speech encoder of transformers with its own input preparation, from padded waveforms to masked frames.
@@ -59,7 +80,8 @@ class SpeechEncoder(nn.Module):
         self.family = config.backbone.model_type
         self.do_normalize = config.do_normalize
         self.frozen = config.frozen
-        self.paddable = is_paddable(config.backbone)
+        self.paddable = is_paddable(config.backbone) and config.pad_to_window
+        self.pad_to_window = config.pad_to_window
         self.window_size = round(WINDOW_S * sampling_rate)
         if self.family == "whisper":
             self.backbone = WhisperEncoder._from_config(config.backbone)
@@ -152,6 +174,8 @@ class SpeechEncoder(nn.Module):
     def _run_backbone(self, windows: list[torch.Tensor], output_hidden_states: bool):
         options = {"output_hidden_states": output_hidden_states, "return_dict": True}
         dtype = self.backbone.dtype
+        if self.family == "whisper" and not self.pad_to_window:
+            return run_unpadded_whisper(self.backbone, self.log_mel(torch.stack(windows)).to(dtype))
         if self.family == "whisper":
             padded = torch.stack([nn.functional.pad(w, (0, self.window_size - len(w))) for w in windows])
             return self.backbone(self.log_mel(padded).to(dtype), **options)

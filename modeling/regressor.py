@@ -46,7 +46,8 @@ class AffectRegressor(nn.Module):
     Everything that is trained: from raw frames per branch to the embedding and the outputs.
 
     Fusion at the embedding level gives each branch a TC-GRU of its own and joins the pooled vectors before the
-    embedding layer; at the frame level, frames are brought onto the slowest branch's grid and share one TC-GRU.
+    embedding layer; at the frame level, frames are brought onto the slowest branch's grid and share one TC-GRU, with
+    the convolution of that branch.
 
     Args:
         config: an [`AffectFusionConfig`] or [`AffectStudentConfig`].
@@ -62,18 +63,18 @@ class AffectRegressor(nn.Module):
             {b.name: BranchInput(config.branch_width(b), _num_states(b, config)) for b in branches}
         )
         sizes = [module.output_size for module in self.inputs.values()]
-        strides = [branch.conv_stride for branch in branches]
+        convolutions = [(branch.conv_kernel_size, branch.conv_stride) for branch in branches]
         if self.fusion_level == "frame":
-            sizes, strides = [sum(sizes)], [strides[self.hops.index(max(self.hops))]]
+            sizes, convolutions = [sum(sizes)], [convolutions[self.hops.index(max(self.hops))]]
         head = {
             "conv_channels": config.conv_channels,
-            "kernel_size": config.conv_kernel_size,
             "hidden_size": config.gru_hidden_size,
             "num_layers": config.num_gru_layers,
             "dropout": config.dropout,
         }
         self.tc_grus = nn.ModuleList(
-            TimeConvGRU(size, stride=stride, **head) for size, stride in zip(sizes, strides, strict=True)
+            TimeConvGRU(size, kernel_size=kernel_size, stride=stride, **head)
+            for size, (kernel_size, stride) in zip(sizes, convolutions, strict=True)
         )
         self.dropout = nn.Dropout(config.dropout)
         self.embedding = nn.Linear(config.gru_hidden_size * len(sizes), config.embedding_size)
@@ -82,10 +83,8 @@ class AffectRegressor(nn.Module):
             nn.Linear(config.embedding_size, len(config.emotion_names)) if config.emotion_names else None
         )
         # samples between two frames of each TC-GRU's output
-        self.hidden_hops = [
-            hop * stride
-            for hop, stride in zip(self.hops if len(sizes) > 1 else [max(self.hops)], strides, strict=True)
-        ]
+        hops = [max(self.hops)] if self.fusion_level == "frame" else self.hops
+        self.hidden_hops = [hop * stride for hop, (_, stride) in zip(hops, convolutions, strict=True)]
 
     def forward(self, frames: dict[str, torch.Tensor], masks: dict[str, torch.Tensor]) -> tuple:
         """

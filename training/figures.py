@@ -62,6 +62,10 @@ def draw_scatter(path: Path, predictions: dict, split: str, corpus: dict) -> Non
         corpus: its description: name and label range.
     """
     low, high = corpus["label_range"]
+    margin = 0.03 * (high - low)
+    # outputs are linear: show those outside the scale too
+    lowest = min(low, *(float(runs[0].min()) for runs, _ in predictions.values())) - margin
+    highest = max(high, *(float(runs[0].max()) for runs, _ in predictions.values())) + margin
     rows = len(predictions)
     figure, grid = plt.subplots(
         rows, len(DIMENSIONS), figsize=(7.5, 2.5 * rows), layout="constrained", squeeze=False, sharex=True, sharey=True
@@ -71,11 +75,11 @@ def draw_scatter(path: Path, predictions: dict, split: str, corpus: dict) -> Non
         for column, (axes, dimension) in enumerate(zip(axes_row, DIMENSIONS, strict=True)):
             axes.plot([low, high], [low, high], color="#999999", lw=1)
             axes.plot(labels[:, column], runs[0][:, column], "o", ms=3, alpha=0.5, mew=0, color=COLOURS[dimension])
-            axes.set_title(f"{name}: {dimension}, CCC {ccc[column]:.2f}", fontsize=9)
-            axes.set_xlim(low, high)
-            axes.set_ylim(low, high)
+            axes.set_title(f"{name}: {dimension}, {ccc[column]:.2f}", fontsize=8)
+            axes.set_xlim(low - margin, high + margin)
+            axes.set_ylim(lowest, highest)
             axes.set_aspect("equal")
-    figure.supxlabel(f"label ({corpus['name']}, {split})", fontsize=10)
+    figure.supxlabel(f"label ({corpus['name']}, {split}; numbers above are CCC)", fontsize=10)
     figure.supylabel("prediction", fontsize=10)
     _save(figure, path)
 

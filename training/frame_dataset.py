@@ -12,6 +12,8 @@ from corpora.corpus import DIMENSIONS
 
 
 IGNORED_CLASS = -100
+# small corpora are read from disk once
+HELD_BYTES = 1 << 30
 
 
 class FrameDataset(Dataset):
@@ -33,6 +35,8 @@ class FrameDataset(Dataset):
         self.fingerprints = fingerprints
         self.caches = caches
         self.teacher: tuple[np.ndarray, np.ndarray] | None = None
+        self._held: dict[int, dict[str, np.ndarray]] = {}
+        self._held_bytes = 0
 
     def set_teacher(self, logits: np.ndarray, embeddings: np.ndarray) -> None:
         """Add a teacher's outputs (clips, 3) and embeddings (clips, embedding_size) to every item."""
@@ -45,13 +49,22 @@ class FrameDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         item = {
-            "frames": {name: cache.read(self.fingerprints[index]) for name, cache in self.caches.items()},
+            "frames": self._frames(index),
             "labels": self.labels[index],
             "emotion_labels": self.emotions[index],
         }
         if self.teacher is not None:
             item["teacher_logits"], item["teacher_embedding"] = (part[index] for part in self.teacher)
         return item
+
+    def _frames(self, index: int) -> dict[str, np.ndarray]:
+        frames = self._held.get(index)
+        if frames is None:
+            frames = {name: cache.read(self.fingerprints[index]) for name, cache in self.caches.items()}
+            if self._held_bytes < HELD_BYTES:
+                frames = self._held[index] = {name: np.array(values) for name, values in frames.items()}
+                self._held_bytes += sum(values.nbytes for values in frames.values())
+        return frames
 
 
 class FrameCollator:

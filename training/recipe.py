@@ -31,6 +31,9 @@ class RunArguments:
     corpus_options: str = field(
         default="{}", metadata={"help": "Mapping: further arguments of the corpus loader, e.g. column names."}
     )
+    corpus_note: str | None = field(
+        default=None, metadata={"help": "What readers of the results should know of this corpus."}
+    )
     encoders: str = field(default="{}", metadata={"help": "Mapping: name -> {id, revision} of each encoder."})
     systems: str = field(default="{}", metadata={"help": "Mapping: name -> {role, branches, ...} of each system."})
     only: list[str] | None = field(default=None, metadata={"help": "Run these systems (and their teachers) alone."})

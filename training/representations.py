@@ -12,12 +12,15 @@ from frame_cache import FrameCache
 from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
-from speech_affect import AffectEncoderConfig, AffectFeatureExtractor, AffectFusionConfig
+from speech_affect import AffectBranchConfig, AffectEncoderConfig, AffectFeatureExtractor, AffectFusionConfig
 from speech_affect.encoder import truncate_layers
 from speech_affect.front_end import AffectFrontEnd
 
 
 logger = logging.getLogger(__name__)
+
+# what an acoustic branch's raw frames depend on
+ACOUSTIC_SETTINGS = ("source", "num_mel_bins", "window_s", "hop_s")
 
 
 class EncoderLibrary:
@@ -37,8 +40,10 @@ class EncoderLibrary:
             states = [branch.get("hidden_state", "last") for branch in branches if branch["source"] == name]
             if not states:
                 continue
-            if not isinstance(entry, dict) or "id" not in entry or set(entry) - {"id", "revision"}:
-                raise ValueError(f"encoder {name!r} is {entry!r}; give {{id: Hub id or folder, revision: optional}}")
+            if not isinstance(entry, dict) or "id" not in entry or set(entry) - {"id", "revision", "pad_to_window"}:
+                raise ValueError(
+                    f"encoder {name!r} is {entry!r}; give {{id: Hub id or folder}}, with revision or pad_to_window"
+                )
             source = resolve_encoder(entry["id"], revision=entry.get("revision"), cache_dir=cache_dir)
             backbone = AutoConfig.from_pretrained(source.folder)
             if all(isinstance(state, int) for state in states):
@@ -46,7 +51,9 @@ class EncoderLibrary:
             preparation = AutoFeatureExtractor.from_pretrained(source.folder)
             self.sources[name] = source
             self.configs[name] = AffectEncoderConfig(
-                backbone=backbone, do_normalize=bool(getattr(preparation, "do_normalize", False))
+                backbone=backbone,
+                do_normalize=bool(getattr(preparation, "do_normalize", False)),
+                pad_to_window=entry.get("pad_to_window", True),
             )
 
     def backbone(self, name: str) -> torch.nn.Module:
@@ -58,7 +65,12 @@ class EncoderLibrary:
     def identity(self, name: str) -> dict:
         """What cached frames of this encoder depend on, besides the branch's settings."""
         source, config = self.sources[name], self.configs[name]
-        return {"encoder": source.name, "revision": source.revision, "do_normalize": config.do_normalize}
+        return {
+            "encoder": source.name,
+            "revision": source.revision,
+            "do_normalize": config.do_normalize,
+            "pad_to_window": config.pad_to_window,
+        }
 
 
 def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> dict[str, FrameCache]:
@@ -67,7 +79,7 @@ def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> d
     caches = {}
     for branch in config.branches:
         if branch.is_acoustic:
-            settings = {k: v for k, v in branch.to_dict().items() if k not in ("hidden_state", "conv_stride")}
+            settings = {k: v for k, v in branch.to_dict().items() if k in ACOUSTIC_SETTINGS}
             caches[branch.name] = FrameCache(root, branch.name, settings, "float32")
         else:
             settings = {"hidden_state": branch.hidden_state, **library.identity(branch.source)}
@@ -76,9 +88,9 @@ def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> d
 
 
 def _front_end_config(branches: list[dict], library: EncoderLibrary) -> AffectFusionConfig:
-    unique = list({str(sorted(branch.items())): branch for branch in branches}.values())
+    by_name = {AffectBranchConfig(**branch).name: branch for branch in branches}
     encoders = {name: config.to_dict() for name, config in library.configs.items()}
-    return AffectFusionConfig(branches=unique, encoders=encoders)
+    return AffectFusionConfig(branches=list(by_name.values()), encoders=encoders)
 
 
 def extract_frames(

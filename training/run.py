@@ -6,10 +6,12 @@ accelerate launch training/run.py [--recipe NAME_OR_FILE] [--data_dir FOLDER] [-
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from checkpoint import best_stage, verify_checkpoint, write_checkpoint
 from frame_cache import clip_fingerprint
@@ -38,13 +40,15 @@ def main(argv: list[str]) -> dict:
     run, training = parse_arguments(argv)
     state = PartialState()
     _set_up_logging(state)
+    if state.device.type == "cpu":  # launchers leave each process one thread
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // state.num_processes))
     logger.info("%d process(es) on %s; output in %s", state.num_processes, state.device, training.output_dir)
     output = Path(training.output_dir)
     cache = Path(run.cache_dir or Path(HF_HOME) / "speech_affect")
 
     # 2. Corpus: the main process makes or prepares it, the others find it done
     with state.main_process_first():
-        corpus = load_corpus(run.corpus, run.data_dir, run.corpus_options, cache)
+        corpus = load_corpus(run.corpus, run.data_dir, run.corpus_options, cache, run.corpus_note)
     fingerprints = {name: [clip_fingerprint(audio) for audio in rows["audio"]] for name, rows in corpus.splits.items()}
     check_disjoint(corpus)
     data = data_fingerprint(corpus, fingerprints)

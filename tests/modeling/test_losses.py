@@ -33,7 +33,9 @@ def test_concordance_equals_audmetric():
     x, y = torch.randn(50, 3), torch.randn(50, 3)
     y[:, 1] += 2 * x[:, 1] + 1
     expected = [audmetric.concordance_cc(y[:, d].numpy(), x[:, d].numpy()) for d in range(3)]
-    torch.testing.assert_close(concordance(x, y, False), torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        concordance(x, y, False), torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0
+    )
 
 
 def test_clips_without_a_rating_are_left_out_of_that_dimension():
@@ -77,7 +79,9 @@ def test_embedding_distillation_by_hand():
 
 
 def test_embeddings_of_different_width_are_refused():
-    with pytest.raises(ValueError, match=r"student's embedding is \(2, 4\) and the teacher's \(2, 8\).*embedding_size"):
+    with pytest.raises(
+        ValueError, match=r"student's embedding is \(2, 4\) and the teacher's \(2, 8\).*embedding_size"
+    ):
         embedding_distillation_loss(torch.zeros(2, 4), torch.zeros(2, 8))
 
 

@@ -178,8 +178,8 @@ def test_weighted_sum_starts_as_the_mean_of_hidden_states(make_model):
 def test_frame_logits_follow_the_stated_hop(make_model, clips):
     model = make_model("student")
     output = model(clips[0][None], output_frame_logits=True)
-    assert model.frame_hop_s == pytest.approx(0.04)
-    assert output.frame_logits.shape[1] == -(-((len(clips[0]) - 400) // 160 + 1) // 4)
+    assert model.frame_hop_s == pytest.approx(0.08)
+    assert output.frame_logits.shape[1] == -(-((len(clips[0]) - 400) // 160 + 1) // 8)
 
 
 def test_the_student_is_small(make_model):

@@ -109,7 +109,12 @@ def test_an_interrupted_stage_goes_on_and_ends_the_same(tiny_recipe, tiny_corpus
 )
 def test_two_processes(tiny_recipe, tiny_corpus, tmp_path, launch):
     more = ("--only", "student_kd", "--seeds", "0", "--num_train_epochs", "1")
-    command = [sys.executable, *launch, str(TRAINING / "run.py"), *arguments(tiny_recipe, tiny_corpus, tmp_path, *more)]
+    command = [
+        sys.executable,
+        *launch,
+        str(TRAINING / "run.py"),
+        *arguments(tiny_recipe, tiny_corpus, tmp_path, *more),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "2 process(es)" in done.stderr

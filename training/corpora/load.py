@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from corpora.corpus import DIMENSIONS, Corpus
@@ -10,7 +11,13 @@ from corpora.msp_podcast import load_msp_podcast_corpus
 from corpora.table import load_table_corpus
 
 
-def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path) -> Corpus:
+DEMO_NOTE = (
+    "Synthetic speech by eSpeak NG. Labels are what the speech was constructed from, plus simulated graders' noise; "
+    "nobody rated it, and no figure here says anything about people."
+)
+
+
+def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path, note: str | None = None) -> Corpus:
     """
     Load a corpus and keep its labelled clips.
 
@@ -19,6 +26,7 @@ def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path) -> 
         data_dir: of the corpus; not used by `demo`.
         options: further arguments of the loader.
         cache: where the demo corpus is kept.
+        note: what readers of the results should know of this corpus.
 
     Raises:
         ValueError: an option the loader does not have, or what the loader finds wrong.
@@ -26,13 +34,14 @@ def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path) -> 
     try:
         if kind == "demo":
             corpus = load_msp_podcast_corpus(make_demo_corpus(cache / "corpora", **options))
+            corpus = replace(corpus, name="demo", note=DEMO_NOTE)
         elif kind == "msp_podcast":
             corpus = load_msp_podcast_corpus(data_dir, **options)
         else:
             corpus = load_table_corpus(data_dir, **options)
     except TypeError as error:
         raise ValueError(f"corpus_options {options} do not fit corpus {kind!r}: {error}") from error
-    return labelled_clips(corpus)
+    return labelled_clips(replace(corpus, note=f"{corpus.note} {note}") if note else corpus)
 
 
 def labelled_clips(corpus: Corpus) -> Corpus:
@@ -51,4 +60,4 @@ def labelled_clips(corpus: Corpus) -> Corpus:
         if needed not in kept:
             found = ", ".join(kept) or "none"
             raise ValueError(f"{corpus.name} has no labelled clips in split {needed!r}; splits with labels: {found}")
-    return Corpus(corpus.name, kept, corpus.label_range, corpus.note, corpus.skipped)
+    return replace(corpus, splits=kept)

@@ -36,7 +36,7 @@ def tiny_corpus(tmp_path_factory):
             number += 1
     with open(folder / "Labels" / "labels_consensus.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow("FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set".split(","))
+        writer.writerow(["FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set"])
         writer.writerows(rows)
     return folder
 
@@ -70,7 +70,7 @@ def tiny_encoder(tmp_path_factory):
 @pytest.fixture
 def tiny_recipe(tiny_encoder, tmp_path):
     """A recipe file with every role, one training step from done."""
-    whisper = {"source": "whisper", "hidden_state": 1, "conv_stride": 2}
+    whisper = {"source": "whisper", "hidden_state": 1, "conv_kernel_size": 3, "conv_stride": 2}
     recipe = {
         "encoders": {"whisper": {"id": str(tiny_encoder)}},
         "systems": {
@@ -88,5 +88,5 @@ def tiny_recipe(tiny_encoder, tmp_path):
         "disable_tqdm": True,
     }
     path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(recipe))
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
     return path
