@@ -40,7 +40,7 @@ def test_the_whole_path(tiny_recipe, tiny_corpus, tmp_path):
                 assert low <= scores["ccc"][key] <= high
                 assert np.isclose(scores["ccc"][key], np.mean(scores["ccc_per_seed"][key]))
     assert results["corpus"]["splits"]["train"] == {"clips": 24, "speakers": 3}
-    assert results["environment"]["packages"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(results["environment"]["packages"]["torch"])
     assert {path.name for path in (out / "figures").iterdir()} == {
         f"{kind}_{split}.png" for kind in ("ccc", "scatter") for split in ("test1", "test2")
     }

@@ -117,31 +117,31 @@ def load_table_corpus(
         CorpusError: The source or a column is not there, a row is bad and `on_error` is `"raise"`, a path leaves the
             audio folder, or splits are to be made and there are no speakers.
     """
-    bad_rows = BadRows(on_error)
-    columns = {
-        "audio": audio_column,
-        **dict(zip(DIMENSIONS, (activation_column, valence_column, dominance_column), strict=True)),
-        "speaker": speaker_column,
-        "gender": gender_column,
-        "emotion": emotion_column,
-        "transcript": transcript_column,
-        "split": split_column,
-    }
+    ratings = dict(zip(DIMENSIONS, (activation_column, valence_column, dominance_column), strict=True))
+    details = {"speaker": speaker_column, "gender": gender_column, "emotion": emotion_column}
+    others = {"transcript": transcript_column, "split": split_column}
+    columns = {"audio": audio_column, **ratings, **details, **others}
     columns = {role: column for role, column in columns.items() if column is not None}
-    source = os.fspath(source)
+    return _load(
+        os.fspath(source), columns, check_label_range(label_range), audio_dir, BadRows(on_error), seed, cache_dir
+    )
+
+
+def _load(source, columns, label_range, audio_dir, bad_rows, seed, cache_dir) -> Corpus:
     tables, folder = _read(source, cache_dir, bad_rows)
-    deal = split_column is None and len(tables) == 1
-    if deal and speaker_column is None:
+    deal = "split" not in columns and len(tables) == 1
+    if deal and "speaker" not in columns:
         raise CorpusError(
             f"{source} is not split and split_column is not given, so speaker-disjoint splits are to be made: "
             "give speaker_column."
         )
     base = os.path.abspath(audio_dir) if audio_dir is not None else folder
-    reader = _Reader(columns, check_label_range(label_range), base, bad_rows, deal)
+    reader = _Reader(columns, label_range, base, bad_rows, deal)
     splits = _splits(reader, tables, seed)
     bad_rows.warn()
     if not splits:
         raise CorpusError(f"{source} has no usable row ({bad_rows.total} were left out).")
+    split_column = columns.get("split")
     origin = f"dealt out by speaker, seed {seed}" if deal else f"by {split_column}" if split_column else "as given"
     return Corpus(
         name=Path(source).stem,
