@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class EncoderLibrary:
 
     def backbone(self, name: str) -> torch.nn.Module:
         """The pre-trained encoder itself, its unread layers left out."""
-        config = self.configs[name].backbone
+        config = copy.deepcopy(self.configs[name].backbone)  # loading notes its dtype in it
         model = AutoModel.from_pretrained(self.sources[name].folder, config=config, use_safetensors=True)
         return model.get_encoder() if config.is_encoder_decoder else model
 
