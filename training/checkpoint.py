@@ -20,8 +20,8 @@ from speech_affect import AffectFeatureExtractor
 
 logger = logging.getLogger(__name__)
 
-# cached frames are rounded to half precision, the waveform's are not
-RELOAD_TOLERANCE = 0.02
+# of the label range: cached frames are rounded to half precision, the waveform's are not
+RELOAD_TOLERANCE = 0.01
 RELOAD_CLIPS = 8
 
 
@@ -66,7 +66,7 @@ def verify_checkpoint(folder: Path, stage_folder: Path, split: str, clips: list[
         clips: their audio, in the split's order.
 
     Raises:
-        RuntimeError: they differ by more than 0.02 on the label scale.
+        RuntimeError: they differ by more than 1% of the label range.
     """
     model = AutoModel.from_pretrained(folder).eval()
     extractor = AutoFeatureExtractor.from_pretrained(folder)
@@ -74,7 +74,8 @@ def verify_checkpoint(folder: Path, stage_folder: Path, split: str, clips: list[
     with torch.no_grad():
         logits = model(**extractor(clips[: len(expected)], return_tensors="pt")).logits.double().numpy()
     difference = float(np.abs(logits - expected).max())
-    if difference > RELOAD_TOLERANCE:
+    low, high = model.config.label_range
+    if difference > RELOAD_TOLERANCE * (high - low):
         raise RuntimeError(
             f"{folder} loaded afresh differs by {difference:.3f} from what was trained: do not use this checkpoint"
         )

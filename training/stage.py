@@ -174,7 +174,7 @@ def _prepare_folder(stage: Stage) -> None:
 def _trainer(stage: Stage, batch_size: int) -> AffectTrainer:
     set_seed(stage.seed)
     model_class = AffectStudentModel if stage.spec.role == "student" else AffectFusionModel
-    model = model_class(stage.config, with_front_end=False)
+    model = model_class(copy.deepcopy(stage.config), with_front_end=False)  # saving notes things in a config
     _standardise(model, stage.datasets["train"])
     train = stage.datasets["train"]
     trainer_class, extra = AffectTrainer, {}
