@@ -153,3 +153,20 @@ def test_attention_implementation_reaches_the_encoders(tiny_backbone, tmp_path):
     model = AffectFusionModel.from_pretrained(tmp_path, attn_implementation="eager")
     assert model.front_end.encoders["e"].backbone.config._attn_implementation == "eager"
     assert isinstance(model.front_end.encoders["e"].backbone, type(AutoModel.from_config(tiny_backbone("hubert"))))
+
+
+def test_unpadded_whisper_is_the_same_encoder(tiny_backbone, clips):
+    backbone = tiny_backbone("whisper")
+    padded, unpadded = _encoder(backbone), _encoder(backbone, pad_to_window=False)
+    unpadded.load_state_dict(padded.state_dict())
+    generator = torch.Generator().manual_seed(1)
+    full = 0.1 * torch.randn(30 * 16000, generator=generator)
+    expected, _ = _run(padded, [full], ["last", 0, 2])
+    got, _ = _run(unpadded, [full], ["last", 0, 2])
+    for state in expected:  # nothing to pad: the very same frames
+        torch.testing.assert_close(got[state], expected[state], atol=1e-5, rtol=0)
+    frames, mask = _run(unpadded, clips, ["last"])
+    for row, clip in enumerate(clips):
+        alone, _ = _run(unpadded, [clip], ["last"])
+        assert len(alone["last"][0]) == -(-len(clip) // 320)
+        torch.testing.assert_close(frames["last"][row][mask[row]], alone["last"][0], atol=1e-5, rtol=0)

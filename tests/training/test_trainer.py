@@ -1,0 +1,87 @@
+"""What the trainers minimise, log and measure."""
+
+import numpy as np
+import pytest
+import torch
+from prediction import Predictions, read_predictions, write_predictions
+from systems import Distillation
+from trainer import AffectTrainer, DistillationTrainer, concordance_metrics
+from transformers import EvalPrediction, TrainingArguments
+
+from speech_affect import AffectStudentConfig, AffectStudentModel
+from speech_affect.losses import ccc_losses, embedding_distillation_loss
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    config = AffectStudentConfig(dropout=0.0, conv_channels=8, gru_hidden_size=8, embedding_size=8)
+    return AffectStudentModel(config, with_front_end=False)
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "frames": {"mfb": torch.randn(5, 20, 40, generator=generator)},
+        "frames_mask": {"mfb": torch.ones(5, 20, dtype=torch.bool)},
+        "labels": 1 + 6 * torch.rand(5, 3, generator=generator),
+        "teacher_logits": 1 + 6 * torch.rand(5, 3, generator=generator),
+        "teacher_embedding": torch.randn(5, 8, generator=generator),
+    }
+
+
+def make(trainer_class, model, tmp_path, **extra):
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, label_names=["labels"])
+    return trainer_class(model=model, args=arguments, **extra)
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (0.0, 2.0, 0.5), (1.0, 0.0, 0.0)])
+def test_distillation_adds_the_teachers_parts(model, batch, tmp_path, weights):
+    trainer = make(DistillationTrainer, model, tmp_path, distillation=Distillation(*weights))
+    loss = trainer.compute_loss(model.train(), dict(batch))
+    outputs = model(**{key: batch[key] for key in ("frames", "frames_mask", "labels")})
+    to_outputs = ccc_losses(outputs.logits, batch["teacher_logits"]).mean()
+    to_embedding = embedding_distillation_loss(outputs.embedding, batch["teacher_embedding"])
+    expected = weights[0] * outputs.loss + weights[1] * to_outputs + weights[2] * to_embedding
+    torch.testing.assert_close(loss, expected)
+
+
+def test_in_evaluation_the_labels_alone_count(model, batch, tmp_path):
+    trainer = make(DistillationTrainer, model, tmp_path, distillation=Distillation())
+    plain = {key: batch[key] for key in ("frames", "frames_mask", "labels")}
+    torch.testing.assert_close(trainer.compute_loss(model.eval(), dict(plain)), model(**plain).loss)
+
+
+def test_parts_of_the_loss_are_logged_as_means_since_the_last_log(model, batch, tmp_path):
+    trainer = make(AffectTrainer, model, tmp_path)
+    plain = {key: batch[key] for key in ("frames", "frames_mask", "labels")}
+    trainer.compute_loss(model.train(), dict(plain))
+    trainer.compute_loss(model.train(), dict(plain))
+    parts = model(**plain).loss_parts
+    trainer.log({"loss": 1.0})
+    logged = trainer.state.log_history[-1]
+    for name in ("activation", "valence", "dominance"):
+        assert logged[f"loss_{name}"] == pytest.approx(float(parts[name]), abs=1e-6)
+
+
+def test_metrics_are_over_the_whole_set():
+    labels = np.array([[1.0, 2, 3], [3, 4, 5], [5, 6, 1]])
+    predictions = labels + np.array([0.0, 1.0, 0.0])
+    metrics = concordance_metrics(EvalPrediction(predictions=predictions, label_ids=labels))
+    # valence: variance 8/3 on both sides, means 1 apart: (2 * 8/3) / (16/3 + 1)
+    assert metrics["ccc_activation"] == pytest.approx(1) and metrics["ccc_dominance"] == pytest.approx(1)
+    assert metrics["ccc_valence"] == pytest.approx((16 / 3) / (19 / 3))
+    assert metrics["ccc_mean"] == pytest.approx((2 + 16 / 19) / 3)
+    with_classes = EvalPrediction(predictions=(predictions, np.zeros((3, 4))), label_ids=labels)
+    assert concordance_metrics(with_classes) == metrics
+
+
+def test_predictions_survive_their_file_exactly(tmp_path):
+    generator = np.random.default_rng(0)
+    written = Predictions(["a.wav", 'b,"c".wav'], generator.random((2, 3)), generator.random((2, 3)))
+    write_predictions(tmp_path / "p.csv", written)
+    read = read_predictions(tmp_path / "p.csv")
+    assert read.files == written.files
+    np.testing.assert_array_equal(read.logits, written.logits)
+    np.testing.assert_array_equal(read.labels, written.labels)
