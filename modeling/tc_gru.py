@@ -46,7 +46,6 @@ class TimeConvGRU(nn.Module):
         Returns:
             hidden sequence (batch, ceil(frames / stride), hidden_size) and its mask.
         """
-        frames = frames * mask.unsqueeze(-1)
         hidden = nn.functional.pad(frames.transpose(1, 2), (self.left_context, 0))
         hidden = self.dropout(nn.functional.relu(self.conv(hidden))).transpose(1, 2)
         hidden, _ = self.gru(hidden)
