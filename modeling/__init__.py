@@ -20,6 +20,9 @@ for _config, _model in ((AffectFusionConfig, AffectFusionModel), (AffectStudentC
     AutoConfig.register(_config.model_type, _config)
     AutoModel.register(_config, _model)
     AutoFeatureExtractor.register(_config, AffectFeatureExtractor)
+    _config.register_for_auto_class()
+    _model.register_for_auto_class("AutoModel")
+AffectFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
 
 __all__ = [
     "DIMENSIONS",

@@ -73,6 +73,11 @@ class AffectPreTrainedModel(PreTrainedModel):
         kwargs["use_safetensors"] = True
         return super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
 
+    def save_pretrained(self, save_directory, **kwargs):
+        """As in transformers; the code of this package is copied beside the weights, for `trust_remote_code=True`."""
+        self.config.auto_map = dict(self.auto_map)
+        super().save_pretrained(save_directory, **kwargs)
+
     def _init_weights(self, module):
         if isinstance(module, nn.Linear):
             init.xavier_uniform_(module.weight)
@@ -213,9 +218,19 @@ class AffectFusionModel(AffectModel):
     """Activation, valence and dominance from one or several branches; the teacher. See [`AffectFusionConfig`]."""
 
     config_class = AffectFusionConfig
+    auto_map = {  # noqa: RUF012
+        "AutoConfig": "configuration_affect.AffectFusionConfig",
+        "AutoFeatureExtractor": "feature_extraction_affect.AffectFeatureExtractor",
+        "AutoModel": "modeling_affect.AffectFusionModel",
+    }
 
 
 class AffectStudentModel(AffectModel):
     """Activation, valence and dominance from low-level features alone. See [`AffectStudentConfig`]."""
 
     config_class = AffectStudentConfig
+    auto_map = {  # noqa: RUF012
+        "AutoConfig": "configuration_affect.AffectStudentConfig",
+        "AutoFeatureExtractor": "feature_extraction_affect.AffectFeatureExtractor",
+        "AutoModel": "modeling_affect.AffectStudentModel",
+    }
