@@ -3,7 +3,7 @@
 if __name__ != "speech_affect":  # a second copy of every class would break isinstance and the Auto classes
     raise ImportError(f"import speech_affect, not {__name__}")
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification
 
 from .configuration_affect import (
     DIMENSIONS,
@@ -19,6 +19,7 @@ from .modeling_affect import AffectFusionModel, AffectOutput, AffectStudentModel
 for _config, _model in ((AffectFusionConfig, AffectFusionModel), (AffectStudentConfig, AffectStudentModel)):
     AutoConfig.register(_config.model_type, _config)
     AutoModel.register(_config, _model)
+    AutoModelForAudioClassification.register(_config, _model)
     AutoFeatureExtractor.register(_config, AffectFeatureExtractor)
     _config.register_for_auto_class()
     _model.register_for_auto_class("AutoModel")

@@ -222,6 +222,7 @@ class AffectFusionModel(AffectModel):
         "AutoConfig": "configuration_affect.AffectFusionConfig",
         "AutoFeatureExtractor": "feature_extraction_affect.AffectFeatureExtractor",
         "AutoModel": "modeling_affect.AffectFusionModel",
+        "AutoModelForAudioClassification": "modeling_affect.AffectFusionModel",
     }
 
 
@@ -233,4 +234,5 @@ class AffectStudentModel(AffectModel):
         "AutoConfig": "configuration_affect.AffectStudentConfig",
         "AutoFeatureExtractor": "feature_extraction_affect.AffectFeatureExtractor",
         "AutoModel": "modeling_affect.AffectStudentModel",
+        "AutoModelForAudioClassification": "modeling_affect.AffectStudentModel",
     }
