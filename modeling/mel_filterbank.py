@@ -10,6 +10,8 @@ from transformers.audio_utils import mel_filter_bank
 # below the energy of 16-bit quantisation noise, so that digital silence does not fall far outside recorded speech
 ENERGY_FLOOR = 1e-7
 LOWEST_HZ = 20.0
+# spectra are many times larger than the audio: an hour at once would take gigabytes
+BLOCK_FRAMES = 30_000
 
 
 class LogMelFilterbank(nn.Module):
@@ -62,6 +64,11 @@ class LogMelFilterbank(nn.Module):
         Returns:
             (batch, frames, num_mel_bins), float32.
         """
-        windows = input_values.float().unfold(-1, self.window_size, self.hop) * self.window
-        power = torch.fft.rfft(windows, n=self.fft_size).abs().square()
+        windows = input_values.float().unfold(-1, self.window_size, self.hop)
+        if windows.shape[1] <= BLOCK_FRAMES:
+            return self._energies(windows)
+        return torch.cat([self._energies(block) for block in windows.split(BLOCK_FRAMES, dim=1)], dim=1)
+
+    def _energies(self, windows: torch.Tensor) -> torch.Tensor:
+        power = torch.fft.rfft(windows * self.window, n=self.fft_size).abs().square()
         return (power @ self.filters).clamp(min=ENERGY_FLOOR).log()

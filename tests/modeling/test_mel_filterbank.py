@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchaudio
 
+from speech_affect import mel_filterbank
 from speech_affect.mel_filterbank import ENERGY_FLOOR, LogMelFilterbank
 
 
@@ -42,3 +43,11 @@ def test_a_tone_is_loudest_in_its_band(filterbank):
     edges = torchaudio.functional.melscale_fbanks(257, 20, 8000, 40, 16000)
     assert low == edges[8].argmax()
     assert high == edges[128].argmax()
+
+
+def test_long_audio_in_blocks_is_the_same(filterbank, monkeypatch):
+    torch.manual_seed(0)
+    waveform = 0.1 * torch.randn(2, 16000)
+    whole = filterbank(waveform)
+    monkeypatch.setattr(mel_filterbank, "BLOCK_FRAMES", 30)
+    torch.testing.assert_close(filterbank(waveform), whole, atol=1e-5, rtol=0)
