@@ -33,13 +33,13 @@ class AffectOutput(ModelOutput):
         loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when labels are given):
             Weighted mean of `1 - CCC` over the dimensions, plus the weighted cross-entropy of emotion classes.
         logits (`torch.FloatTensor` of shape `(batch, 3)`):
-            Activation, valence and dominance on the label scale (`config.label_range`; a linear output, so a value
-            may lie a little outside).
+            Activation, valence and dominance on the label scale. The output is linear; in evaluation mode it is
+            clipped to `config.label_range`, outside which no clip can be rated.
         embedding (`torch.FloatTensor` of shape `(batch, embedding_size)`): Utterance embedding, in (-1, 1).
         emotion_logits (`torch.FloatTensor` of shape `(batch, classes)`, *optional*):
             Of the second task, when the model has one.
         frame_logits (`torch.FloatTensor` of shape `(batch, frames, 3)`, *optional*):
-            Estimates at each frame, on the label scale, when `output_frame_logits=True`.
+            Estimates at each frame, on the label scale as `logits`, when `output_frame_logits=True`.
         frame_mask (`torch.BoolTensor` of shape `(batch, frames)`, *optional*): Which of those frames are valid.
         loss_parts (`dict[str, torch.FloatTensor]`, *optional*): `1 - CCC` of each dimension, and `emotion`.
     """
@@ -211,7 +211,8 @@ class AffectModel(AffectPreTrainedModel):
 
     def _to_label_scale(self, values: torch.Tensor) -> torch.Tensor:
         low, high = self.config.label_range
-        return values * ((high - low) / 2) + (high + low) / 2
+        values = values * ((high - low) / 2) + (high + low) / 2
+        return values if self.training else values.clamp(low, high)
 
 
 class AffectFusionModel(AffectModel):

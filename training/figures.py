@@ -63,9 +63,6 @@ def draw_scatter(path: Path, predictions: dict, split: str, corpus: dict) -> Non
     """
     low, high = corpus["label_range"]
     margin = 0.03 * (high - low)
-    # outputs are linear: show those outside the scale too
-    lowest = min(low, *(float(runs[0].min()) for runs, _ in predictions.values())) - margin
-    highest = max(high, *(float(runs[0].max()) for runs, _ in predictions.values())) + margin
     rows = len(predictions)
     figure, grid = plt.subplots(
         rows, len(DIMENSIONS), figsize=(7.5, 2.5 * rows), layout="constrained", squeeze=False, sharex=True, sharey=True
@@ -77,7 +74,7 @@ def draw_scatter(path: Path, predictions: dict, split: str, corpus: dict) -> Non
             axes.plot(labels[:, column], runs[0][:, column], "o", ms=3, alpha=0.5, mew=0, color=COLOURS[dimension])
             axes.set_title(f"{name}: {dimension}, {ccc[column]:.2f}", fontsize=8)
             axes.set_xlim(low - margin, high + margin)
-            axes.set_ylim(lowest, highest)
+            axes.set_ylim(low - margin, high + margin)
             axes.set_aspect("equal")
     figure.supxlabel(f"label ({corpus['name']}, {split}; numbers above are CCC)", fontsize=10)
     figure.supylabel("prediction", fontsize=10)

@@ -138,6 +138,18 @@ def test_logits_are_on_the_label_scale(make_model, clips):
         torch.testing.assert_close(wide(clips[0][None]).logits, expected, atol=1e-5, rtol=0)
 
 
+@torch.no_grad()
+def test_in_evaluation_no_value_leaves_the_label_range(make_model, clips):
+    model = make_model("student", dropout=0.0, label_range=(1.0, 5.0))
+    model.regressor.output.bias.copy_(torch.tensor([4.0, -4.0, 0.0]))
+    output = model(**padded(clips), output_frame_logits=True)
+    assert (output.logits[:, 0] == 5).all() and (output.logits[:, 1] == 1).all()
+    assert (output.logits[:, 2] > 1).all() and (output.logits[:, 2] < 5).all()
+    assert output.frame_logits.min() >= 1 and output.frame_logits.max() <= 5
+    in_training = model.train()(**padded(clips)).logits
+    assert (in_training[:, 0] > 5).all() and (in_training[:, 1] < 1).all()
+
+
 def test_loss_is_the_weighted_mean_of_one_minus_ccc(make_model, clips):
     model = make_model("student", ccc_weights=(1.0, 2.0, 1.0))
     labels = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 1.0, 2.0], [2.0, 3.0, 3.5]])
