@@ -16,6 +16,7 @@ import torch
 from accelerate import PartialState
 from frame_dataset import FrameCollator, FrameDataset
 from prediction import Predictions, predict, write_predictions
+from progress import show_progress
 from systems import SystemSpec
 from trainer import AffectTrainer, DistillationTrainer
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
@@ -141,6 +142,7 @@ def run_stage(stage: Stage, batch_size: int) -> dict:
     state.wait_for_everyone()
     started = time.perf_counter()
     trainer = _trainer(stage, batch_size)
+    show_progress(trainer, enabled=not trainer.args.disable_tqdm)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(trainer.args.output_dir))
     development = trainer.evaluate()
     result = {
@@ -153,6 +155,7 @@ def run_stage(stage: Stage, batch_size: int) -> dict:
         "seconds": round(time.perf_counter() - started, 1),
     }
     if state.is_main_process:
+        _write_json(stage.folder / "history.json", trainer.state.log_history)
         _keep_results(stage, trainer.accelerator.unwrap_model(trainer.model), result, batch_size)
     state.wait_for_everyone()
     logger.info("%s: CCC on development %.3f", label, result["development"]["ccc_mean"])
@@ -215,7 +218,7 @@ def _keep_results(stage: Stage, model, result: dict, batch_size: int) -> None:
     _write_json(stage.folder / "stage.json", result)
 
 
-def _write_json(path: Path, content: dict) -> None:
+def _write_json(path: Path, content: dict | list) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")
     os.replace(temporary, path)

@@ -52,6 +52,9 @@ def test_the_whole_path(tiny_recipe, tiny_corpus, tmp_path):
 
 def _check_checkpoints(out, corpus):
     wav = str(sorted((corpus / "Audios").iterdir())[0])
+    history = json.loads((out / "stages" / "fusion" / "seed0" / "history.json").read_text())
+    assert [entry["eval_ccc_mean"] for entry in history if "eval_ccc_mean" in entry]
+    assert any("loss_emotion" in entry for entry in history)
     for name, model_class in (("fusion", AffectFusionModel), ("student_kd", AffectStudentModel)):
         model = AutoModel.from_pretrained(out / name).eval()
         extractor = AutoFeatureExtractor.from_pretrained(out / name)
@@ -129,6 +132,15 @@ def test_errors_are_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("disable_tqdm", ["true", "false"])
+def test_training_shows_a_bar_or_nothing(tiny_recipe, tiny_corpus, tmp_path, capsys, disable_tqdm):
+    more = ("--only", "mfb", "--seeds", "0", "--disable_tqdm", disable_tqdm)
+    main(arguments(tiny_recipe, tiny_corpus, tmp_path, *more))
+    shown = capsys.readouterr()
+    assert "eval_loss" not in shown.out + shown.err
+    assert ("development_ccc=" in shown.err) == (disable_tqdm == "false")
 
 
 def test_defaults_of_the_demo_recipe():
