@@ -13,8 +13,8 @@ def test_scores_are_the_outputs(tmp_path, clips, batch_size):
     model.save_pretrained(tmp_path)
     AffectFeatureExtractor().save_pretrained(tmp_path)
     # newer versions of transformers take this for granted in regression
-    classify = pipeline("audio-classification", model=str(tmp_path), function_to_apply="none")
-    results = classify([clip.numpy() for clip in clips], batch_size=batch_size)
+    classify = pipeline("audio-classification", model=str(tmp_path))
+    results = classify([clip.numpy() for clip in clips], batch_size=batch_size, function_to_apply="none")
     for clip, result in zip(clips, results, strict=True):
         expected = model(clip[None]).logits[0].detach()
         scores = {entry["label"]: entry["score"] for entry in result}
