@@ -123,7 +123,7 @@ class AffectModel(AffectPreTrainedModel):
         Give a model that was built without one its front end, with these pre-trained encoders.
 
         Args:
-            encoder_backbones: per encoder name its module, as [`load_backbone`] gives it.
+            encoder_backbones: per encoder name the pre-trained module whose weights are copied.
 
         Raises:
             ValueError: the encoders given are not those of the configuration.

@@ -26,10 +26,10 @@ def clip_fingerprint(audio: dict) -> str:
     if audio.get("bytes") is not None:
         return hashlib.sha256(audio["bytes"]).hexdigest()
     with open(audio["path"], "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+        return _digest(file)
 
 
-def _digest(file) -> str:  # Python 3.10 has no file_digest
+def _digest(file) -> str:  # hashlib.file_digest needs Python 3.11
     digest = hashlib.sha256()
     while block := file.read(1 << 20):
         digest.update(block)

@@ -12,8 +12,11 @@ def test_fusion_round_trip(tiny_backbone, tmp_path):
             "hubert": {"backbone": tiny_backbone("hubert"), "do_normalize": True},
             "whisper": AffectEncoderConfig(backbone=tiny_backbone("whisper")),
         },
-        branches=["mfb_f0", "hubert", {"source": "whisper", "hidden_state": 2}]
-        and [{"source": "mfb_f0"}, {"source": "hubert", "hidden_state": "weighted_sum"}, {"source": "whisper"}],
+        branches=[
+            {"source": "mfb_f0"},
+            {"source": "hubert", "hidden_state": "weighted_sum"},
+            {"source": "whisper"},
+        ],
         fusion_level="frame",
         label_range=(1.0, 5.0),
         emotion_names=["A", "N"],
