@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, __version__
+from transformers import FEATURE_EXTRACTOR_MAPPING, MODEL_MAPPING, AutoConfig, __version__
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
 
@@ -23,12 +25,13 @@ class _PartConfig:
 @strict
 class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
     r"""
-    A pre-trained speech encoder of transformers, and how its input is prepared.
+    A pre-trained encoder of transformers, of speech or of text, and how its input is prepared.
 
     Args:
         backbone (`dict` or `PreTrainedConfig`, *optional*):
             The encoder's own configuration; any speech encoder of transformers (HuBERT, wav2vec 2.0, WavLM,
-            data2vec-audio, Whisper, wav2vec2-BERT, ...). Defaults to HuBERT base.
+            data2vec-audio, Whisper, wav2vec2-BERT, ...) or any text encoder (RoBERTa, BERT, DeBERTa, DistilBERT, ...),
+            which reads the transcript. Defaults to HuBERT base.
         do_normalize (`bool`, *optional*, defaults to `False`):
             Give each waveform zero mean and unit variance, as `do_normalize` of the encoder's own
             `preprocessor_config.json` says. Read for encoders that take the raw waveform.
@@ -46,6 +49,23 @@ class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
     do_normalize: bool = False
     pad_to_window: bool = True
     frozen: bool = True
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        if self.is_text and self.backbone.is_encoder_decoder:
+            raise ValueError(
+                f"the text encoder {self.backbone.model_type} has a decoder too, which nothing here would run; "
+                "give an encoder, such as RoBERTa"
+            )
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the encoder reads the tokens of a transcript, as its model in transformers says."""
+        model = MODEL_MAPPING.get(type(self.backbone), None)
+        model = model[0] if isinstance(model, (list, tuple)) else model
+        if model is None or type(self.backbone) in FEATURE_EXTRACTOR_MAPPING:
+            return False  # some models of audio count as text, but have a feature extractor
+        return model.main_input_name == "input_ids" and model.input_modalities in ("text", ("text",), ["text"])
 
 
 @strict
@@ -66,6 +86,8 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
         conv_kernel_size (`int`, *optional*, defaults to 9):
             Frames that the branch's time convolution sees, the present one and those before it.
         conv_stride (`int`, *optional*, defaults to 8): Stride of the time convolution, in frames.
+
+    The convolution's defaults suit frames 10 ms apart; for tokens of a text encoder 3 and 1 do.
     """
 
     model_type = "speech_affect_branch"
@@ -121,11 +143,29 @@ class _AffectConfigMixin:
             raise ValueError(f"id2label is {self.id2label}; the outputs are {', '.join(DIMENSIONS)}, in this order")
         if len(self.ccc_weights) != len(DIMENSIONS) or min(self.ccc_weights) < 0 or not sum(self.ccc_weights):
             raise ValueError(f"ccc_weights is {self.ccc_weights}; give one weight >= 0 for each of {DIMENSIONS}")
-        for name in ("conv_channels", "gru_hidden_size", "num_gru_layers", "embedding_size"):
+        sizes = ("conv_channels", "gru_hidden_size", "num_gru_layers", "embedding_size")
+        for name in (*sizes, "mask_time_length", "mask_feature_length"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; it must be in [0, 1)")
+        for name in ("dropout", "mask_time_prob", "mask_feature_prob"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be in [0, 1)")
+        self._check_second_tasks()
+
+    def _check_second_tasks(self):
+        for name in ("emotion_names", "gender_names"):
+            names = list(getattr(self, name) or [])
+            if len(set(names)) != len(names):
+                raise ValueError(f"{name} repeat: {names}; give each class once")
+        for name in ("emotion_loss_weight", "gender_loss_weight", "uncertainty_loss_weight"):
+            weight = getattr(self, name)
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"{name} is {weight}; it must be finite and at least 0")
+        if self.predict_uncertainty and not self.uncertainty_loss_weight:
+            raise ValueError(
+                "uncertainty_loss_weight is 0 with predict_uncertainty=True, which would leave the predicted standard "
+                "deviations untrained; give a weight greater than 0, or predict_uncertainty=False"
+            )
 
     def _check_branch(self, branch: AffectBranchConfig):
         if branch.is_acoustic:
@@ -133,10 +173,26 @@ class _AffectConfigMixin:
                 if abs(getattr(branch, name) * self.sampling_rate % 1) > 1e-6:
                     raise ValueError(f"{name} of branch {branch.name!r} is no whole number of samples")
 
-    def branch_hop(self, branch: AffectBranchConfig) -> int:
-        """Samples between two frames of a branch, before its time convolution."""
+    def is_text_branch(self, branch: AffectBranchConfig) -> bool:
+        """Whether the branch reads the transcript."""
+        return not branch.is_acoustic and self.encoders[branch.source].is_text
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether any branch reads the transcript."""
+        return any(self.is_text_branch(branch) for branch in self.branches)
+
+    @property
+    def reads_audio(self) -> bool:
+        """Whether any branch reads the waveform."""
+        return not all(self.is_text_branch(branch) for branch in self.branches)
+
+    def branch_hop(self, branch: AffectBranchConfig) -> int | None:
+        """Samples between two frames of a branch, before its time convolution; None for tokens, which have no time."""
         if branch.is_acoustic:
             return round(branch.hop_s * self.sampling_rate)
+        if self.is_text_branch(branch):
+            return None
         return encoder_hop(self.encoders[branch.source].backbone)
 
     def branch_width(self, branch: AffectBranchConfig) -> int:
@@ -168,8 +224,16 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
             The encoders that branches name as their `source`; each runs once however many branches read it.
         fusion_level (`str`, *optional*, defaults to `"embedding"`):
             `"embedding"`: a TC-GRU per branch, joined after pooling. `"frame"`: frames are joined, one TC-GRU.
-        emotion_names (`list[str]`, *optional*): Classes of the second task. Without them there is none.
+        emotion_names (`list[str]`, *optional*):
+            Emotion classes, told beside the dimensions as a second task. Without them there is none.
         emotion_loss_weight (`float`, *optional*, defaults to 0.2): Weight of the classes' cross-entropy in `loss`.
+        gender_names (`list[str]`, *optional*):
+            Genders of speakers, told as a further task. Without them there is none.
+        gender_loss_weight (`float`, *optional*, defaults to 0.1): Weight of their cross-entropy in `loss`.
+        predict_uncertainty (`bool`, *optional*, defaults to `False`):
+            Also predict a standard deviation for each dimension of each clip.
+        uncertainty_loss_weight (`float`, *optional*, defaults to 0.1):
+            Weight of its negative log-likelihood in `loss`; greater than 0 where it is predicted.
         label_range (`tuple[float, float]`, *optional*, defaults to (1.0, 7.0)): Lowest and highest label.
         ccc_weights (`tuple[float, float, float]`, *optional*, defaults to (1.0, 1.0, 1.0)):
             Weights of activation, valence and dominance in the loss; only their ratios matter.
@@ -178,18 +242,34 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
         num_gru_layers (`int`, *optional*, defaults to 2): Number of GRU layers.
         embedding_size (`int`, *optional*, defaults to 128): Width of the utterance embedding.
         dropout (`float`, *optional*, defaults to 0.2): Dropout on frames and on the pooled vector, in training.
+        mask_time_prob (`float`, *optional*, defaults to 0.0):
+            Share of each clip's frames that is masked in training, in stretches (SpecAugment).
+        mask_time_length (`int`, *optional*, defaults to 10): Frames in a masked stretch.
+        mask_feature_prob (`float`, *optional*, defaults to 0.0): Share of a frame's features that is masked, in bands.
+        mask_feature_length (`int`, *optional*, defaults to 4): Features in a masked band.
         sampling_rate (`int`, *optional*, defaults to 16000): Rate of `input_values` in hertz; the only one allowed.
     """
 
     model_type = "speech_affect_fusion"
     attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012
-    keys_to_ignore_at_inference = ["embedding", "frame_logits", "frame_mask", "loss_parts"]  # noqa: RUF012
+    keys_to_ignore_at_inference = [  # noqa: RUF012
+        "embedding",
+        "gender_logits",
+        "uncertainty",
+        "frame_logits",
+        "frame_mask",
+        "loss_parts",
+    ]
 
     branches: list | tuple | None = None
     encoders: dict | None = None
     fusion_level: str = "embedding"
     emotion_names: list[str] | tuple[str, ...] | None = None
     emotion_loss_weight: float = 0.2
+    gender_names: list[str] | tuple[str, ...] | None = None
+    gender_loss_weight: float = 0.1
+    predict_uncertainty: bool = False
+    uncertainty_loss_weight: float = 0.1
     label_range: list[float] | tuple[float, ...] = (1.0, 7.0)
     ccc_weights: list[float] | tuple[float, ...] = (1.0, 1.0, 1.0)
     conv_channels: int = 128
@@ -197,6 +277,10 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
     num_gru_layers: int = 2
     embedding_size: int = 128
     dropout: float = 0.2
+    mask_time_prob: float = 0.0
+    mask_time_length: int = 10
+    mask_feature_prob: float = 0.0
+    mask_feature_length: int = 4
     sampling_rate: int = 16000
 
     def __post_init__(self, **kwargs):
@@ -227,6 +311,14 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
                 raise ValueError(
                     f"hidden_state {branch.hidden_state} of {branch.source!r} does not exist: it has 0 to {layers}"
                 )
+        self._check_text()
+
+    def _check_text(self):
+        texts = [name for name, encoder in self.encoders.items() if encoder.is_text]
+        if len(texts) > 1:
+            raise ValueError(f"text encoders are {texts}; give one at most: input_ids are tokens of one tokenizer")
+        if self.reads_text and self.fusion_level == "frame":
+            raise ValueError("fusion_level is 'frame', but tokens of a text branch have no time; choose 'embedding'")
 
     @property
     def _attn_implementation(self):
@@ -261,11 +353,22 @@ class AffectStudentConfig(_AffectConfigMixin, PreTrainedConfig):
     model_type = "speech_affect_student"
     sub_configs_defaults = {"branch": SubConfigSpec(config_class=AffectBranchConfig)}  # noqa: RUF012
     attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012
-    keys_to_ignore_at_inference = ["embedding", "frame_logits", "frame_mask", "loss_parts"]  # noqa: RUF012
+    keys_to_ignore_at_inference = [  # noqa: RUF012
+        "embedding",
+        "gender_logits",
+        "uncertainty",
+        "frame_logits",
+        "frame_mask",
+        "loss_parts",
+    ]
 
     branch: dict | PreTrainedConfig | None = None
     emotion_names: list[str] | tuple[str, ...] | None = None
     emotion_loss_weight: float = 0.2
+    gender_names: list[str] | tuple[str, ...] | None = None
+    gender_loss_weight: float = 0.1
+    predict_uncertainty: bool = False
+    uncertainty_loss_weight: float = 0.1
     label_range: list[float] | tuple[float, ...] = (1.0, 7.0)
     ccc_weights: list[float] | tuple[float, ...] = (1.0, 1.0, 1.0)
     conv_channels: int = 128
@@ -273,6 +376,10 @@ class AffectStudentConfig(_AffectConfigMixin, PreTrainedConfig):
     num_gru_layers: int = 2
     embedding_size: int = 128
     dropout: float = 0.2
+    mask_time_prob: float = 0.0
+    mask_time_length: int = 10
+    mask_feature_prob: float = 0.0
+    mask_feature_length: int = 4
     sampling_rate: int = 16000
 
     def __post_init__(self, **kwargs):

@@ -44,6 +44,8 @@ def truncate_layers(backbone: PreTrainedConfig, highest_hidden_state: int) -> No
     it that hidden state would change.
     """
     backbone.num_hidden_layers = min(backbone.num_hidden_layers, highest_hidden_state + 1)
+    if getattr(backbone, "layer_types", None):  # of encoders whose layers differ, such as ModernBERT's
+        backbone.layer_types = backbone.layer_types[: backbone.num_hidden_layers]
 
 
 def run_unpadded_whisper(backbone: WhisperEncoder, log_mel: torch.Tensor) -> BaseModelOutput:

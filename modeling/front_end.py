@@ -1,10 +1,11 @@
-"""From the waveform to the frames of every branch."""
+"""From the waveform, and the transcript where there is one, to the frames of every branch."""
 
 import torch
 from torch import nn
 
 from .acoustic_frames import AcousticFrames
 from .encoder import SpeechEncoder
+from .text_encoder import TextEncoder
 
 
 class AffectFrontEnd(nn.Module):
@@ -22,23 +23,43 @@ class AffectFrontEnd(nn.Module):
             {b.name: AcousticFrames(b, config.sampling_rate) for b in self.branches if b.is_acoustic}
         )
         self.encoders = nn.ModuleDict(
-            {name: SpeechEncoder(encoder, config.sampling_rate) for name, encoder in config.encoders.items()}
+            {
+                name: TextEncoder(encoder) if encoder.is_text else SpeechEncoder(encoder, config.sampling_rate)
+                for name, encoder in config.encoders.items()
+            }
         )
+        self.reads_text, self.reads_audio = config.reads_text, config.reads_audio
 
     def forward(
-        self, input_values: torch.Tensor, attention_mask: torch.Tensor | None = None
+        self,
+        input_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        text_attention_mask: torch.Tensor | None = None,
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """
         Args:
-            input_values: (batch, samples) at 16 kHz in [-1, 1].
+            input_values: (batch, samples) at 16 kHz in [-1, 1]; where a branch reads the waveform.
             attention_mask: (batch, samples), 1 where valid; valid samples come first. All are without it.
+            input_ids: (batch, tokens) of the transcripts; where a branch reads text.
+            text_attention_mask: (batch, tokens), 1 where valid; valid tokens come first. All but the padding token are
+                without it.
 
         Returns:
-            per branch name: raw frames (batch, frames, width), and masks (batch, frames).
+            per branch name: raw frames (batch, frames, width), and masks (batch, frames). A token is a frame.
 
         Raises:
-            ValueError: wrong shapes, or a clip too short for one frame.
+            ValueError: an input is missing, or given and not read; wrong shapes, or a clip too short for one frame.
         """
+        self._check_inputs(input_values, attention_mask, input_ids, text_attention_mask)
+        frames, masks = {}, {}
+        if self.reads_audio:
+            frames, masks = self._hear(input_values, attention_mask)
+        if self.reads_text:
+            self._read_frames(TextEncoder, (input_ids, text_attention_mask), frames, masks)
+        return frames, masks
+
+    def _hear(self, input_values, attention_mask):
         lengths = self._lengths(input_values, attention_mask)
         if attention_mask is not None:
             input_values = input_values * attention_mask.to(input_values.dtype)
@@ -50,13 +71,39 @@ class AffectFrontEnd(nn.Module):
                     f"a clip has {int(lengths.min())} samples; {needed} at 16 kHz are one frame of {name}"
                 )
             frames[name], masks[name] = source(input_values, lengths)
+        self._read_frames(SpeechEncoder, (input_values, lengths), frames, masks)
+        return frames, masks
+
+    def _read_frames(self, kind: type, inputs: tuple, frames: dict, masks: dict) -> None:
+        """Add the frames of the branches whose encoders are of this kind; each encoder runs once."""
         for name, encoder in self.encoders.items():
             readers = [b for b in self.branches if b.source == name]
-            states = list(dict.fromkeys(b.hidden_state for b in readers))
-            by_state, mask = encoder(input_values, lengths, states) if readers else ({}, None)
+            if not readers or not isinstance(encoder, kind):
+                continue
+            by_state, mask = encoder(*inputs, list(dict.fromkeys(b.hidden_state for b in readers)))
             for branch in readers:
                 frames[branch.name], masks[branch.name] = by_state[branch.hidden_state], mask
-        return frames, masks
+
+    def _check_inputs(self, input_values, attention_mask, input_ids, text_attention_mask) -> None:
+        if input_values is None and attention_mask is not None:
+            raise ValueError(
+                "attention_mask belongs to input_values, which are missing; pass a tokenizer's as text_attention_mask"
+            )
+        if input_ids is None and text_attention_mask is not None:
+            raise ValueError("text_attention_mask belongs to input_ids, which are missing")
+        if self.reads_text and input_ids is None:
+            raise ValueError(
+                "this model needs the transcript: pass input_ids and text_attention_mask, which are input_ids and "
+                "attention_mask of the tokenizer in its folder (AutoTokenizer.from_pretrained)"
+            )
+        if not self.reads_text and input_ids is not None:
+            raise ValueError("this model reads no text: leave input_ids out")
+        if self.reads_audio and input_values is None:
+            raise ValueError("this model needs the waveform: pass input_values from its feature extractor")
+        if not self.reads_audio and input_values is not None:
+            raise ValueError("this model hears no audio: leave input_values out")
+        if self.reads_text and self.reads_audio and len(input_ids) != len(input_values):
+            raise ValueError(f"input_ids are {len(input_ids)} texts for {len(input_values)} clips; give one for each")
 
     @staticmethod
     def _lengths(input_values, attention_mask):

@@ -14,9 +14,10 @@ from transformers.utils import ModelOutput
 from .configuration_affect import AffectFusionConfig, AffectStudentConfig
 from .encoder import SpeechEncoder
 from .front_end import AffectFrontEnd
-from .losses import ccc_losses, emotion_loss, weighted_mean
+from .losses import ccc_losses, class_loss, emotion_loss, uncertainty_losses, weighted_mean
 from .mel_filterbank import LogMelFilterbank
 from .regressor import AffectRegressor, BranchInput
+from .text_encoder import TextEncoder
 from .whisper_input import WhisperLogMel
 
 
@@ -31,23 +32,35 @@ class AffectOutput(ModelOutput):
 
     Args:
         loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when labels are given):
-            Weighted mean of `1 - CCC` over the dimensions, plus the weighted cross-entropy of emotion classes.
+            Weighted mean of `1 - CCC` over the dimensions, plus the weighted losses of the other tasks whose labels
+            are given.
         logits (`torch.FloatTensor` of shape `(batch, 3)`):
             Activation, valence and dominance on the label scale. The output is linear; in evaluation mode it is
             clipped to `config.label_range`, outside which no clip can be rated.
         embedding (`torch.FloatTensor` of shape `(batch, embedding_size)`): Utterance embedding, in (-1, 1).
         emotion_logits (`torch.FloatTensor` of shape `(batch, classes)`, *optional*):
-            Of the second task, when the model has one.
+            Of the emotion classes, when the model has them.
+        gender_logits (`torch.FloatTensor` of shape `(batch, genders)`, *optional*):
+            Of the speaker's gender, when the model has that task.
+        uncertainty (`torch.FloatTensor` of shape `(batch, 3)`, *optional*):
+            Standard deviation that the model expects of a grade about `logits`, on the label scale, greater than 0,
+            when `config.predict_uncertainty`. Trained on single grades (`label_variances`), it holds how far graders
+            differ as well as the model's own error; once calibrated (`regressor.set_uncertainty_scale`), it is that
+            of the labels it was calibrated on.
         frame_logits (`torch.FloatTensor` of shape `(batch, frames, 3)`, *optional*):
             Estimates at each frame, on the label scale as `logits`, when `output_frame_logits=True`.
         frame_mask (`torch.BoolTensor` of shape `(batch, frames)`, *optional*): Which of those frames are valid.
-        loss_parts (`dict[str, torch.FloatTensor]`, *optional*): `1 - CCC` of each dimension, and `emotion`.
+        loss_parts (`dict[str, torch.FloatTensor]`, *optional*):
+            `1 - CCC` of each dimension; `emotion` and `gender` (cross-entropy) and `uncertainty` (negative
+            log-likelihood, mean over the dimensions), before they are weighted.
     """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
     embedding: torch.FloatTensor | None = None
     emotion_logits: torch.FloatTensor | None = None
+    gender_logits: torch.FloatTensor | None = None
+    uncertainty: torch.FloatTensor | None = None
     frame_logits: torch.FloatTensor | None = None
     frame_mask: torch.BoolTensor | None = None
     loss_parts: dict[str, torch.FloatTensor] | None = None
@@ -93,7 +106,7 @@ class AffectPreTrainedModel(PreTrainedModel):
                     init.orthogonal_(parameter)
                 else:
                     init.zeros_(parameter)
-        elif isinstance(module, (BranchInput, LogMelFilterbank, WhisperLogMel)):
+        elif isinstance(module, (AffectRegressor, BranchInput, LogMelFilterbank, WhisperLogMel)):
             module.reset_parameters()
 
 
@@ -115,7 +128,8 @@ class AffectModel(AffectPreTrainedModel):
 
     @property
     def frame_hop_s(self) -> float:
-        """Seconds between two frames of `frame_logits`."""
+        """Seconds between two frames of `frame_logits`; a `ValueError` for a model that reads text and has none."""
+        self._check_timed()
         return max(self.regressor.hidden_hops) / self.config.sampling_rate
 
     def attach_front_end(self, encoder_backbones: dict[str, nn.Module] | None = None) -> None:
@@ -133,7 +147,7 @@ class AffectModel(AffectPreTrainedModel):
             raise ValueError(f"encoders given: {sorted(given)}; this model has {sorted(needed)}")
         self.front_end = AffectFrontEnd(self.config)
         for name, backbone in (encoder_backbones or {}).items():
-            encoder: SpeechEncoder = self.front_end.encoders[name]
+            encoder: SpeechEncoder | TextEncoder = self.front_end.encoders[name]
             encoder.backbone.load_state_dict(backbone.state_dict())
         self.front_end.to(device=self.device).train(self.training)
 
@@ -141,10 +155,14 @@ class AffectModel(AffectPreTrainedModel):
         self,
         input_values: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        text_attention_mask: torch.Tensor | None = None,
         frames: dict[str, torch.Tensor] | None = None,
         frames_mask: dict[str, torch.Tensor] | None = None,
         labels: torch.Tensor | None = None,
         emotion_labels: torch.Tensor | None = None,
+        gender_labels: torch.Tensor | None = None,
+        label_variances: torch.Tensor | None = None,
         output_frame_logits: bool = False,
         return_dict: bool | None = None,
     ) -> AffectOutput | tuple:
@@ -152,66 +170,129 @@ class AffectModel(AffectPreTrainedModel):
         Args:
             input_values: (batch, samples), waveform at 16 kHz in [-1, 1].
             attention_mask: (batch, samples), 1 where valid, valid samples first.
-            frames: instead of `input_values`: raw frames per branch name, (batch, frames, width) each, as
+            input_ids: (batch, tokens), the transcripts as the encoder's tokenizer gives them; for models that read
+                text. One whose branches all do needs no `input_values`.
+            text_attention_mask: (batch, tokens), the tokenizer's `attention_mask`: 1 where valid, valid tokens first.
+            frames: instead of these inputs: raw frames per branch name, (batch, frames, width) each, as
                 `front_end` gives them.
             frames_mask: per branch name (batch, frames), True where valid.
             labels: (batch, 3) on the label scale; NaN where a clip has no rating.
-            emotion_labels: (batch,) indices into `config.emotion_names`; -100 where a clip has none.
-            output_frame_logits: also return estimates at each frame.
+            emotion_labels: (batch,) integer indices into `config.emotion_names`, -100 where a clip has none; or
+                (batch, classes) floating-point shares of the graders' votes, a row of NaN where a clip has none.
+            gender_labels: (batch,) integer indices into `config.gender_names`; -100 where it is not known.
+            label_variances: (batch, 3), label-scale squared: population variance of the single grades whose mean is
+                the label, 0 or NaN where there is one grade alone. For models that predict uncertainty.
+            output_frame_logits: also return estimates at each frame; not for models that read text.
             return_dict: `False` returns a plain tuple.
 
         Raises:
             ValueError: neither or both kinds of input, wrong shapes, too short a clip, labels the model has no head
                 for.
         """
-        frames, frames_mask = self._frames(input_values, attention_mask, frames, frames_mask)
-        hidden, embedding = self.regressor(frames, frames_mask)
-        unit = self.regressor.output(embedding)
-        output = AffectOutput(logits=self._to_label_scale(unit), embedding=embedding)
-        if self.regressor.emotion_output is not None:
-            output.emotion_logits = self.regressor.emotion_output(embedding)
         if output_frame_logits:
-            per_frame, output.frame_mask = self.regressor.per_frame(hidden)
-            output.frame_logits = self._to_label_scale(per_frame)
-        if labels is not None or emotion_labels is not None:
-            output.loss, output.loss_parts = self._loss(unit, output.emotion_logits, labels, emotion_labels)
+            self._check_timed()
+        raw = (input_values, attention_mask, input_ids, text_attention_mask)
+        frames, frames_mask = self._frames(raw, frames, frames_mask)
+        hidden, embedding = self.regressor(frames, frames_mask)
+        heads = self.regressor.heads(embedding)
+        loss, loss_parts = self._loss(heads, labels, label_variances, emotion_labels, gender_labels)
+        frame_logits = frame_mask = None
+        if output_frame_logits:
+            per_frame, frame_mask = self.regressor.per_frame(hidden)
+            frame_logits = self._to_label_scale(per_frame)
+        # all at once: a field that is set later would be last in the tuple
+        output = AffectOutput(
+            loss=loss,
+            logits=self._to_label_scale(heads["unit"]),
+            embedding=embedding,
+            emotion_logits=heads["emotion"],
+            gender_logits=heads["gender"],
+            uncertainty=self._uncertainty(heads["log_std"]),
+            frame_logits=frame_logits,
+            frame_mask=frame_mask,
+            loss_parts=loss_parts,
+        )
         return_dict = return_dict if return_dict is not None else self.config.return_dict
         return output if return_dict else output.to_tuple()
 
-    def _frames(self, input_values, attention_mask, frames, frames_mask):
-        if (input_values is None) == (frames is None):
-            raise ValueError("give either input_values (a waveform) or frames (cached, per branch), not both")
+    def _check_timed(self):
+        if self.config.reads_text:
+            raise ValueError("tokens have no time: a model with a text branch has no estimates at each frame")
+
+    def _frames(self, raw, frames, frames_mask):
+        if all(part is None for part in raw) == (frames is None):
+            kinds = ["input_values (a waveform)"] * self.config.reads_audio
+            kinds += ["input_ids (a transcript)"] * self.config.reads_text
+            raise ValueError(f"give either {' with '.join(kinds)} or frames (cached, per branch), not both")
         if frames is not None:
             return frames, frames_mask or {}
         if self.front_end is None:
             raise ValueError("this model was built with_front_end=False and takes frames only; attach_front_end first")
-        return self.front_end(input_values, attention_mask)
+        return self.front_end(*raw)
 
-    def _loss(self, unit, emotion_logits, labels, emotion_labels):
+    def _loss(self, heads, labels, label_variances, emotion_labels, gender_labels):
         # in evaluation processes see different numbers of batches: a collective would hang
         over_processes = self.training
         parts, total = {}, 0.0
         if labels is not None:
-            if labels.shape != unit.shape:
-                raise ValueError(f"labels have shape {tuple(labels.shape)}; they must be {tuple(unit.shape)}")
-            losses = ccc_losses(unit, self.to_unit_scale(labels.to(unit.dtype)), over_processes)
+            targets = self._unit_targets(labels, heads["unit"])
+            losses = ccc_losses(heads["unit"], targets, over_processes)
             parts.update(zip(self.config.id2label.values(), losses, strict=True))
             total = weighted_mean(losses, self.config.ccc_weights)
+        second = {}
         if emotion_labels is not None:
-            if emotion_logits is None:
-                raise ValueError("emotion_labels given, but config.emotion_names is empty: this model has no classes")
-            parts["emotion"] = emotion_loss(emotion_logits, emotion_labels, over_processes)
-            total = total + self.config.emotion_loss_weight * parts["emotion"]
-        return total, parts
+            second["emotion"] = emotion_loss(self._needed(heads, "emotion"), emotion_labels, over_processes)
+        if gender_labels is not None:
+            logits = self._needed(heads, "gender")
+            second["gender"] = class_loss(logits, gender_labels, over_processes, "gender_labels")
+        variances = self._unit_variances(heads, labels, label_variances)
+        if labels is not None and heads["log_std"] is not None:
+            second["uncertainty"] = uncertainty_losses(
+                heads["log_std"], heads["unit"], targets, variances, over_processes
+            ).mean()
+        for name, value in second.items():
+            total = total + getattr(self.config, f"{name}_loss_weight") * value
+        parts.update(second)
+        return (total, parts) if parts else (None, None)
+
+    def _needed(self, heads, name):
+        if heads[name] is None:
+            raise ValueError(f"{name}_labels given, but config.{name}_names is empty: this model has no classes")
+        return heads[name]
+
+    def _unit_targets(self, labels, unit):
+        if labels.shape != unit.shape:
+            raise ValueError(f"labels have shape {tuple(labels.shape)}; they must be {tuple(unit.shape)}")
+        return self.to_unit_scale(labels.to(unit.dtype))
+
+    def _unit_variances(self, heads, labels, label_variances):
+        if label_variances is None:
+            return None
+        if labels is None or heads["log_std"] is None:
+            raise ValueError(
+                "label_variances are read beside labels, by a model with config.predict_uncertainty=True; here it is "
+                f"{self.config.predict_uncertainty}, and labels are {'missing' if labels is None else 'given'}"
+            )
+        return label_variances.to(heads["unit"].dtype) / self._half_range**2
+
+    def _uncertainty(self, log_std):
+        if log_std is None:
+            return None
+        return log_std.exp() * self.regressor.uncertainty_scale * self._half_range
+
+    @property
+    def _half_range(self) -> float:
+        low, high = self.config.label_range
+        return (high - low) / 2
 
     def to_unit_scale(self, values: torch.Tensor) -> torch.Tensor:
         """From the label scale to -1..1."""
         low, high = self.config.label_range
-        return (values - (high + low) / 2) / ((high - low) / 2)
+        return (values - (high + low) / 2) / self._half_range
 
     def _to_label_scale(self, values: torch.Tensor) -> torch.Tensor:
         low, high = self.config.label_range
-        values = values * ((high - low) / 2) + (high + low) / 2
+        values = values * self._half_range + (high + low) / 2
         return values if self.training else values.clamp(low, high)
 
 

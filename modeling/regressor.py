@@ -1,11 +1,19 @@
 """From the frames of every branch to an embedding and outputs: normalisation, TC-GRU, fusion, heads."""
 
+import math
+
 import torch
 from torch import nn
 from transformers import initialization as init
 
 from .pooling import align_frames, masked_mean
+from .spec_augment import mask_frames
 from .tc_gru import TimeConvGRU
+
+
+# the least and the greatest standard deviation a model can state, in unit scale, where labels lie in -1..1: nothing is
+# graded to a hundredth of half the scale, and twice the whole scale is no knowledge at all
+STD_RANGE = (0.01, 4.0)
 
 
 class BranchInput(nn.Module):
@@ -58,6 +66,7 @@ class AffectRegressor(nn.Module):
         branches = list(config.branches)
         self.names = [branch.name for branch in branches]
         self.fusion_level = config.fusion_level
+        self.masking = config
         self.hops = [config.branch_hop(branch) for branch in branches]
         self.inputs = nn.ModuleDict(
             {b.name: BranchInput(config.branch_width(b), _num_states(b, config)) for b in branches}
@@ -82,9 +91,21 @@ class AffectRegressor(nn.Module):
         self.emotion_output = (
             nn.Linear(config.embedding_size, len(config.emotion_names)) if config.emotion_names else None
         )
-        # samples between two frames of each TC-GRU's output
+        self.gender_output = (
+            nn.Linear(config.embedding_size, len(config.gender_names)) if config.gender_names else None
+        )
+        self.uncertainty_output = None
+        if config.predict_uncertainty:
+            self.uncertainty_output = nn.Linear(config.embedding_size, len(config.id2label))
+            # 1 until calibrated on clips that were not trained on
+            self.register_buffer("uncertainty_scale", torch.ones(len(config.id2label)))
+        # samples between two frames of each TC-GRU's output; None where they are tokens
         hops = [max(self.hops)] if self.fusion_level == "frame" else self.hops
-        self.hidden_hops = [hop * stride for hop, (_, stride) in zip(hops, convolutions, strict=True)]
+        self.hidden_hops = [hop and hop * stride for hop, (_, stride) in zip(hops, convolutions, strict=True)]
+
+    def reset_parameters(self):
+        if self.uncertainty_output is not None:
+            init.ones_(self.uncertainty_scale)
 
     def forward(self, frames: dict[str, torch.Tensor], masks: dict[str, torch.Tensor]) -> tuple:
         """
@@ -101,6 +122,8 @@ class AffectRegressor(nn.Module):
         self._check(frames, masks)
         sequences = [self.inputs[name](frames[name]) for name in self.names]
         masks = [masks[name].bool() for name in self.names]
+        if self.training:
+            sequences = [mask_frames(s, m, self.masking) for s, m in zip(sequences, masks, strict=True)]
         if self.fusion_level == "frame":
             aligned, mask = align_frames(sequences, masks, self.hops)
             sequences, masks = [torch.cat(aligned, dim=-1)], [mask]
@@ -111,6 +134,36 @@ class AffectRegressor(nn.Module):
     def embed(self, pooled: torch.Tensor) -> torch.Tensor:
         """(..., pooled width) -> (..., embedding_size), in (-1, 1)."""
         return torch.tanh(self.embedding(self.dropout(pooled)))
+
+    def heads(self, embedding: torch.Tensor) -> dict[str, torch.Tensor | None]:
+        """
+        What each head makes of the embedding (batch, embedding_size); `None` for a head the model does not have.
+
+        Returns:
+            `unit` (batch, dimensions): the dimensions in unit scale; `log_std` (batch, dimensions), as
+            [`AffectRegressor.log_std`]; `emotion` (batch, classes) and `gender` (batch, genders), logits.
+        """
+        return {
+            "unit": self.output(embedding),
+            "log_std": self.log_std(embedding) if self.uncertainty_output is not None else None,
+            "emotion": self.emotion_output(embedding) if self.emotion_output is not None else None,
+            "gender": self.gender_output(embedding) if self.gender_output is not None else None,
+        }
+
+    def log_std(self, embedding: torch.Tensor) -> torch.Tensor:
+        """
+        Logarithm of the standard deviations that the model predicts, unit scale, before calibration.
+
+        A sigmoid keeps them within `STD_RANGE`: unlike a clamp it always leaves a gradient to come back by.
+
+        Args:
+            embedding: (..., embedding_size).
+
+        Returns:
+            (..., dimensions).
+        """
+        low, high = (math.log(bound) for bound in STD_RANGE)
+        return low + (high - low) * torch.sigmoid(self.uncertainty_output(embedding))
 
     def per_frame(self, hidden: list) -> tuple[torch.Tensor, torch.Tensor]:
         """Outputs (batch, frames, dimensions), unit scale, of each frame on the slowest grid, and its mask."""
@@ -129,6 +182,27 @@ class AffectRegressor(nn.Module):
         module = self.inputs[name]
         module.frame_mean.copy_(mean)
         module.frame_std.copy_(torch.where(std > 1e-5, std, torch.ones_like(std)))
+
+    @torch.no_grad()
+    def set_uncertainty_scale(self, scale: torch.Tensor) -> None:
+        """
+        Multiply predicted standard deviations by these from now on, in place of earlier ones; the loss does not.
+
+        Args:
+            scale: (dimensions,), positive; measured with a scale of 1, on clips that were not trained on.
+
+        Raises:
+            ValueError: wrong shape, not positive or not finite, or a model that predicts no uncertainty.
+        """
+        if self.uncertainty_output is None:
+            raise ValueError("this model states no uncertainty to scale: config.predict_uncertainty is False")
+        scale = torch.as_tensor(scale)
+        given, needed = tuple(scale.shape), tuple(self.uncertainty_scale.shape)
+        if given != needed:
+            raise ValueError(f"the uncertainty scale has shape {given}; it must be {needed}")
+        if not (torch.isfinite(scale) & (scale > 0)).all():
+            raise ValueError(f"the uncertainty scale is {scale.tolist()}; every number must be positive and finite")
+        self.uncertainty_scale.copy_(scale)
 
     def _check(self, frames, masks):
         for name in self.names:

@@ -12,15 +12,17 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 SPLITS = {"Train": (24, (1, 2, 3)), "Development": (12, (4, 5)), "Test1": (10, (6, 7)), "Test2": (6, (8,))}
 
+WORDS = {"A": "Angry", "H": "Happy", "S": "Sad", "N": "Neutral"}
+
 
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory):
-    """52 tones of 0.4 to 0.8 s: activation is loudness, dominance is pitch, valence is chance."""
+    """52 tones of 0.4 to 0.8 s, each with three grades: activation is loudness, dominance pitch, valence chance."""
     folder = tmp_path_factory.mktemp("corpus")
     (folder / "Audios").mkdir()
     (folder / "Labels").mkdir()
     generator = np.random.default_rng(0)
-    rows, number = [], 0
+    rows, grades, number = [], [], 0
     for split, (count, speakers) in SPLITS.items():
         for index in range(count):
             activation, valence, dominance = generator.uniform(1, 7, 3).round(2)
@@ -33,11 +35,19 @@ def tiny_corpus(tmp_path_factory):
             emotion = "AHSN"[number % 4]
             gender = "Female" if speaker % 2 else "Male"
             rows.append([name, emotion, activation, valence, dominance, speaker, gender, split])
+            words = (WORDS[emotion], WORDS[emotion], "Other-Curious")
+            for worker, (word, off) in enumerate(zip(words, (-0.5, 0.25, 0.25), strict=True)):
+                ratings = np.clip([activation + off, valence + 2 * off, dominance], 1, 7)
+                grades.append([name, f"WORKER{worker:08d}", word, "Concerned", *ratings.round(2)])
             number += 1
     with open(folder / "Labels" / "labels_consensus.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set"])
         writer.writerows(rows)
+    with open(folder / "Labels" / "labels_detailed.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["FileName", "Workers", "EmoClass_Major", "EmoClass_Second", "EmoAct", "EmoVal", "EmoDom"])
+        writer.writerows(grades)
     return folder
 
 
@@ -75,7 +85,7 @@ def tiny_recipe(tiny_encoder, tmp_path):
         "encoders": {"whisper": {"id": str(tiny_encoder)}},
         "systems": {
             "mfb": {"role": "baseline", "branches": ["mfb"]},
-            "fusion": {"role": "teacher", "branches": ["mfb", whisper], "emotion_classes": True},
+            "fusion": {"role": "teacher", "branches": ["mfb", whisper], "emotions": "agreed"},
             "student": {"role": "student"},
             "student_kd": {"role": "student", "teacher": "fusion"},
         },
@@ -85,6 +95,7 @@ def tiny_recipe(tiny_encoder, tmp_path):
         "num_train_epochs": 2,
         "learning_rate": 0.01,
         "bootstrap_samples": 50,
+        "stage_workers": 1,
         "disable_tqdm": True,
     }
     path = tmp_path / "tiny.yaml"

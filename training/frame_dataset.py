@@ -2,93 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from clip_table import ClipTable
 from frame_cache import FrameCache
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from corpora.corpus import DIMENSIONS
-
 
 IGNORED_CLASS = -100
-# small corpora are read from disk once
-HELD_BYTES = 1 << 30
+TARGETS = ("labels", "label_variances", "emotion_labels", "gender_labels", "teacher_logits", "teacher_embedding")
 
 
 class FrameDataset(Dataset):
     """
-    The clips of one split, as a model on cached frames takes them.
+    Clips of one split, as a model on cached frames takes them.
 
     Args:
-        rows: the split: `file`, `audio`, labels and `emotion` of each clip.
-        fingerprints: of each row's audio.
+        table: the clips.
         caches: per branch name.
-        emotion_names: classes by index; others are ignored.
+        config: of the model: which second tasks it has (`emotion_names`, `gender_names`, `predict_uncertainty`).
+        emotion_codes: code of each class in `config.emotion_names`; others are ignored.
+        votes: give the graders' votes as the target of the classes, where a clip has some of these classes.
     """
 
-    def __init__(self, rows, fingerprints: list[str], caches: dict[str, FrameCache], emotion_names: list[str]):
-        self.files = list(rows["file"])
-        self.labels = np.stack([np.asarray(rows[d], dtype=np.float64) for d in DIMENSIONS], axis=1)
-        index = {name: i for i, name in enumerate(emotion_names)}
-        self.emotions = [index.get(name, IGNORED_CLASS) for name in rows["emotion"]]
-        self.fingerprints = fingerprints
+    def __init__(
+        self,
+        table: ClipTable,
+        caches: dict[str, FrameCache],
+        config,
+        emotion_codes: Sequence[str] = (),
+        votes: bool = False,
+    ):
+        self.table = table
         self.caches = caches
-        self.teacher: tuple[np.ndarray, np.ndarray] | None = None
-        self._held: dict[int, dict[str, np.ndarray]] = {}
-        self._held_bytes = 0
+        self.targets: dict[str, np.ndarray] = {"labels": table.labels}
+        if config.predict_uncertainty:
+            self.targets["label_variances"] = table.label_variances
+        if emotion_codes:
+            classes = _classes(table.emotions, emotion_codes)
+            self.targets["emotion_labels"] = _vote_shares(table.votes, classes, emotion_codes) if votes else classes
+        if config.gender_names:
+            self.targets["gender_labels"] = _classes(table.genders, config.gender_names)
 
     def set_teacher(self, logits: np.ndarray, embeddings: np.ndarray) -> None:
         """Add a teacher's outputs (clips, 3) and embeddings (clips, embedding_size) to every item."""
         if not len(logits) == len(embeddings) == len(self):
             raise ValueError(f"{len(logits)} outputs and {len(embeddings)} embeddings for {len(self)} clips")
-        self.teacher = (logits, embeddings)
+        self.targets |= {"teacher_logits": logits, "teacher_embedding": embeddings}
 
     def __len__(self) -> int:
-        return len(self.fingerprints)
+        return len(self.table)
 
     def __getitem__(self, index: int) -> dict:
-        item = {
-            "frames": self._frames(index),
-            "labels": self.labels[index],
-            "emotion_labels": self.emotions[index],
-        }
-        if self.teacher is not None:
-            item["teacher_logits"], item["teacher_embedding"] = (part[index] for part in self.teacher)
-        return item
-
-    def _frames(self, index: int) -> dict[str, np.ndarray]:
-        frames = self._held.get(index)
-        if frames is None:
-            frames = {name: cache.read(self.fingerprints[index]) for name, cache in self.caches.items()}
-            if self._held_bytes < HELD_BYTES:
-                frames = self._held[index] = {name: np.array(values) for name, values in frames.items()}
-                self._held_bytes += sum(values.nbytes for values in frames.values())
-        return frames
+        fingerprint = self.table.fingerprints[index]
+        frames = {name: cache.read(fingerprint) for name, cache in self.caches.items()}
+        return {"frames": frames, **{name: values[index] for name, values in self.targets.items()}}
 
 
-class FrameCollator:
-    """
-    Pads items to a batch.
+def _classes(names: Sequence[str | None], known: Sequence[str]) -> np.ndarray:
+    """(clips,) index of each name among those known, -100 where it is none of them."""
+    index = {name: i for i, name in enumerate(known)}
+    return np.array([index.get(name, IGNORED_CLASS) for name in names], dtype=np.int64)
 
-    Args:
-        with_emotions: pass emotion classes on, for a model that has them.
-    """
 
-    def __init__(self, with_emotions: bool):
-        self.with_emotions = with_emotions
+def _vote_shares(votes: Sequence[tuple[str, ...]], classes: np.ndarray, codes: Sequence[str]) -> np.ndarray:
+    """(clips, classes): each class's share of the graders' votes; all on the clip's class without any; else NaN."""
+    shares = np.full((len(votes), len(codes)), np.nan)
+    for row, (given, label) in enumerate(zip(votes, classes, strict=True)):
+        counts = np.array([given.count(code) for code in codes], dtype=np.float64)
+        if counts.sum():
+            shares[row] = counts / counts.sum()
+        elif label != IGNORED_CLASS:
+            shares[row] = np.eye(len(codes))[label]
+    return shares
 
-    def __call__(self, items: list[dict]) -> dict:
-        batch: dict = {"frames": {}, "frames_mask": {}}
-        for name in items[0]["frames"]:
-            sequences = [torch.from_numpy(item["frames"][name].astype(np.float32)) for item in items]
-            lengths = torch.tensor([len(sequence) for sequence in sequences])
-            batch["frames"][name] = pad_sequence(sequences, batch_first=True)
-            batch["frames_mask"][name] = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
-        batch["labels"] = torch.tensor(np.stack([item["labels"] for item in items]), dtype=torch.float32)
-        if self.with_emotions:
-            batch["emotion_labels"] = torch.tensor([item["emotion_labels"] for item in items])
-        for key in ("teacher_logits", "teacher_embedding"):
-            if key in items[0]:
-                batch[key] = torch.tensor(np.stack([item[key] for item in items]), dtype=torch.float32)
-        return batch
+
+def collate_frames(items: list[dict]) -> dict:
+    """Pad items of a [`FrameDataset`] to a batch: frames and masks per branch, and the targets, as tensors."""
+    batch: dict = {"frames": {}, "frames_mask": {}}
+    for name in items[0]["frames"]:
+        sequences = [torch.from_numpy(item["frames"][name].astype(np.float32)) for item in items]
+        lengths = torch.tensor([len(sequence) for sequence in sequences])
+        batch["frames"][name] = pad_sequence(sequences, batch_first=True)
+        batch["frames_mask"][name] = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
+    for name in TARGETS:
+        if name in items[0]:
+            values = torch.from_numpy(np.stack([item[name] for item in items]))
+            batch[name] = values.float() if values.is_floating_point() else values
+    return batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from clip_table import ClipTable, table_fingerprint
 
-from corpora.corpus import DIMENSIONS, Corpus
+from corpora.corpus import Corpus
 
 
 PACKAGES = ("torch", "torchaudio", "transformers", "datasets", "evaluate", "accelerate", "numpy", "speech-affect")
@@ -32,20 +34,10 @@ def describe_environment() -> dict:
     }
 
 
-def data_fingerprint(corpus: Corpus, fingerprints: dict[str, list[str]]) -> str:
-    """
-    Identity of audio, labels and splits together.
-
-    Args:
-        corpus: the corpus.
-        fingerprints: per split those of its clips' audio.
-    """
-    digest = hashlib.sha256()
-    for split, rows in corpus.splits.items():
-        labels = [rows[dimension] for dimension in DIMENSIONS]
-        for entry in zip(fingerprints[split], rows["file"], rows["emotion"], *labels, strict=True):
-            digest.update(repr((split, *entry)).encode())
-    return digest.hexdigest()
+def corpus_fingerprint(tables: dict[str, ClipTable]) -> str:
+    """Identity of audio, ratings and splits together, of the given splits' clips as they are."""
+    content = {split: table_fingerprint(table) for split, table in tables.items()}
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def describe_corpus(corpus: Corpus, fingerprint: str) -> dict:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 import yaml
+from augmentation import AugmentationSettings
+from degradation import Condition
 from systems import SystemSpec, system_specs
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -37,17 +39,49 @@ class RunArguments:
     encoders: str = field(default="{}", metadata={"help": "Mapping: name -> {id, revision} of each encoder."})
     systems: str = field(default="{}", metadata={"help": "Mapping: name -> {role, branches, ...} of each system."})
     only: list[str] | None = field(default=None, metadata={"help": "Run these systems (and their teachers) alone."})
+    folds: int | None = field(
+        default=None,
+        metadata={
+            "help": "Also cross-validate, leaving speakers out: this many folds over all clips (split cv<folds>)."
+        },
+    )
+    cross_validated: list[str] = field(
+        default_factory=list, metadata={"help": "Systems that are cross-validated; all without it."}
+    )
+    augmentation_copies: int = field(
+        default=0, metadata={"help": "Altered copies of each training clip, for systems with augmented: true."}
+    )
+    augmentation: str = field(
+        default="{}", metadata={"help": "Mapping: how copies are altered (training/augmentation.py)."}
+    )
+    unlabelled_dir: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Folders of audio for students with unlabelled: true; `demo` is the demo corpus's voices."},
+    )
+    conditions: str = field(
+        default="{}",
+        metadata={"help": "Mapping: systems and white_db, babble_db, room_s that they are tested under."},
+    )
+    probe: list[str] = field(
+        default_factory=list, metadata={"help": "Encoders whose hidden states are probed one by one."}
+    )
     head: str = field(default="{}", metadata={"help": "Mapping: sizes of the head, for every system."})
     seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "Each system is trained once per seed."})
     cache_dir: str | None = field(
         default=None, metadata={"help": "Frames of frozen encoders and converted encoders; default under HF_HOME."}
     )
-    early_stopping_patience: int = field(default=10, metadata={"help": "Epochs without a better development CCC."})
+    early_stopping_patience: int = field(
+        default=10,
+        metadata={"help": "Evaluations without a better development CCC before stopping; 0 goes on to the end."},
+    )
     extraction_batch_size: int = field(default=8, metadata={"help": "Clips per batch through the encoders."})
+    stage_workers: int | None = field(
+        default=None, metadata={"help": "Stages trained at the same time; by default one per core without a GPU."}
+    )
     bootstrap_samples: int = field(default=1000, metadata={"help": "Resamples behind each interval."})
 
     def __post_init__(self):
-        for name in ("corpus_options", "encoders", "systems", "head"):
+        for name in ("corpus_options", "encoders", "systems", "head", "augmentation", "conditions"):
             setattr(self, name, _mapping(name, getattr(self, name)))
         if self.corpus is None:
             self.corpus = "demo" if self.data_dir is None else "msp_podcast"
@@ -57,7 +91,33 @@ class RunArguments:
             raise ValueError(f"corpus {self.corpus} needs --data_dir")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds are {self.seeds}; give at least one, each once")
+        if self.stage_workers is not None and self.stage_workers < 1:
+            raise ValueError(f"stage_workers is {self.stage_workers}; give 1 or more, or leave it out")
         self.specs: dict[str, SystemSpec] = system_specs(self.systems, self.encoders, self.only)
+        self.augmentation = AugmentationSettings.from_mapping(self.augmentation)
+        self.degraded_systems, self.conditions = _conditions(self.conditions)
+        self._check_names()
+
+    def _running(self, setting: str, names: list[str]) -> list[str]:
+        """Those of the named systems that this run has: `only` leaves some of the recipe's out."""
+        for name in names:
+            if name not in self.systems:
+                raise ValueError(f"{setting} names {name!r}; the recipe has {', '.join(self.systems)}")
+        return [name for name in names if name in self.specs]
+
+    def _check_names(self) -> None:
+        self.cross_validated = self._running("cross_validated", self.cross_validated or list(self.systems))
+        self.degraded_systems = self._running("conditions", self.degraded_systems)
+        for name in self.probe:
+            if name not in self.encoders:
+                raise ValueError(
+                    f"probe names {name!r}; the recipe's encoders are {', '.join(self.encoders) or 'none'}"
+                )
+        for spec in self.specs.values():
+            if spec.augmented and not self.augmentation_copies:
+                raise ValueError(f"system {spec.name!r} is augmented, but augmentation_copies is 0; give 1 or more")
+            if spec.unlabelled and not self.unlabelled_dir:
+                raise ValueError(f"system {spec.name!r} hears unlabelled audio; give --unlabelled_dir")
 
 
 def parse_arguments(argv: list[str]) -> tuple[RunArguments, TrainingArguments]:
@@ -145,6 +205,30 @@ def _to_argv(settings: dict) -> list[str]:
         values = value if isinstance(value, list) else [value]
         argv += [f"--{name}", *(v if isinstance(v, str) else json.dumps(v) for v in values)]
     return argv
+
+
+_CONDITIONS_EXAMPLE = "{systems: [mfb], white_db: [20, 10], room_s: [0.5]}"
+
+
+def _conditions(settings: dict) -> tuple[list[str], list[Condition]]:
+    """Systems, and the conditions they are tested under, out of `{systems, white_db, babble_db, room_s}`."""
+    kinds = {"white_db": "white", "babble_db": "babble", "room_s": "room"}
+    unknown = set(settings) - {"systems", *kinds}
+    if unknown:
+        raise ValueError(f"conditions has {sorted(map(str, unknown))}; allowed are systems, {', '.join(kinds)}")
+    for name, values in settings.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"conditions has {name}: {values!r}; give a list such as {_CONDITIONS_EXAMPLE}")
+    if settings and ("systems" not in settings or len(settings) == 1):
+        raise ValueError(
+            f"conditions are {settings}; give systems and what they are tested under: {_CONDITIONS_EXAMPLE}"
+        )
+    for name in kinds:
+        for value in settings.get(name, []):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(f"conditions has {value!r} among {name}; give numbers")
+    conditions = [Condition(kind, float(value)) for name, kind in kinds.items() for value in settings.get(name, [])]
+    return settings.get("systems", []), conditions
 
 
 def _mapping(name: str, value) -> dict:

@@ -5,23 +5,32 @@ from __future__ import annotations
 import copy
 import logging
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from accelerate import PartialState
 from encoder_sources import EncoderSource, resolve_encoder
 from frame_cache import FrameCache
+from text_representations import load_tokenizer
 from tqdm.auto import tqdm
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedTokenizerBase
 
 from speech_affect import AffectBranchConfig, AffectEncoderConfig, AffectFeatureExtractor, AffectFusionConfig
 from speech_affect.encoder import truncate_layers
 from speech_affect.front_end import AffectFrontEnd
+from speech_affect.text_encoder import pooler_option
 
 
 logger = logging.getLogger(__name__)
 
 # what an acoustic branch's raw frames depend on
 ACOUSTIC_SETTINGS = ("source", "num_mel_bins", "window_s", "hop_s")
+
+
+class LoadableClip(Protocol):
+    """Audio that is made when it is needed."""
+
+    def load(self) -> dict: ...
 
 
 class EncoderLibrary:
@@ -49,18 +58,27 @@ class EncoderLibrary:
             backbone = AutoConfig.from_pretrained(source.folder)
             if all(isinstance(state, int) for state in states):
                 truncate_layers(backbone, max(states))
-            preparation = AutoFeatureExtractor.from_pretrained(source.folder)
             self.sources[name] = source
-            self.configs[name] = AffectEncoderConfig(
-                backbone=backbone,
-                do_normalize=bool(getattr(preparation, "do_normalize", False)),
-                pad_to_window=entry.get("pad_to_window", True),
-            )
+            self.configs[name] = AffectEncoderConfig(backbone=backbone, pad_to_window=entry.get("pad_to_window", True))
+            if not self.configs[name].is_text:
+                preparation = AutoFeatureExtractor.from_pretrained(source.folder)
+                self.configs[name].do_normalize = bool(getattr(preparation, "do_normalize", False))
+
+    @property
+    def text_names(self) -> list[str]:
+        """Names of the encoders that read the transcript."""
+        return [name for name, config in self.configs.items() if config.is_text]
+
+    def tokenizer(self, name: str) -> PreTrainedTokenizerBase:
+        """The tokenizer of a text encoder."""
+        return load_tokenizer(self.sources[name].folder, self.configs[name].backbone)
 
     def backbone(self, name: str) -> torch.nn.Module:
         """The pre-trained encoder itself, its unread layers left out."""
         config = copy.deepcopy(self.configs[name].backbone)  # loading notes its dtype in it
-        model = AutoModel.from_pretrained(self.sources[name].folder, config=config, use_safetensors=True)
+        options = pooler_option(config) if self.configs[name].is_text else {}
+        folder = self.sources[name].folder
+        model = AutoModel.from_pretrained(folder, config=config, use_safetensors=True, **options)
         return model.get_encoder() if config.is_encoder_decoder else model
 
     def identity(self, name: str) -> dict:
@@ -75,7 +93,9 @@ class EncoderLibrary:
 
 
 def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> dict[str, FrameCache]:
-    """The cache of each branch, by the branch's name."""
+    """The cache of each branch that hears audio, by the branch's name."""
+    if all(branch["source"] in library.text_names for branch in branches):
+        return {}
     config = _front_end_config(branches, library)
     caches = {}
     for branch in config.branches:
@@ -89,26 +109,29 @@ def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> d
 
 
 def _front_end_config(branches: list[dict], library: EncoderLibrary) -> AffectFusionConfig:
-    by_name = {AffectBranchConfig(**branch).name: branch for branch in branches}
-    encoders = {name: config.to_dict() for name, config in library.configs.items()}
+    heard = [branch for branch in branches if branch["source"] not in library.text_names]
+    by_name = {AffectBranchConfig(**branch).name: branch for branch in heard}
+    encoders = {name: config.to_dict() for name, config in library.configs.items() if not config.is_text}
     return AffectFusionConfig(branches=list(by_name.values()), encoders=encoders)
 
 
 def extract_frames(
-    clips: dict[str, dict], branches: list[dict], library: EncoderLibrary, root: Path, batch_size: int
+    clips: dict[str, dict | LoadableClip], branches: list[dict], library: EncoderLibrary, root: Path, batch_size: int
 ) -> dict[str, FrameCache]:
     """
     Make the frames that are not on disk yet; processes share the clips, and a killed run goes on where it was.
 
     Args:
-        clips: per fingerprint the audio, `{"path", "bytes"}`.
-        branches: settings of every branch, duplicates allowed.
+        clips: per fingerprint the audio, `{"path", "bytes"}`, or what makes it when it is needed: its `load()` gives
+            `{"array", "sampling_rate"}`.
+        branches: settings of every branch, duplicates allowed; those of text are passed over, as they have
+            [`extract_text_frames`].
         library: the encoders.
         root: folder of the caches.
         batch_size: clips per batch.
 
     Returns:
-        per branch name the cache, now with every clip.
+        per name of a branch that hears audio the cache, now with every clip.
     """
     state = PartialState()
     caches = frame_caches(branches, library, root)
@@ -131,14 +154,15 @@ def extract_frames(
 
 def _front_end(branches: list[dict], library: EncoderLibrary) -> AffectFrontEnd:
     front_end = AffectFrontEnd(_front_end_config(branches, library))
-    for name in library.configs:
-        front_end.encoders[name].backbone.load_state_dict(library.backbone(name).state_dict())
+    for name, encoder in front_end.encoders.items():
+        encoder.backbone.load_state_dict(library.backbone(name).state_dict())
     return front_end.eval()
 
 
 @torch.no_grad()
 def _extract_batch(fingerprints, clips, front_end, extractor, caches, device) -> None:
-    batch = extractor([clips[f] for f in fingerprints], return_tensors="pt").to(device)
+    audio = [clips[f] if isinstance(clips[f], dict) else clips[f].load() for f in fingerprints]
+    batch = extractor(audio, return_tensors="pt").to(device)
     frames, masks = front_end(**batch)
     for name, cache in caches.items():
         for row, fingerprint in enumerate(fingerprints):

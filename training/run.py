@@ -13,21 +13,24 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from checkpoint import best_stage, verify_checkpoint, write_checkpoint
-from frame_cache import clip_fingerprint
-from frame_dataset import FrameDataset
+from checkpoint import RELOAD_CLIPS, best_stage, verify_checkpoint, write_checkpoint
+from division import Division, divide
 from huggingface_hub.constants import HF_HOME
-from provenance import data_fingerprint, describe_corpus, describe_environment
+from plan import leave_out_unreachable, make_stages, prepare_frames
+from pooled_states import all_states_branch
+from probe import run_probe
+from provenance import corpus_fingerprint, describe_corpus, describe_environment
 from recipe import RunArguments, parse_arguments
-from report import render_markdown, write_report
-from representations import EncoderLibrary, extract_frames
-from stage import Stage, run_stage
-from systems import build_config
-from transformers import AutoModel, TrainingArguments
+from report import write_report
+from representations import EncoderLibrary
+from results_table import render_markdown
+from stage_pool import default_workers, run_stages
+from transformers import AutoModel
 from transformers.utils import logging as transformers_logging
 
 from corpora.corpus import Corpus, check_disjoint
-from corpora.load import load_corpus
+from corpora.load import load_corpus, unlabelled_folders
+from corpora.unlabelled import unlabelled_pieces
 
 
 logger = logging.getLogger("run")
@@ -49,71 +52,58 @@ def main(argv: list[str]) -> dict:
     # 2. Corpus: the main process makes or prepares it, the others find it done
     with state.main_process_first():
         corpus = load_corpus(run.corpus, run.data_dir, run.corpus_options, cache, run.corpus_note)
-    fingerprints = {name: [clip_fingerprint(audio) for audio in rows["audio"]] for name, rows in corpus.splits.items()}
+        unlabelled = unlabelled_pieces(unlabelled_folders(run.unlabelled_dir, cache))
     check_disjoint(corpus)
-    data = data_fingerprint(corpus, fingerprints)
+    divisions = divide(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
 
     # 3. Representations: every branch of every system, once per clip
+    leave_out_unreachable(run, cache)
     branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
     with state.main_process_first():
         library = EncoderLibrary(run.encoders, branches, cache)
-    clips = {
-        f: a for name, rows in corpus.splits.items() for f, a in zip(fingerprints[name], rows["audio"], strict=True)
-    }
-    caches = extract_frames(clips, branches, library, cache / "frames", run.extraction_batch_size)
+    caches = prepare_frames(run, divisions, unlabelled, library, cache / "frames")
 
-    # 4. Systems: baseline, teacher, students; each once per seed
-    stages = make_stages(run, training, corpus, fingerprints, caches, library, data)
-    for system in stages.values():
-        for stage in system:
-            run_stage(stage, training.per_device_eval_batch_size)
+    # 4. Systems: baseline, teachers, students; each once per division and seed
+    stages = {}
+    for division in divisions:
+        stages[division.name] = make_stages(run, training, division, unlabelled, caches, library, corpus.label_range)
+    every = [stage for systems in stages.values() for system in systems.values() for stage in system]
+    workers = default_workers() if run.stage_workers is None else run.stage_workers
+    run_stages(every, training.per_device_eval_batch_size, workers)
 
     # 5. Checkpoints and report
     results = {}
+    probe_encoders(run, corpus, divisions[0], cache, output)
     if state.is_main_process:
-        results = finish(run, output, corpus, stages, library, data)
+        results = finish(run, output, corpus, divisions[0], stages, library)
         print(render_markdown(results))
         logger.info("done in %.0f s: %s", time.perf_counter() - started, output / "results.md")
     state.wait_for_everyone()
     return results
 
 
-def make_stages(
-    run: RunArguments, training: TrainingArguments, corpus: Corpus, fingerprints, caches, library, data: str
-) -> dict[str, list[Stage]]:
-    """Per system its stages, one per seed, teachers first."""
-    emotions = sorted({name for name in corpus.splits["train"]["emotion"] if name is not None})
-    stages: dict[str, list[Stage]] = {}
-    for name, spec in run.specs.items():
-        config = build_config(spec, library.configs, run.head, corpus.label_range, emotions)
-        own = {branch.name: caches[branch.name] for branch in config.branches}
-        stages[name] = [
-            Stage(
-                spec=spec,
-                seed=seed,
-                config=config,
-                datasets={s: FrameDataset(rows, fingerprints[s], own, emotions) for s, rows in corpus.splits.items()},
-                arguments=training,
-                patience=run.early_stopping_patience,
-                folder=Path(training.output_dir) / "stages" / name / f"seed{seed}",
-                data_fingerprint=data,
-                teacher=stages[spec.teacher][index] if spec.teacher else None,
-            )
-            for index, seed in enumerate(run.seeds)
-        ]
-    return stages
+def probe_encoders(run: RunArguments, corpus: Corpus, given: Division, cache: Path, output: Path) -> None:
+    """What each hidden state of the encoders named by `--probe` knows."""
+    fingerprints = {split: table.fingerprints for split, table in given.tables.items()}
+    for name in run.probe:
+        with PartialState().main_process_first():
+            library = EncoderLibrary(run.encoders, [all_states_branch(name)], cache)
+        run_probe(library, name, corpus.splits, fingerprints, cache / "frames", run.extraction_batch_size, output)
 
 
-def finish(run: RunArguments, output: Path, corpus: Corpus, stages, library: EncoderLibrary, data: str) -> dict:
-    """Write and verify each system's checkpoint, then the report."""
+def finish(
+    run: RunArguments, output: Path, corpus: Corpus, given: Division, stages: dict, library: EncoderLibrary
+) -> dict:
+    """Write and verify a checkpoint of each system (as trained on the given splits), then the report."""
+    data = corpus_fingerprint(given.tables)
     described = {"corpus": describe_corpus(corpus, data), "environment": describe_environment()}
-    test_splits = [name for name in corpus.splits if name not in ("train", "development")]
     parameters = {}
-    for name, system in stages.items():
+    for name, system in stages[""].items():
         folder = write_checkpoint(system, library, output / name, described)
-        verify_checkpoint(folder, best_stage(system).folder, "development", corpus.splits["development"]["audio"][:8])
+        clips = corpus.splits["development"][:RELOAD_CLIPS]
+        verify_checkpoint(folder, best_stage(system).folder, "development", clips["audio"], clips["transcript"])
         parameters[name] = AutoModel.from_pretrained(folder).num_parameters()
-    return write_report(output, stages, parameters, test_splits, **described, bootstrap_samples=run.bootstrap_samples)
+    return write_report(output, stages, parameters, **described, bootstrap_samples=run.bootstrap_samples)
 
 
 def _set_up_logging(state: PartialState) -> None:

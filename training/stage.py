@@ -9,19 +9,25 @@ import logging
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import PartialState
-from frame_dataset import FrameCollator, FrameDataset
+from clip_table import ClipTable, table_fingerprint
+from frame_cache import FrameCache
+from frame_dataset import FrameDataset, collate_frames
 from prediction import Predictions, predict, write_predictions
 from progress import show_progress
 from systems import SystemSpec
+from text_representations import TranscriptFrames
 from trainer import AffectTrainer, DistillationTrainer
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from metrics.calibration import uncertainty_scale
 from speech_affect import AffectFusionModel, AffectStudentModel
 
 
@@ -47,6 +53,7 @@ DECIDING = (
     "train_sampling_strategy",
     "metric_for_best_model",
     "eval_strategy",
+    "eval_steps",
 )
 
 
@@ -59,28 +66,35 @@ class Stage:
         spec: the system.
         seed: of weights, order and dropout.
         config: the model's configuration.
-        datasets: split name -> clips with the caches of this system's branches.
+        tables: what to train on (`train`), to choose the best epoch by (`development`), and to predict (all others).
+        caches: frames of each branch.
+        emotion_codes: of the classes in `config.emotion_names`.
         arguments: training arguments of the run.
-        patience: epochs without a better development CCC before stopping.
+        patience: evaluations without a better development CCC before stopping; None to go on to the end.
         folder: of this stage.
-        data_fingerprint: of clips and labels.
-        teacher: the finished stage of the teacher, same seed.
+        teachers: their finished stages, per teacher one or several seeds.
     """
 
     spec: SystemSpec
     seed: int
     config: object
-    datasets: dict[str, FrameDataset]
+    tables: dict[str, ClipTable]
+    caches: dict[str, FrameCache | TranscriptFrames]
+    emotion_codes: list[str]
     arguments: TrainingArguments
-    patience: int
+    patience: int | None
     folder: Path
-    data_fingerprint: str
-    teacher: Stage | None = None
+    teachers: list[Stage] = field(default_factory=list)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Identity of all that decides the result."""
         return hashlib.sha256(json.dumps(self.settings(), sort_keys=True, default=str).encode()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """Such as `student_kd/fold2/seed0`."""
+        return self.folder.relative_to(Path(self.arguments.output_dir) / "stages").as_posix()
 
     def settings(self) -> dict:
         arguments = self.training_arguments()
@@ -91,9 +105,23 @@ class Stage:
             "training": {name: getattr(arguments, name) for name in DECIDING},
             "patience": self.patience,
             "processes": PartialState().num_processes,
-            "data": self.data_fingerprint,
-            "teacher": self.teacher.fingerprint if self.teacher else None,
+            "data": {split: table_fingerprint(table) for split, table in self.tables.items()},
+            "frames": {name: cache.folder.name for name, cache in self.caches.items()},
+            "texts": {
+                split: [cache.text_fingerprint(table.fingerprints) for cache in self._text_caches()]
+                for split, table in self.tables.items()
+            },
+            "teachers": [teacher.fingerprint for teacher in self.teachers],
         }
+
+    def _text_caches(self) -> list[TranscriptFrames]:
+        return [cache for cache in self.caches.values() if isinstance(cache, TranscriptFrames)]
+
+    def dataset(self, split: str) -> FrameDataset:
+        """The clips of one of the tables, as this system hears them."""
+        return FrameDataset(
+            self.tables[split], self.caches, self.config, self.emotion_codes, votes=self.spec.emotions == "votes"
+        )
 
     def training_arguments(self) -> TrainingArguments:
         arguments = copy.copy(self.arguments)
@@ -113,6 +141,10 @@ class Stage:
             return None
         return result if result.get("fingerprint") == self.fingerprint else None
 
+    def predictions_path(self, split: str) -> Path:
+        """Where a finished stage keeps what it says of a split."""
+        return self.folder / f"predictions_{split}.csv"
+
     def model(self):
         """The trained model of a finished stage, without its front end."""
         model_class = AffectStudentModel if self.spec.role == "student" else AffectFusionModel
@@ -130,12 +162,10 @@ def run_stage(stage: Stage, batch_size: int) -> dict:
     Returns:
         `{"fingerprint", "best_epoch", "development", "seconds", ...}`.
     """
-    label = f"{stage.spec.name}, seed {stage.seed}"
     done = stage.result()
     if done is not None:
-        logger.info("%s: finished before, CCC on development %.3f", label, done["development"]["ccc_mean"])
         return done
-    logger.info("%s: training on %d clips", label, len(stage.datasets["train"]))
+    logger.info("%s: training on %d clips", stage.label, len(stage.tables["train"]))
     state = PartialState()
     if state.is_main_process:
         _prepare_folder(stage)
@@ -158,7 +188,7 @@ def run_stage(stage: Stage, batch_size: int) -> dict:
         _write_json(stage.folder / "history.json", trainer.state.log_history)
         _keep_results(stage, trainer.accelerator.unwrap_model(trainer.model), result, batch_size)
     state.wait_for_everyone()
-    logger.info("%s: CCC on development %.3f", label, result["development"]["ccc_mean"])
+    logger.info("%s: CCC on development %.3f", stage.label, result["development"]["ccc_mean"])
     return result
 
 
@@ -178,28 +208,42 @@ def _trainer(stage: Stage, batch_size: int) -> AffectTrainer:
     set_seed(stage.seed)
     model_class = AffectStudentModel if stage.spec.role == "student" else AffectFusionModel
     model = model_class(copy.deepcopy(stage.config), with_front_end=False)  # saving notes things in a config
-    _standardise(model, stage.datasets["train"])
-    train = stage.datasets["train"]
+    train = stage.dataset("train")
+    _standardise(model, train)
     trainer_class, extra = AffectTrainer, {}
-    if stage.teacher is not None:
-        train.set_teacher(*predict(stage.teacher.model(), stage.teacher.datasets["train"], batch_size))
+    if stage.teachers:
+        train.set_teacher(*teach(stage, batch_size))
         trainer_class, extra = DistillationTrainer, {"distillation": stage.spec.distillation}
     return trainer_class(
         model=model,
         args=stage.training_arguments(),
         train_dataset=train,
-        eval_dataset=stage.datasets["development"],
-        data_collator=FrameCollator(with_emotions=bool(stage.config.emotion_names)),
-        callbacks=[EarlyStoppingCallback(stage.patience)],
+        eval_dataset=stage.dataset("development"),
+        data_collator=collate_frames,
+        callbacks=[EarlyStoppingCallback(stage.patience)] if stage.patience is not None else [],
         **extra,
     )
+
+
+def teach(stage: Stage, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """
+    What the teachers say of a student's training clips.
+
+    Returns:
+        outputs (clips, 3), averaged over the teachers, and the first teacher's embeddings (clips, embedding_size).
+    """
+    said = []
+    for teacher in stage.teachers:
+        table = {"tables": {"train": stage.tables["train"]}}
+        said.append(predict(teacher.model(), replace(teacher, **table).dataset("train"), batch_size))
+    return np.mean([outputs.logits for outputs in said], axis=0), said[0].embedding
 
 
 def _standardise(model, train: FrameDataset) -> None:
     """Mean and standard deviation of each branch's raw frames over the training clips."""
     for name, cache in train.caches.items():
         count, total, squares = 0, 0.0, 0.0
-        for fingerprint in train.fingerprints:
+        for fingerprint in train.table.fingerprints:
             frames = torch.from_numpy(cache.read(fingerprint).astype("float64"))
             count, total, squares = count + len(frames), total + frames.sum(0), squares + frames.square().sum(0)
         mean = total / count
@@ -208,12 +252,17 @@ def _standardise(model, train: FrameDataset) -> None:
 
 
 def _keep_results(stage: Stage, model, result: dict, batch_size: int) -> None:
+    if stage.config.predict_uncertainty:
+        development = predict(model, stage.dataset("development"), batch_size)
+        labels = stage.tables["development"].labels
+        scale = uncertainty_scale(development.logits, labels, development.uncertainty)
+        model.regressor.set_uncertainty_scale(torch.from_numpy(scale).float())
     model.save_pretrained(stage.folder / "model")
-    for split, dataset in stage.datasets.items():
+    for split, table in stage.tables.items():
         if split != "train":
-            logits, _ = predict(model, dataset, batch_size)
-            path = stage.folder / f"predictions_{split}.csv"
-            write_predictions(path, Predictions(dataset.files, logits, dataset.labels))
+            outputs = predict(model, stage.dataset(split), batch_size)
+            predictions = Predictions(list(table.files), outputs.logits, table.labels, outputs.uncertainty)
+            write_predictions(stage.predictions_path(split), predictions)
     shutil.rmtree(stage.folder / "checkpoints")
     _write_json(stage.folder / "stage.json", result)
 

@@ -1,6 +1,7 @@
 """The training losses: by hand, against audmetric, and over two processes."""
 
 import importlib.util
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,13 @@ import torch
 
 from speech_affect.losses import (
     ccc_losses,
+    class_loss,
     concordance,
     embedding_distillation_loss,
     emotion_loss,
+    mean_over_clips,
+    uncertainty_losses,
+    vote_loss,
     weighted_mean,
 )
 
@@ -72,6 +77,131 @@ def test_emotion_loss_is_the_mean_over_clips_that_have_a_class():
     torch.testing.assert_close(emotion_loss(logits, torch.full((4,), -100)), torch.tensor(0.0))
 
 
+def test_mean_over_clips_per_dimension():
+    values = torch.tensor([[1.0, 2.0, 5.0], [3.0, 8.0, 7.0]])
+    counted = torch.tensor([[True, False, False], [True, True, False]])
+    torch.testing.assert_close(mean_over_clips(values, counted, False), torch.tensor([2.0, 8.0, 0.0]))
+    torch.testing.assert_close(mean_over_clips(values[:, 0], counted[:, 1], False), torch.tensor(3.0))
+
+
+def test_class_loss_by_hand():
+    # softmax of (log 3, 0) is (3/4, 1/4)
+    logits = torch.tensor([[math.log(3.0), 0.0]] * 3)
+    for dtype in (torch.int64, torch.int32, torch.int8):
+        loss = class_loss(logits, torch.tensor([0, 1, -100], dtype=dtype))
+        torch.testing.assert_close(loss, torch.tensor((math.log(4 / 3) + math.log(4)) / 2))
+
+
+def test_vote_loss_by_hand():
+    # three quarters of the graders say the first class, one the second; the third clip has no votes
+    logits = torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0], [5.0, -5.0]], requires_grad=True)
+    votes = torch.tensor([[0.75, 0.25], [0.5, 0.5], [torch.nan, torch.nan]])
+    loss = vote_loss(logits, votes)
+    expected = (0.75 * math.log(4 / 3) + 0.25 * math.log(4) + math.log(2)) / 2
+    torch.testing.assert_close(loss, torch.tensor(expected))
+    loss.backward()  # it is at its minimum: the votes are the model's own probabilities
+    torch.testing.assert_close(logits.grad, torch.zeros(3, 2))
+    torch.testing.assert_close(vote_loss(logits[2:], votes[2:]), torch.tensor(0.0))
+
+
+def test_votes_are_the_mean_over_graders():
+    logits = torch.randn(1, 4)
+    choices = torch.tensor([0, 2, 2, 3, 2])
+    votes = torch.bincount(choices, minlength=4)[None] / len(choices)
+    each = torch.nn.functional.cross_entropy(logits.expand(5, 4), choices)
+    torch.testing.assert_close(emotion_loss(logits, votes), each)
+
+
+def test_one_sided_votes_equal_a_class():
+    logits, classes = torch.randn(5, 3), torch.tensor([0, 2, -100, 1, 1])
+    votes = torch.nn.functional.one_hot(classes.clamp(min=0), 3).float()
+    votes[2] = torch.nan
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        torch.testing.assert_close(emotion_loss(logits, votes.to(dtype)), emotion_loss(logits, classes))
+
+
+LOGITS = torch.zeros(2, 3)
+BOTH_FORMS = (
+    r"integer class indices of shape \(2,\), 0 to 2, or -100 for none, "
+    r"or floating-point votes of shape \(2, 3\), each row not negative with a sum of 1, or all NaN for none"
+)
+REFUSED_LABELS = [
+    (emotion_loss, torch.zeros(2), rf"emotion_labels are float32 of shape \(2,\); give {BOTH_FORMS}"),
+    (emotion_loss, torch.zeros(2, 3).long(), rf"emotion_labels are int64 of shape \(2, 3\); give {BOTH_FORMS}"),
+    (emotion_loss, torch.zeros(2).bool(), r"emotion_labels are bool of shape \(2,\)"),
+    (emotion_loss, torch.zeros(2, 3).cfloat(), r"emotion_labels are complex64 of shape \(2, 3\)"),
+    (emotion_loss, torch.zeros(3).long(), r"emotion_labels are int64 of shape \(3,\); .* of shape \(2,\), 0 to 2"),
+    (emotion_loss, torch.zeros(2, 4), r"emotion_labels are float32 of shape \(2, 4\); .* of shape \(2, 3\)"),
+    (emotion_loss, torch.tensor([0, 3]), "emotion_labels hold 0 to 3; .* 0 to 2, or -100 for none"),
+    (emotion_loss, torch.tensor([-1, 1]), "emotion_labels hold -1 to 1"),
+    (emotion_loss, torch.full((2, 3), 0.5), r"have a row \[0.5, 0.5, 0.5\], which is no distribution; .* sum of 1"),
+    (emotion_loss, torch.tensor([[1.0, 0, 0], [1.5, -0.5, 0]]), r"have a row \[1.5, -0.5, 0.0\]"),
+    (emotion_loss, torch.tensor([[1.0, 0, 0], [0.5, 0.5, torch.nan]]), r"have a row \[0.5, 0.5, nan\]"),
+    (class_loss, torch.zeros(2), r"labels are float32 of shape \(2,\); give integer class indices"),
+    (vote_loss, torch.zeros(2).long(), r"votes are int64 of shape \(2,\); give floating-point votes"),
+]
+
+
+@pytest.mark.parametrize("loss, labels, message", REFUSED_LABELS)
+def test_labels_of_another_kind_are_refused(loss, labels, message):
+    with pytest.raises(ValueError, match=message):
+        loss(LOGITS, labels)
+
+
+def test_uncertainty_by_hand():
+    # s = 1 and 1/2: log 1 + (3^2 + 7) / 2 = 8; log 1/2 + (1^2 + 0) / (2 / 4) = 2 - log 2
+    log_std = torch.tensor([[0.0], [-math.log(2)]])
+    means, targets = torch.tensor([[1.0], [2.0]]), torch.tensor([[4.0], [1.0]])
+    variances = torch.tensor([[7.0], [torch.nan]])
+    losses = uncertainty_losses(log_std, means, targets, variances)
+    torch.testing.assert_close(losses, torch.tensor([(8 + 2 - math.log(2)) / 2]))
+    without = uncertainty_losses(log_std, means, targets)
+    torch.testing.assert_close(without, torch.tensor([(4.5 + 2 - math.log(2)) / 2]))
+
+
+def test_uncertainty_of_a_mean_and_variance_equals_that_of_single_grades():
+    grades = torch.randn(6, 3, 5).double()  # five graders of each of six clips
+    log_std, means = torch.randn(6, 3).double(), torch.randn(6, 3).double()
+    losses = uncertainty_losses(log_std, means, grades.mean(-1), grades.var(-1, unbiased=False))
+    each = torch.nn.functional.gaussian_nll_loss(
+        means[..., None].expand_as(grades), grades, (2 * log_std).exp()[..., None].expand_as(grades), reduction="none"
+    )
+    torch.testing.assert_close(losses, each.mean(dim=(0, 2)))
+
+
+def test_uncertainty_leaves_the_means_and_unrated_clips_alone():
+    log_std, means = torch.zeros(3, 2, requires_grad=True), torch.zeros(3, 2, requires_grad=True)
+    targets = torch.tensor([[1.0, torch.nan], [torch.nan, torch.nan], [2.0, torch.nan]])
+    losses = uncertainty_losses(log_std, means, targets, torch.ones(3, 2))
+    torch.testing.assert_close(losses.detach(), torch.tensor([(1 + 2.5) / 2, 0.0]))
+    losses.sum().backward()
+    # the derivative by log s is 1 - squared error / s^2, halved by the mean over two clips
+    torch.testing.assert_close(log_std.grad, torch.tensor([[-0.5, 0.0], [0.0, 0.0], [-2.0, 0.0]]))
+    assert means.grad is None
+
+
+def test_uncertainty_does_not_overflow_in_half_precision():
+    log_std = torch.full((1, 1), math.log(0.01), dtype=torch.float16)
+    loss = uncertainty_losses(log_std, torch.zeros(1, 1).half(), torch.ones(1, 1).half(), torch.ones(1, 1).half())
+    torch.testing.assert_close(loss.float(), torch.tensor([math.log(0.01) + 1e4]), rtol=5e-3, atol=0)
+
+
+@pytest.mark.parametrize(
+    "variances, message",
+    [
+        (torch.zeros(2, 2), r"label_variances have shape \(2, 2\); they must be as the labels, \(2, 3\)"),
+        (
+            torch.tensor([[0.0, -0.1, 1.0], [-2.0, 0.0, 1.0]]),
+            r"label_variances hold 2 number\(s\) that are negative or",
+        ),
+        (torch.full((2, 3), torch.inf), r"label_variances hold 6 number\(s\) .*, and is 0 or NaN where a clip has no"),
+    ],
+)
+def test_variances_that_are_none_are_refused(variances, message):
+    with pytest.raises(ValueError, match=message):
+        uncertainty_losses(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2, 3), variances)
+
+
 def test_embedding_distillation_by_hand():
     student = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     teacher = torch.tensor([[3.0, 0.0], [5.0, 0.0]])  # the same direction, and a right angle
@@ -94,13 +224,15 @@ def two_processes(tmp_path_factory):
     return torch.load(path, weights_only=True)
 
 
-def test_loss_and_gradients_of_two_processes_equal_those_of_one(two_processes):
+@pytest.mark.parametrize("with_votes", [False, True])
+def test_loss_and_gradients_of_two_processes_equal_those_of_one(two_processes, with_votes):
     spec = importlib.util.spec_from_file_location("distributed_loss", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    model = script.make_model()
-    loss = script.run(model, script.make_batch(), slice(None))
+    expected = script.run(script.make_model(), script.make_batch(with_votes), slice(None))
     assert two_processes["world"] == 2
-    torch.testing.assert_close(two_processes["loss"], loss, atol=1e-9, rtol=0)
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(two_processes["gradients"][name], parameter.grad, atol=1e-9, rtol=1e-6)
+    assert list(expected["parts"]) == ["activation", "valence", "dominance", "emotion", "gender", "uncertainty"]
+    result = two_processes["results"][with_votes]
+    torch.testing.assert_close(result["loss"], expected["loss"], atol=1e-9, rtol=0)
+    torch.testing.assert_close(result["parts"], expected["parts"], atol=1e-9, rtol=0)
+    torch.testing.assert_close(result["gradients"], expected["gradients"], atol=1e-9, rtol=1e-6)

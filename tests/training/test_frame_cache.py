@@ -1,7 +1,10 @@
-"""Cached frames: identity of audio and settings, whole files only."""
+"""Cached frames: identity of audio and settings, whole files only, held in memory up to a bound."""
 
+import copy
 import hashlib
+import pickle
 
+import frame_cache
 import numpy as np
 import pytest
 from frame_cache import FrameCache, clip_fingerprint
@@ -26,8 +29,39 @@ def test_written_and_read(cache):
     cache.write("ab12", frames)
     assert cache.has("ab12")
     read = cache.read("ab12")
-    assert isinstance(read, np.memmap) and read.dtype == np.float16
+    assert read.dtype == np.float16
     np.testing.assert_array_equal(read, frames)
+
+
+def test_what_was_read_is_held_and_not_read_again(cache):
+    cache.write("ab12", np.ones((4, 3), np.float32))
+    read = cache.read("ab12")
+    assert not isinstance(read, np.memmap)
+    cache.path("ab12").unlink()
+    assert cache.read("ab12") is read
+
+
+def test_no_more_is_held_than_fits(cache, monkeypatch):
+    monkeypatch.setattr(frame_cache, "HELD_BYTES", 50)
+    for index, fingerprint in enumerate(("aa", "bb", "cc", "dd")):
+        cache.write(fingerprint, np.full((4 if index < 3 else 1, 3), index, np.float32))
+    # 24 bytes, 24 bytes, 24 that do not fit, and 6 that do not fit either
+    kinds = [isinstance(cache.read(fingerprint), np.memmap) for fingerprint in ("aa", "bb", "cc", "dd")]
+    assert kinds == [False, False, True, True]
+    for index, fingerprint in enumerate(("aa", "bb", "cc", "dd")):
+        for _ in range(2):
+            assert (cache.read(fingerprint) == index).all()
+
+
+@pytest.mark.parametrize("duplicate", [lambda cache: pickle.loads(pickle.dumps(cache)), copy.copy, copy.deepcopy])
+def test_another_process_holds_its_own(cache, duplicate):
+    cache.write("ab12", np.ones((4000, 3), np.float32))
+    held = cache.read("ab12")
+    assert len(pickle.dumps(cache)) < 2000
+    other = duplicate(cache)
+    assert other == cache and other.folder == cache.folder and cache.read("ab12") is held
+    assert other.read("ab12") is not held
+    np.testing.assert_array_equal(other.read("ab12"), held)
 
 
 @pytest.mark.parametrize(

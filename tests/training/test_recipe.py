@@ -1,8 +1,10 @@
 """Recipes and command-line arguments: precedence, types, refusals."""
 
 import pytest
+from augmentation import AugmentationSettings
+from degradation import Condition
 from recipe import RECIPES, parse_arguments
-from systems import Distillation, system_specs
+from systems import Distillation, build_config, system_specs
 
 
 @pytest.fixture
@@ -41,6 +43,72 @@ def test_teachers_come_first_and_with_their_students():
     assert specs["pupil"].distillation == Distillation(1.0, 1.0, 0.0)
 
 
+def test_several_teachers():
+    systems = {
+        "a": {"role": "teacher"},
+        "b": {"role": "single"},
+        "c": {"role": "single"},
+        "pupil": {"role": "student", "teacher": ["b", "a"], "unlabelled": True},
+    }
+    specs = system_specs(systems, {}, ["pupil"])
+    assert list(specs) == ["a", "b", "pupil"] and specs["pupil"].teachers == ["b", "a"]
+    assert specs["a"].teachers == [] and specs["pupil"].distillation == Distillation()
+
+
+@pytest.mark.parametrize(
+    "task, codes", [(None, []), ("agreed", ["A", "N"]), ("all", ["A", "N", "X"]), ("votes", ["A", "N", "X"])]
+)
+def test_classes_of_a_system(task, codes):
+    specs = system_specs({"a": {"role": "baseline", "emotions": task}}, {}, None)
+    assert specs["a"].emotion_codes(["N", "X", "A", "N", "not a code"]) == codes
+
+
+def test_second_tasks_reach_the_model():
+    settings = {"role": "student", "emotions": "agreed", "gender": True, "uncertainty": True}
+    spec = system_specs({"a": {**settings, "config": {"gender_loss_weight": 0.3}}}, {}, None)["a"]
+    config = build_config(spec, {}, {"embedding_size": 8}, (0, 1), ["A", "H", "X"], ["Male", "Unknown", "Female"])
+    assert config.emotion_names == ["anger", "happiness"] and config.gender_names == ["Female", "Male"]
+    assert config.predict_uncertainty and config.gender_loss_weight == 0.3 and config.embedding_size == 8
+    plain = build_config(system_specs({"a": {"role": "student"}}, {}, None)["a"], {}, {}, (0, 1), ["A", "H"], ["Male"])
+    assert plain.emotion_names is None and plain.gender_names is None and not plain.predict_uncertainty
+
+
+def test_settings_of_augmentation_conditions_and_folds(recipe):
+    text = """
+systems: {mfb: {role: baseline}, other: {role: student, augmented: true}}
+augmentation_copies: 2
+augmentation: {join_probability: 0.0, speed_range: [0.9, 1.1]}
+conditions: {systems: [mfb], white_db: [20, -5], room_s: [0.5]}
+folds: 5
+unlabelled_dir: [here, demo]
+stage_workers: 3
+"""
+    run, _ = parse_arguments(["--recipe", recipe(text)])
+    assert run.augmentation == AugmentationSettings(join_probability=0.0, speed_range=(0.9, 1.1))
+    assert run.augmentation_copies == 2 and run.folds == 5 and run.stage_workers == 3
+    assert run.conditions == [Condition("white", 20.0), Condition("white", -5.0), Condition("room", 0.5)]
+    assert run.degraded_systems == ["mfb"] and run.unlabelled_dir == ["here", "demo"]
+    assert run.cross_validated == ["mfb", "other"]
+    run, _ = parse_arguments(["--recipe", recipe(text), "--cross_validated", "other", "--folds", "3"])
+    assert run.cross_validated == ["other"] and run.folds == 3
+
+
+def test_defaults_ask_for_nothing_more():
+    run, _ = parse_arguments(["--systems", "{a: {role: baseline}}", "--encoders", "{}"])
+    assert run.folds is None and run.stage_workers is None and run.augmentation_copies == 0
+    assert run.conditions == [] and run.degraded_systems == [] and run.probe == [] and run.unlabelled_dir == []
+    assert run.augmentation == AugmentationSettings()
+
+
+def test_what_is_not_run_is_neither_degraded_nor_cross_validated(recipe):
+    path = recipe(
+        "systems: {a: {role: baseline}, b: {role: baseline}}\n"
+        "conditions: {systems: [b], white_db: [10]}\ncross_validated: [b]\n"
+    )
+    run, _ = parse_arguments(["--recipe", path, "--only", "a"])
+    assert list(run.specs) == ["a"] and run.degraded_systems == [] and run.cross_validated == []
+
+
 def test_every_shipped_recipe_parses():
     for path in RECIPES.glob("*.yaml"):
         run, _ = parse_arguments(["--recipe", path.stem])
@@ -56,14 +124,61 @@ def test_every_shipped_recipe_parses():
         ("systems: 3", "systems must be a mapping, not 3"),
         ("systems: {'../x': {role: baseline}}", "names a folder: letters, digits, - and _ only"),
         ("systems: {a: {role: king}}", "role 'king'; allowed are baseline, single, teacher, student"),
-        ("systems: {a: {rule: baseline}}", "must be a mapping with keys among branches"),
+        ("systems: {a: {rule: baseline}}", "must be a mapping with keys among augmented, branches"),
         ("systems: {a: {role: baseline, branches: [hubert]}}", "unknown source 'hubert'; the recipe has mfb, mfb_f0"),
-        ("systems: {a: {role: student, teacher: b}}", "a student's teacher must be one of a"),
+        (
+            "systems: {a: {role: student, teacher: b}}",
+            "'a' has teacher 'b'; a student's teacher must be a system without one: none",
+        ),
+        (
+            "systems: {a: {role: teacher}, b: {role: student, teacher: a}, c: {role: student, teacher: [a, b]}}",
+            "'c' has teacher 'b'; a student's teacher must be a system without one: a",
+        ),
+        (
+            "systems: {a: {role: teacher}, b: {role: single, teacher: a}}",
+            "system 'b' has role 'single' and a teacher; only a student has one",
+        ),
         ("systems: {a: {role: student, teacher: a, distillation: {weight: 1}}}", "distillation takes"),
         (
             "systems: {a: {role: student, teacher: a, distillation: {label_weight: -1}}}",
             "each must be >= 0 and one above 0",
         ),
+        ("systems: {a: {role: teacher, emotions: true}}", "has emotions True; allowed are agreed, all, votes"),
+        (
+            "systems: {a: {role: student, unlabelled: true}}",
+            "'a' has no teacher to say what unlabelled audio is worth",
+        ),
+        (
+            "systems: {a: {role: student, augmented: true}}",
+            "'a' is augmented, but augmentation_copies is 0; give 1 or",
+        ),
+        (
+            "systems: {a: {role: teacher}, b: {role: student, teacher: a, unlabelled: true}}",
+            "system 'b' hears unlabelled audio; give --unlabelled_dir",
+        ),
+        ("cross_validated: [a]\nsystems: {b: {role: baseline}}", "cross_validated names 'a'; the recipe has b"),
+        (
+            "conditions: {systems: [a], white_db: [1]}\nsystems: {b: {role: baseline}}",
+            "conditions names 'a'; the recipe has b",
+        ),
+        (
+            "conditions: {noise_db: [1]}",
+            "conditions has .'noise_db'.; allowed are systems, white_db, babble_db, room_s",
+        ),
+        (
+            "conditions: {systems: [b], white_db: 10}",
+            "conditions has white_db: 10; give a list such as .systems: .mfb",
+        ),
+        ("conditions: {systems: b, white_db: [10]}", "conditions has systems: 'b'; give a list such as"),
+        ("conditions: {systems: [b], room_s: []}", "conditions has room_s: ..; give a list such as"),
+        ("conditions: {white_db: [10]}", "give systems and what they are tested under"),
+        ("conditions: {systems: [b]}", "give systems and what they are tested under"),
+        ("conditions: {systems: [b], white_db: [loud]}", "conditions has 'loud' among white_db; give numbers"),
+        ("conditions: {systems: [b], room_s: [60]}", "value of a room is 60.0; 0.01 to 10 s are allowed"),
+        ("conditions: 3", "conditions must be a mapping, not 3"),
+        ("augmentation: {pitch: 1}", "augmentation has an unknown setting 'pitch'; allowed are speed_probability"),
+        ("probe: [whisper]", "probe names 'whisper'; the recipe's encoders are none"),
+        ("stage_workers: 0", "stage_workers is 0; give 1 or more, or leave it out"),
         ("seeds: [1, 1]", "seeds are .1, 1.; give at least one, each once"),
         ("corpus: speech", "allowed are demo, msp_podcast and table"),
         ("corpus: table", "corpus table needs --data_dir"),

@@ -1,17 +1,23 @@
 """The main job from end to end on tiny parts: what it writes, resuming, two processes."""
 
+import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+import yaml
+from prediction import read_predictions
 from recipe import parse_arguments
 from run import main
 from transformers import AutoFeatureExtractor, AutoModel
 
+from metrics.ccc.concordance import concordance_correlation
 from speech_affect import AffectFusionModel, AffectStudentModel
 
 
@@ -42,7 +48,7 @@ def test_the_whole_path(tiny_recipe, tiny_corpus, tmp_path):
     assert results["corpus"]["splits"]["train"] == {"clips": 24, "speakers": 3}
     assert torch.__version__.startswith(results["environment"]["packages"]["torch"])
     assert {path.name for path in (out / "figures").iterdir()} == {
-        f"{kind}_{split}.png" for kind in ("ccc", "scatter") for split in ("test1", "test2")
+        f"{kind}_{split}.png" for kind in ("ccc", "scatter", "circumplex") for split in ("test1", "test2")
     }
     table = (out / "results.md").read_text()
     assert "## test1: CCC on 10 clips" in table and "| student_kd | student | mfb |" in table
@@ -61,7 +67,10 @@ def _check_checkpoints(out, corpus):
         logits = model(**extractor(wav, return_tensors="pt")).logits
         assert type(model) is model_class and logits.shape == (1, 3)
         run = json.loads((out / name / "run.json").read_text())
-        assert run["stage"]["seed"] in (0, 1) and run["corpus"]["fingerprint"] == run["stage"]["data"]
+        assert run["stage"]["seed"] in (0, 1)
+        assert list(run["stage"]["data"]) == ["train", "development", "test1", "test2"]
+        data = hashlib.sha256(json.dumps(run["stage"]["data"]).encode()).hexdigest()
+        assert run["corpus"]["fingerprint"] == data
         assert run["environment"]["packages"]
 
 
@@ -75,6 +84,111 @@ def _check_that_a_second_run_trains_nothing(recipe, corpus, tmp_path, results):
     main(arguments(recipe, corpus, tmp_path, "--only", "mfb", "--learning_rate", "0.02"))
     changed = [path for path, time in zip(stages, before, strict=True) if path.stat().st_mtime_ns != time]
     assert changed == [path for path in stages if "/mfb/" in str(path)]
+
+
+@pytest.fixture
+def rich_recipe(tiny_recipe, tmp_path):
+    """The tiny recipe with all that a run can do beside it, trained for one epoch."""
+    folder = tmp_path / "unlabelled"
+    folder.mkdir()
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 9 * 16000)
+    soundfile.write(folder / "long.wav", noise, 16000)
+    soundfile.write(folder / "short.wav", noise[:8000], 16000)
+    recipe = yaml.safe_load(tiny_recipe.read_text())
+    del recipe["systems"]["student"]
+    recipe["systems"]["student_kd"] |= {"augmented": True, "unlabelled": True}
+    recipe["systems"]["rated"] = {"role": "student", "emotions": "votes", "gender": True, "uncertainty": True}
+    recipe |= {
+        "folds": 3,
+        "cross_validated": ["mfb"],
+        "augmentation_copies": 1,
+        "unlabelled_dir": [str(folder)],
+        "conditions": {"systems": ["mfb"], "white_db": [10], "babble_db": [5], "room_s": [0.5]},
+        "seeds": [0],
+        "num_train_epochs": 1,
+        "bootstrap_samples": 10,
+    }
+    path = tmp_path / "rich.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return path
+
+
+def test_folds_copies_unlabelled_speech_conditions_and_probe(rich_recipe, tiny_corpus, tmp_path):
+    out = tmp_path / "out"
+    given = arguments(rich_recipe, tiny_corpus, tmp_path, "--probe", "whisper")
+    results = main(given)
+    assert json.loads((out / "results.json").read_text()) == results
+    systems = {system["name"]: system for system in results["systems"]}
+    assert list(systems) == ["mfb", "fusion", "rated", "student_kd"]
+    sizes = {name: {split: s["n"] for split, s in system["splits"].items()} for name, system in systems.items()}
+    plain = {"test1": 10, "test2": 6}
+    assert sizes == {"mfb": {**plain, "cv3": 52}, "fusion": plain, "rated": plain, "student_kd": plain}
+    _check_folds(out, systems["mfb"])
+    conditions = ["white_10db", "babble_5db", "room_0.5s"]
+    assert {split: list(found) for split, found in systems["mfb"]["conditions"].items()} == {
+        "test1": conditions,
+        "test2": conditions,
+    }
+    means = [scores["ccc"]["mean"] for scores in systems["mfb"]["conditions"]["test1"].values()]
+    assert len({*means, systems["mfb"]["splits"]["test1"]["ccc"]["mean"]}) == 4
+    assert not any(system["conditions"] for name, system in systems.items() if name != "mfb")
+    _check_tasks(out, systems)
+    _check_probe(out)
+    text = (out / "results.md").read_text()
+    for heading in ("## cv3: CCC on 52 clips", "## test2 under noise and in rooms: CCC", "CCC by gender", "| 95% |"):
+        assert heading in text
+    drawn = {f"{kind}_{split}.png" for kind in ("ccc", "scatter", "circumplex") for split in (*plain, "cv3")}
+    drawn |= {f"conditions_{split}.png" for split in plain}
+    assert {path.name for path in (out / "figures").iterdir()} == drawn
+    stages = sorted((out / "stages").rglob("stage.json"))
+    assert len(stages) == 4 + 3
+    before = [path.stat().st_mtime_ns for path in (*stages, *(tmp_path / "c").rglob("*.npy"))]
+    assert main(given)["systems"] == results["systems"]
+    assert [path.stat().st_mtime_ns for path in (*stages, *(tmp_path / "c").rglob("*.npy"))] == before
+
+
+def _check_folds(out, mfb):
+    """The pooled CCC is that of all folds' predictions behind each other; each clip is predicted once."""
+    folds = [read_predictions(out / f"stages/mfb/fold{index}/seed0/predictions_test1.csv") for index in range(3)]
+    assert len({file for fold in folds for file in fold.files}) == sum(len(fold.files) for fold in folds) == 52
+    logits, labels = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("logits", "labels"))
+    scores = mfb["splits"]["cv3"]
+    expected = concordance_correlation(logits, labels)
+    np.testing.assert_allclose(list(scores["ccc"].values()), [*expected, expected.mean()])
+    assert {name: group["n"] for name, group in scores["by_gender"].items()} == {"Female": 27, "Male": 25}
+
+
+def _check_tasks(out, systems):
+    settings = json.loads((out / "stages/rated/seed0/settings.json").read_text())
+    assert settings["config"]["emotion_names"] == ["anger", "happiness", "neutral", "other", "sadness"]
+    assert settings["config"]["gender_names"] == ["Female", "Male"] and settings["config"]["predict_uncertainty"]
+    (parts, *_) = json.loads((out / "stages/rated/seed0/history.json").read_text())
+    assert {"loss_emotion", "loss_gender"} <= set(parts)
+    assert [set(s["coverage"]) for s in systems["rated"]["splits"].values()] == [{"0.68", "0.95"}] * 2
+    assert not any("coverage" in s for name in ("mfb", "fusion") for s in systems[name]["splits"].values())
+    # 24 clips, as many copies, three unlabelled pieces: 51 in batches of 8
+    assert [systems[name]["steps"] for name in ("rated", "student_kd")] == [[3], [7]]
+
+
+def _check_probe(out):
+    probe = json.loads((out / "probe_whisper.json").read_text())
+    assert probe["clips"] == {"train": 24, "development": 12, "test1": 10, "test2": 6}
+    assert {row["hidden_state"] for row in probe["layers"]} == {0, 1, 2, 3}
+    assert (out / "probe_whisper_layers_test1.png").is_file() and (out / "probe_whisper.csv").is_file()
+
+
+def test_workers_give_what_one_process_gives(tiny_recipe, tiny_corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # so many threads as each worker has
+    threads = torch.get_num_threads()
+    said = {}
+    for workers in ("1", "2"):
+        out = tmp_path / f"out{workers}"
+        more = ("--only", "student_kd", "--seeds", "0", "--stage_workers", workers, "--output_dir", out)
+        main(arguments(tiny_recipe, tiny_corpus, tmp_path, *more))
+        paths = sorted((out / "stages").rglob("predictions_*.csv"))
+        said[workers] = {path.relative_to(out): path.read_bytes() for path in paths}
+    torch.set_num_threads(threads)
+    assert len(said["1"]) == 2 * 3 and said["1"] == said["2"]
 
 
 def test_an_interrupted_stage_goes_on_and_ends_the_same(tiny_recipe, tiny_corpus, tmp_path, monkeypatch):

@@ -44,6 +44,11 @@ def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path, not
     return labelled_clips(replace(corpus, note=f"{corpus.note} {note}") if note else corpus)
 
 
+def unlabelled_folders(folders: list[str], cache: Path) -> list[Path]:
+    """Folders of audio that nobody rated; `demo` stands for the demo corpus's, which is made on first use."""
+    return [make_demo_corpus(cache / "corpora") / "Audios" if name == "demo" else Path(name) for name in folders]
+
+
 def labelled_clips(corpus: Corpus) -> Corpus:
     """
     The corpus without clips that have no rating (a withheld test set), and without splits that lose all of theirs.

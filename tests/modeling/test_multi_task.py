@@ -1,0 +1,298 @@
+"""The second tasks of both models: votes, gender and uncertainty."""
+
+import math
+
+import pytest
+import torch
+from transformers import AutoModel
+
+from speech_affect import AffectFusionConfig, AffectFusionModel, AffectStudentConfig, AffectStudentModel
+from speech_affect.regressor import STD_RANGE
+
+
+TASKS = {"emotion_names": ["A", "H", "N"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}
+SIZES = {"gru_hidden_size": 16, "conv_channels": 16, "embedding_size": 16, "dropout": 0.0}
+CONFIGS = [AffectFusionConfig, AffectStudentConfig]
+
+
+def make_model(config_class=AffectStudentConfig, **settings):
+    """A small model over cached filterbanks, in evaluation mode."""
+    model_class = AffectStudentModel if config_class is AffectStudentConfig else AffectFusionModel
+    return model_class(config_class(**{**SIZES, **settings}), with_front_end=False).eval()
+
+
+def make_inputs(clips=4, frames=9) -> dict:
+    return {
+        "frames": {"mfb": torch.randn(clips, frames, 40)},
+        "frames_mask": {"mfb": torch.ones(clips, frames, dtype=torch.bool)},
+    }
+
+
+def make_targets() -> dict:
+    return {
+        "labels": 1 + 6 * torch.rand(4, 3),
+        "emotion_labels": torch.tensor([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5], [torch.nan] * 3, [0.0, 0.5, 0.5]]),
+        "gender_labels": torch.tensor([0, 1, 1, -100]),
+        "label_variances": torch.rand(4, 3),
+    }
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
+def test_the_loss_is_the_weighted_sum_of_its_parts(config_class):
+    weights = {"emotion_loss_weight": 0.5, "gender_loss_weight": 0.25, "uncertainty_loss_weight": 2.0}
+    model = make_model(config_class, **TASKS, **weights, ccc_weights=(1.0, 1.0, 2.0))
+    output = model(**make_inputs(), **make_targets())
+    parts = output.loss_parts
+    assert list(parts) == ["activation", "valence", "dominance", "emotion", "gender", "uncertainty"]
+    ccc = (parts["activation"] + parts["valence"] + 2 * parts["dominance"]) / 4
+    expected = ccc + 0.5 * parts["emotion"] + 0.25 * parts["gender"] + 2 * parts["uncertainty"]
+    torch.testing.assert_close(output.loss, expected)
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
+def test_a_model_without_second_tasks_is_as_before(config_class):
+    model = make_model(config_class)
+    assert not any(part in name for name in model.state_dict() for part in ("gender", "uncertainty", "emotion"))
+    output = model(**make_inputs(), labels=torch.rand(4, 3))
+    assert list(output.keys()) == ["loss", "logits", "embedding", "loss_parts"]
+
+
+def test_each_part_alone_and_what_it_equals():
+    model, inputs, targets = make_model(**TASKS), make_inputs(), make_targets()
+    output = model(**inputs, gender_labels=targets["gender_labels"])
+    assert list(output.loss_parts) == ["gender"]
+    cross_entropy = torch.nn.functional.cross_entropy(output.gender_logits[:3], torch.tensor([0, 1, 1]))
+    torch.testing.assert_close(output.loss_parts["gender"], cross_entropy)
+    torch.testing.assert_close(output.loss, 0.1 * cross_entropy)
+
+    output = model(**inputs, emotion_labels=targets["emotion_labels"])
+    assert list(output.loss_parts) == ["emotion"]
+    rows = [0, 1, 3]
+    log_shares = output.emotion_logits.log_softmax(dim=1)
+    expected = -(targets["emotion_labels"][rows] * log_shares[rows]).sum(dim=1).mean()
+    torch.testing.assert_close(output.loss, 0.2 * expected)
+
+
+def test_uncertainty_loss_by_hand_from_the_outputs():
+    model = make_model(predict_uncertainty=True, label_range=(1.0, 5.0))  # half the range is 2
+    regressor = model.regressor
+    with torch.no_grad():  # outputs of 3.5 (0.25 in unit scale), where s is 0.2, 0.5 and 1 in unit scale
+        low, high = (math.log(bound) for bound in STD_RANGE)
+        shares = (torch.tensor([0.2, 0.5, 1.0]).log() - low) / (high - low)
+        for layer, bias in (
+            (regressor.output, torch.full((3,), 0.25)),
+            (regressor.uncertainty_output, shares.logit()),
+        ):
+            layer.weight.zero_()
+            layer.bias.copy_(bias)
+    inputs = make_inputs(2)
+    output = model(**inputs)
+    torch.testing.assert_close(output.logits, torch.full((2, 3), 3.5))
+    torch.testing.assert_close(output.uncertainty, torch.tensor([[0.4, 1.0, 2.0]] * 2))
+
+    labels = torch.tensor([[4.5, 3.5, 3.5], [3.5, torch.nan, 1.5]])  # errors of 1, 0, 0; 0, -, -2: unit scale half
+    variances = torch.tensor([[0.0, 4.0, torch.nan], [0.16, 1.0, 1.0]])  # unit scale a quarter
+    first = math.log(0.2) + (0.25 / 0.08 + 0.04 / 0.08) / 2
+    second = math.log(0.5) + 1.0 / 0.5
+    third = math.log(1.0) + (0 + (1 + 0.25) / 2) / 2
+    part = model(**inputs, labels=labels, label_variances=variances).loss_parts["uncertainty"]
+    torch.testing.assert_close(part.detach(), torch.tensor((first + second + third) / 3))
+    without = model(**inputs, labels=labels).loss_parts["uncertainty"]
+    first, second, third = math.log(0.2) + 0.25 / 0.08 / 2, math.log(0.5), 1 / 2 / 2
+    torch.testing.assert_close(without.detach(), torch.tensor((first + second + third) / 3))
+
+    model.regressor.set_uncertainty_scale(torch.tensor([2.0, 1.0, 0.5]))
+    torch.testing.assert_close(model(**inputs).uncertainty, torch.tensor([[0.8, 1.0, 1.0]] * 2))
+    scaled = model(**inputs, labels=labels).loss_parts["uncertainty"]
+    torch.testing.assert_close(scaled, without)  # the loss knows no calibration
+
+
+def test_the_loss_reads_estimates_that_evaluation_would_clip():
+    model = make_model(predict_uncertainty=True, label_range=(-1.0, 1.0))
+    with torch.no_grad():
+        model.regressor.output.weight.zero_()
+        model.regressor.output.bias.fill_(3.0)
+    inputs, labels = make_inputs(), torch.zeros(4, 3)
+    output = model(**inputs, labels=labels)
+    assert (output.logits == 1).all()
+    s = output.uncertainty
+    torch.testing.assert_close(output.loss_parts["uncertainty"], (s.log() + 9 / (2 * s**2)).mean())
+
+
+def test_predicted_standard_deviations_stay_in_range_and_keep_a_gradient():
+    model = make_model(predict_uncertainty=True, label_range=(1.0, 7.0))
+    for raw, bound in ((-12.0, 0.01), (12.0, 4.0)):
+        with torch.no_grad():
+            model.regressor.uncertainty_output.weight.zero_()
+            model.regressor.uncertainty_output.bias.fill_(raw)
+        uncertainty = model(**make_inputs()).uncertainty
+        torch.testing.assert_close(uncertainty, torch.full((4, 3), 3 * bound), rtol=1e-3, atol=0)
+        model.zero_grad()
+        uncertainty.sum().backward()
+        assert (model.regressor.uncertainty_output.bias.grad > 0).all()
+
+
+def test_the_likelihood_moves_no_mean():
+    model = make_model(predict_uncertainty=True).train()
+    model(**make_inputs(), labels=torch.rand(4, 3) * 6 + 1).loss_parts["uncertainty"].backward()
+    assert model.regressor.output.weight.grad is None
+    assert model.regressor.uncertainty_output.weight.grad.abs().sum() > 0
+    assert model.regressor.embedding.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
+def test_with_all_labels_every_parameter_gets_a_gradient(config_class):
+    model = make_model(config_class, **TASKS).train()
+    model(**make_inputs(), **make_targets()).loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+@pytest.mark.parametrize("with_variances", [False, True])
+def test_training_recovers_the_width_of_the_noise(with_variances):
+    torch.manual_seed(2)
+    model = make_model(predict_uncertainty=True).train()
+    with torch.no_grad():  # estimates of 4, the mean of the labels
+        model.regressor.output.weight.zero_()
+        model.regressor.output.bias.zero_()
+    loud = torch.arange(512) % 2 == 1
+    stds = torch.where(loud.unsqueeze(1), torch.tensor([1.5, 0.3, 2.0]), torch.tensor([0.5, 0.9, 0.2]))
+    inputs = make_inputs(512, frames=4)
+    inputs["frames"]["mfb"] = torch.where(loud, 1.0, -1.0).view(-1, 1, 1) + 0.01 * inputs["frames"]["mfb"]
+    grades = 4 + stds.unsqueeze(-1) * torch.randn(512, 3, 5)
+    targets = {"labels": grades[..., 0]}
+    if with_variances:
+        targets = {"labels": grades.mean(-1), "label_variances": grades.var(-1, unbiased=False)}
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        model(**inputs, **targets).loss_parts["uncertainty"].backward()
+        optimizer.step()
+    assert not model.regressor.output.weight.any() and not model.regressor.output.bias.any()
+    # 256 clips give a standard deviation to 4%, five grades each to 2%
+    torch.testing.assert_close(model(**inputs).uncertainty, stds, rtol=0.08 if with_variances else 0.15, atol=0)
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
+@torch.no_grad()
+def test_saved_and_loaded_with_every_task(config_class, tmp_path):
+    model, inputs = make_model(config_class, **TASKS, uncertainty_loss_weight=0.3), make_inputs()
+    scale = torch.tensor([1.25, 0.5, 3.0])
+    model.regressor.set_uncertainty_scale(scale)
+    model.save_pretrained(tmp_path)
+    loaded = AutoModel.from_pretrained(tmp_path, with_front_end=False).eval()
+    assert loaded.config.gender_names == ["Female", "Male"] and loaded.config.predict_uncertainty
+    assert loaded.config.uncertainty_loss_weight == 0.3
+    torch.testing.assert_close(loaded.regressor.uncertainty_scale, scale, atol=0, rtol=0)
+    expected, output = model(**inputs), loaded(**inputs)
+    for name in ("logits", "embedding", "emotion_logits", "gender_logits", "uncertainty"):
+        torch.testing.assert_close(output[name], expected[name], atol=0, rtol=0)
+
+
+def test_tasks_added_to_a_checkpoint_start_from_chosen_values(tmp_path):
+    make_model().save_pretrained(tmp_path)
+    loaded = AffectStudentModel.from_pretrained(tmp_path, with_front_end=False, **TASKS)
+    torch.testing.assert_close(loaded.regressor.uncertainty_scale, torch.ones(3))
+    for head in (loaded.regressor.gender_output, loaded.regressor.uncertainty_output):
+        assert not head.bias.any() and head.weight.abs().sum() > 0
+
+
+def test_the_tuple_is_in_the_order_of_the_fields():
+    model, inputs, targets = make_model(**TASKS), make_inputs(), make_targets()
+    output = model(**inputs, **targets, output_frame_logits=True)
+    names = ["loss", "logits", "embedding", "emotion_logits", "gender_logits", "uncertainty", "frame_logits"]
+    assert list(output.keys()) == [*names, "frame_mask", "loss_parts"]
+    as_tuple = model(**inputs, **targets, output_frame_logits=True, return_dict=False)
+    for value, name in zip(as_tuple, output.keys(), strict=True):
+        torch.testing.assert_close(value, output[name], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
+def test_trainer_predicts_the_logits_first(config_class, tmp_path):
+    pytest.importorskip("accelerate", reason="Trainer needs accelerate, of the extra `train`")
+    from transformers import Trainer, TrainingArguments
+
+    inputs, targets = make_inputs(), make_targets()
+
+    def collate(rows):
+        batch = {name: values[rows] for name, values in targets.items()}
+        return batch | {key: {"mfb": inputs[key]["mfb"][rows]} for key in ("frames", "frames_mask")}
+
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, label_names=["labels"], report_to=[])
+    for tasks in (TASKS, {**TASKS, "emotion_names": None}):
+        if not tasks["emotion_names"]:
+            del targets["emotion_labels"]
+        model = make_model(config_class, **tasks)
+        trainer = Trainer(model, arguments, data_collator=collate)
+        predictions = trainer.predict([0, 1, 2, 3]).predictions
+        logits = predictions[0] if tasks["emotion_names"] else predictions
+        torch.testing.assert_close(torch.tensor(logits), model(**inputs).logits.detach())
+
+
+REFUSED_CONFIGS = [
+    ({"gender_names": ["F", "M", "F"]}, r"gender_names repeat: \['F', 'M', 'F'\]; give each class once"),
+    ({"emotion_names": ["A", "A"]}, r"emotion_names repeat: \['A', 'A'\]"),
+    ({"gender_loss_weight": -0.1}, "gender_loss_weight is -0.1; it must be finite and at least 0"),
+    ({"emotion_loss_weight": math.inf}, "emotion_loss_weight is inf"),
+    ({"uncertainty_loss_weight": math.nan}, "uncertainty_loss_weight is nan"),
+    ({"predict_uncertainty": True, "uncertainty_loss_weight": -1.0}, "uncertainty_loss_weight is -1.0"),
+    (
+        {"predict_uncertainty": True, "uncertainty_loss_weight": 0.0},
+        "uncertainty_loss_weight is 0 with predict_uncertainty=True.*give a weight greater than 0",
+    ),
+]
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
+@pytest.mark.parametrize("settings, message", REFUSED_CONFIGS)
+def test_refused_configurations(config_class, settings, message):
+    with pytest.raises(ValueError, match=message):
+        config_class(**settings)
+
+
+def test_weights_of_zero_are_allowed_where_nothing_hangs_on_them():
+    AffectStudentConfig(
+        gender_names=["F", "M"], gender_loss_weight=0.0, emotion_loss_weight=0.0, uncertainty_loss_weight=0.0
+    )
+
+
+VARIANCES = torch.zeros(4, 3)
+REFUSED_LABELS = [
+    ({}, {"gender_labels": torch.zeros(4).long()}, "gender_labels given, but config.gender_names is empty"),
+    ({}, {"labels": VARIANCES, "label_variances": VARIANCES}, "here it is False, and labels are given"),
+    (TASKS, {"label_variances": VARIANCES}, "label_variances are read beside labels.*here it is True.*are missing"),
+    (
+        TASKS,
+        {"labels": VARIANCES, "label_variances": VARIANCES[:, :2]},
+        r"label_variances have shape \(4, 2\); they must be as the labels, \(4, 3\)",
+    ),
+    (TASKS, {"labels": VARIANCES, "label_variances": VARIANCES - 1}, r"label_variances hold 12 number\(s\)"),
+    (TASKS, {"gender_labels": torch.full((4,), 2)}, "gender_labels hold 2 to 2; give integer class indices"),
+    (TASKS, {"gender_labels": torch.zeros(4)}, r"gender_labels are float32 of shape \(4,\); .* 0 to 1, or -100"),
+    (TASKS, {"emotion_labels": torch.zeros(4)}, r"emotion_labels are float32 of shape \(4,\)"),
+]
+
+
+@pytest.mark.parametrize("settings, targets, message", REFUSED_LABELS)
+def test_refused_labels(settings, targets, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(**settings)(**make_inputs(), **targets)
+
+
+REFUSED_SCALES = [
+    (torch.ones(2), r"the uncertainty scale has shape \(2,\); it must be \(3,\)"),
+    (torch.tensor([1.0, 0.0, 1.0]), r"the uncertainty scale is \[1.0, 0.0, 1.0\]; every number must be positive"),
+    (torch.tensor([1.0, torch.nan, 1.0]), "every number must be positive and finite"),
+    (torch.tensor([1.0, torch.inf, 1.0]), "every number must be positive and finite"),
+]
+
+
+@pytest.mark.parametrize("scale, message", REFUSED_SCALES)
+def test_refused_uncertainty_scales(scale, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(**TASKS).regressor.set_uncertainty_scale(scale)
+
+
+def test_a_model_without_uncertainty_takes_no_scale():
+    with pytest.raises(ValueError, match="states no uncertainty to scale: config.predict_uncertainty is False"):
+        make_model().regressor.set_uncertainty_scale(torch.ones(3))

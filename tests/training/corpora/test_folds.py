@@ -1,0 +1,134 @@
+"""Folds by speaker: each clip tested once, nobody on two sides, both genders in every group."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import datasets
+import pytest
+
+from corpora.corpus import FEATURES, Corpus, CorpusError, check_disjoint
+from corpora.folds import deal_groups, speaker_folds
+from corpora.msp_podcast import load_msp_podcast_corpus
+
+
+REAL = (Path(__file__).resolve().parents[3] / "../shared/corpora/emodb-msp").resolve()
+
+
+def make_corpus(splits: dict[str, list[tuple]]) -> Corpus:
+    """A corpus without audio, out of (file, speaker, gender) per split."""
+    made = {}
+    for split, rows in splits.items():
+        filled = [
+            {**dict.fromkeys(FEATURES), "file": file, "speaker": speaker, "gender": gender, "graders": []}
+            for file, speaker, gender in rows
+        ]
+        made[split] = datasets.Dataset.from_list(filled, features=FEATURES)
+    return Corpus("made up", datasets.DatasetDict(made), (1, 7), "")
+
+
+def clips_of(counts: dict[tuple[str, str], int]) -> list[tuple[str, str, str]]:
+    """So many clips of each (speaker, gender)."""
+    return [(f"{who}-{i}", who, gender) for (who, gender), count in counts.items() for i in range(count)]
+
+
+TEN = {(f"w{i}", "Female"): 4 + i for i in range(5)} | {(f"m{i}", "Male"): 9 - i for i in range(5)}
+
+
+@pytest.fixture
+def corpus():
+    rows = clips_of(TEN)
+    return make_corpus({"train": rows[:40], "development": rows[40:50], "test1": rows[50:]})
+
+
+@pytest.mark.parametrize("folds", [3, 5, 10])
+def test_every_clip_is_tested_once_and_no_speaker_is_on_two_sides(corpus, folds):
+    made = speaker_folds(corpus, folds)
+    assert len(made) == folds
+    everything = sorted(file for rows in corpus.splits.values() for file in rows["file"])
+    assert sorted(file for fold in made for file in fold.splits["test1"]["file"]) == everything
+    assert sorted(file for fold in made for file in fold.splits["development"]["file"]) == everything
+    for fold in made:
+        assert list(fold.splits) == ["train", "development", "test1"]
+        assert sorted(file for rows in fold.splits.values() for file in rows["file"]) == everything
+        assert all(len(rows) for rows in fold.splits.values())
+        check_disjoint(fold, audio=False)
+        assert (fold.name, fold.label_range, fold.note) == (corpus.name, corpus.label_range, corpus.note)
+
+
+def test_a_fold_develops_on_what_the_next_one_tests(corpus):
+    made = speaker_folds(corpus, 5)
+    for fold, following in zip(made, [*made[1:], made[0]], strict=True):
+        assert fold.splits["development"]["file"][:] == following.splits["test1"]["file"][:]
+
+
+def test_a_row_stays_whole(corpus):
+    row = {name: corpus.splits["train"][name][7] for name in FEATURES}
+    (found,) = (row for fold in speaker_folds(corpus, 3) for row in fold.splits["test1"] if row["file"] == "w1-3")
+    assert found == row
+
+
+def test_one_of_each_gender_per_group_where_there_are_as_many():
+    rows = clips_of(TEN)
+    group_of = deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], 5)
+    for group in range(5):
+        assert sorted(who[0] for who, dealt in group_of.items() if dealt == group) == ["m", "w"]
+
+
+def test_the_longest_is_dealt_first_and_to_the_shortest_group():
+    # women of 8, 4, 2 clips go to groups 0, 1, 2; then men of 9, 6, 3, each to the group that is shortest by then
+    clips = {("a", "f"): 2, ("b", "f"): 8, ("c", "f"): 4, ("d", "m"): 3, ("e", "m"): 6, ("f", "m"): 9}
+    rows = clips_of(clips)
+    dealt = deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], 3)
+    assert dealt == {"b": 0, "c": 1, "a": 2, "f": 2, "e": 1, "d": 0}
+
+
+def test_groups_have_as_many_speakers_where_a_gender_does_not_go_round():
+    # four women go to groups 0, 1, 2, 0, and two men to the groups that have one woman
+    rows = clips_of({**{(f"w{i}", "f"): 3 for i in range(4)}, ("m0", "m"): 3, ("m1", "m"): 3})
+    dealt = deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], 3)
+    assert sorted(Counter(dealt.values()).values()) == [2, 2, 2]
+
+
+def test_the_order_of_rows_does_not_matter(corpus):
+    rows = clips_of(TEN)
+    expected = deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], 4)
+    for seed in range(5):
+        random.Random(seed).shuffle(rows)
+        assert deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], 4) == expected
+
+
+def test_a_speaker_of_two_genders_is_dealt_once():
+    dealt = deal_groups(["a", "a", "b", "c"], ["Male", "Female", None, None], 3)
+    assert sorted(dealt) == ["a", "b", "c"] and sorted(dealt.values()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("folds", [2, 1, -3])
+def test_too_few_folds(corpus, folds):
+    with pytest.raises(CorpusError, match=f"folds is {folds}; cross-validation needs at least 3: to test, develop"):
+        speaker_folds(corpus, folds)
+
+
+def test_too_few_speakers(corpus):
+    with pytest.raises(CorpusError, match="11 folds need at least as many speakers; there are 10"):
+        speaker_folds(corpus, 11)
+
+
+def test_clips_without_a_speaker():
+    corpus = make_corpus({"train": [("a", "1", None), ("b", "Unknown", None)], "test1": [("c", None, None)]})
+    with pytest.raises(
+        CorpusError, match="made up: 2 clips have no speaker; folds by speaker need one for every clip"
+    ):
+        speaker_folds(corpus, 3)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared corpus emodb-msp is not beside the repository")
+def test_real_speakers(tmp_path):
+    corpus = load_msp_podcast_corpus(REAL)
+    tested = Counter()
+    for fold in speaker_folds(corpus, 5):
+        test = fold.splits["test1"]
+        tested.update(test["file"])
+        genders = dict(zip(test["speaker"], test["gender"], strict=True))
+        assert sorted(genders.values()) == ["Female", "Male"]
+    assert len(tested) == 535 and set(tested.values()) == {1}

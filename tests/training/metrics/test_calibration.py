@@ -1,0 +1,89 @@
+"""The calibration of predicted standard deviations: by hand, and on Gaussian noise of known width."""
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from metrics.calibration import coverage, uncertainty_scale
+
+
+@pytest.fixture(scope="module")
+def heteroscedastic():
+    """20,000 clips whose noise is as wide as the uncertainty says, from 0.2 to 2."""
+    rng = np.random.default_rng(0)
+    predictions = rng.uniform(1, 7, size=(20_000, 3))
+    uncertainty = rng.uniform(0.2, 2, size=predictions.shape)
+    return predictions, predictions + uncertainty * rng.standard_normal(predictions.shape), uncertainty
+
+
+def test_scale_by_hand():
+    # standardised errors: 3 and -1, and 0 and 4
+    labels = [[4.0, 2.0], [2.0, 6.0]]
+    predictions = [[1.0, 2.0], [4.0, 4.0]]
+    uncertainty = [[1.0, 9.0], [2.0, 0.5]]
+    np.testing.assert_allclose(uncertainty_scale(predictions, labels, uncertainty), [np.sqrt(5), np.sqrt(8)])
+
+
+def test_scale_is_that_of_the_greatest_likelihood(heteroscedastic):
+    predictions, labels, uncertainty = heteroscedastic
+    best = uncertainty_scale(predictions, labels, uncertainty / 3)
+
+    def negative_log_likelihood(scale):
+        std = scale * uncertainty / 3
+        return (np.log(std) + ((labels - predictions) / std) ** 2 / 2).mean(axis=0)
+
+    for other in (0.99, 1.01):
+        assert (negative_log_likelihood(best) < negative_log_likelihood(other * best)).all()
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_scale_recovers_a_known_factor(heteroscedastic, factor):
+    predictions, labels, uncertainty = heteroscedastic
+    # the standard error of a standard deviation from 20,000 values is 0.5%
+    np.testing.assert_allclose(uncertainty_scale(predictions, labels, uncertainty / factor), factor, rtol=0.02)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_coverage_is_what_the_normal_distribution_predicts(heteroscedastic, factor):
+    predictions, labels, uncertainty = heteroscedastic
+    shares = coverage(predictions, labels, factor * uncertainty)
+    assert list(shares) == [0.68, 0.95]
+    normal = NormalDist()
+    for level, share in shares.items():
+        expected = 2 * normal.cdf(factor * normal.inv_cdf((1 + level) / 2)) - 1
+        np.testing.assert_allclose(share, np.full(3, expected), atol=0.01)
+
+
+def test_coverage_counts_both_sides_and_each_dimension():
+    # half the labels of a standard Gaussian lie within 0.6745
+    predictions, uncertainty = np.zeros((4, 2)), np.ones((4, 2))
+    labels = [[0.67, -3.0], [-0.67, 0.0], [0.68, 5.0], [-0.68, -0.7]]
+    np.testing.assert_array_equal(coverage(predictions, labels, uncertainty, levels=[0.5])[0.5], [0.5, 0.25])
+
+
+ONES = np.ones((2, 3))
+REFUSED = [
+    (np.ones((3, 3)), ONES, ONES, r"shapes are predictions \(3, 3\), labels \(2, 3\), uncertainty \(2, 3\); give all"),
+    (ONES, ONES, np.ones(3), r"uncertainty \(3,\); give all one shape \(clips, dimensions\)"),
+    (np.ones(3), np.ones(3), np.ones(3), r"predictions \(3,\).*give all one shape \(clips, dimensions\)"),
+    (np.ones((0, 3)), np.ones((0, 3)), np.ones((0, 3)), "with at least one clip"),
+    (ONES, [[1, 1, np.nan], [np.inf, 1, 1]], ONES, r"labels hold 2 value\(s\) of 6 that are not finite .*a rating"),
+    (ONES * np.nan, ONES, ONES, r"predictions hold 6 value\(s\) of 6 that are not finite"),
+    (ONES, ONES, ONES * np.inf, r"uncertainty hold 6 value\(s\) of 6 that are not finite"),
+    (ONES, ONES, ONES * 0, "smallest uncertainty is 0.0; standard deviations must be greater than 0"),
+    (ONES, ONES, [[1, 1, 1], [1, -2, 1]], "smallest uncertainty is -2.0"),
+]
+
+
+@pytest.mark.parametrize("function", [uncertainty_scale, coverage])
+@pytest.mark.parametrize("predictions, labels, uncertainty, message", REFUSED)
+def test_refusals(function, predictions, labels, uncertainty, message):
+    with pytest.raises(ValueError, match=message):
+        function(predictions, labels, uncertainty)
+
+
+@pytest.mark.parametrize("level", [0, 1, 95, -0.5, float("nan")])
+def test_levels_are_probabilities(level):
+    with pytest.raises(ValueError, match=f"level {level} is not a probability greater than 0 and less than 1"):
+        coverage(ONES, ONES, ONES, levels=[0.5, level])

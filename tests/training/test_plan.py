@@ -1,0 +1,214 @@
+"""The stages of a run and the frames they read: every one that is needed, and no other."""
+
+from pathlib import Path
+
+import plan
+import pytest
+import yaml
+from division import divide
+from frame_cache import FrameCache
+from plan import leave_out_unreachable, make_stages, prepare_frames, systems_of
+from recipe import parse_arguments
+from representations import EncoderLibrary
+
+from corpora.unlabelled import unlabelled_pieces
+
+
+WHISPER = {"source": "whisper", "hidden_state": 1}
+SYSTEMS = {
+    "mfb": {"role": "baseline"},
+    "teacher_a": {"role": "teacher", "branches": ["mfb", WHISPER]},
+    "teacher_b": {"role": "single", "branches": [{"source": "whisper", "hidden_state": 2}]},
+    "pitch": {"role": "single", "branches": ["mfb_f0"]},
+    "pupil": {
+        "role": "student",
+        "teacher": ["teacher_a", "teacher_b"],
+        "augmented": True,
+        "unlabelled": True,
+    },
+}
+SETTINGS = {
+    "systems": SYSTEMS,
+    "conditions": {"systems": ["mfb", "pitch"], "white_db": [10], "room_s": [0.3]},
+    "augmentation_copies": 1,
+    "seeds": [0, 3],
+    "stage_workers": 1,
+    "early_stopping_patience": 0,
+}
+
+
+@pytest.fixture
+def parse(tiny_encoder, tmp_path):
+    """Writes a recipe, the one above with some settings replaced, and parses it."""
+
+    def make(*argv: str, **settings):
+        path = tmp_path / "plan.yaml"
+        whole = {"encoders": {"whisper": {"id": str(tiny_encoder)}}, "unlabelled_dir": [str(tmp_path / "audio")]}
+        path.write_text(yaml.safe_dump({**whole, **SETTINGS, **settings}, sort_keys=False))
+        return parse_arguments(["--recipe", str(path), "--output_dir", str(tmp_path / "out"), *argv])
+
+    return make
+
+
+@pytest.fixture
+def corpus(make_corpus):
+    people = {"train": "abb", "development": "c", "test1": "dd", "test2": "e"}
+    return make_corpus(
+        {
+            split: [{"file": f"{split}{i}", "speaker": who, "emotion": "AHX"[i]} for i, who in enumerate(speakers)]
+            for split, speakers in people.items()
+        }
+    )
+
+
+def plan_of(run, training, corpus, pieces=(), library=None, caches=None):
+    """The divisions, and per division and system the stages."""
+    divisions = divide(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
+    branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
+    library = library or EncoderLibrary(run.encoders, branches, None)
+    names = {"mfb", "mfb_f0", "whisper-1", "whisper-2"}
+    caches = caches or {name: FrameCache(Path("nowhere"), name, {}, "float32") for name in names}
+    make = [make_stages(run, training, d, pieces, caches, library, corpus.label_range) for d in divisions]
+    return divisions, {division.name: stages for division, stages in zip(divisions, make, strict=True)}
+
+
+def test_systems_of_folds(parse, corpus):
+    def names(*argv, **settings):
+        run, _ = parse("--folds", "3", *argv, **settings)
+        given, fold, *_ = divide(corpus, 3, 0, run.augmentation, [])
+        return list(systems_of(run, given)), list(systems_of(run, fold))
+
+    everything = ["mfb", "teacher_a", "teacher_b", "pitch", "pupil"]
+    assert names() == (everything, everything)
+    assert names(cross_validated=["mfb"]) == (everything, ["mfb"])
+    # teachers come with their student
+    assert names(cross_validated=["pupil"]) == (everything, ["teacher_a", "teacher_b", "pupil"])
+    # none of the systems to be cross-validated is run: that is not all of them
+    assert names("--only", "pitch", cross_validated=["mfb"]) == (["pitch"], [])
+
+
+def test_optional_systems_without_their_encoder_are_left_out(parse, tmp_path, monkeypatch, caplog):
+    def resolve(name, **kwargs):
+        if name == "far/away":
+            raise OSError("far/away is not there")
+
+    monkeypatch.setattr(plan, "resolve_encoder", resolve)
+    systems = {name: dict(spec) for name, spec in SYSTEMS.items()}
+    systems["teacher_b"]["branches"] = ["mfb", {"source": "lost"}]
+    encoders = {"whisper": {"id": str(tmp_path)}, "lost": {"id": "far/away"}}
+    settings = {"encoders": encoders, "cross_validated": ["mfb", "pupil"]}
+    conditions = {"systems": ["teacher_b", "pitch"], "white_db": [10]}
+    systems["teacher_b"]["optional"] = True
+    run, _ = parse("--folds", "3", systems=systems, conditions=conditions, **settings)
+    leave_out_unreachable(run, tmp_path)
+    assert list(run.specs) == ["mfb", "teacher_a", "pitch"]
+    assert run.cross_validated == ["mfb"] and run.degraded_systems == ["pitch"]
+    assert "system teacher_b is left out: far/away is not there" in caplog.text
+    assert "system pupil is left out with its teacher teacher_b" in caplog.text
+    systems["teacher_b"]["optional"] = False
+    run, _ = parse(systems=systems, conditions=conditions, **settings)
+    leave_out_unreachable(run, tmp_path)
+    assert list(run.specs) == list(systems)
+
+
+def test_stages_by_division_system_and_seed(parse, corpus, tmp_path):
+    run, training = parse("--folds", "3", cross_validated=["mfb", "pupil"])
+    _, stages = plan_of(run, training, corpus)
+    assert list(stages) == ["", "fold0", "fold1", "fold2"]
+    assert list(stages[""]) == ["mfb", "teacher_a", "teacher_b", "pitch", "pupil"]
+    assert list(stages["fold1"]) == ["mfb", "teacher_a", "teacher_b", "pupil"]
+    folders = [stage.folder.relative_to(tmp_path / "out" / "stages") for stage in stages[""]["mfb"]]
+    assert folders == [Path("mfb/seed0"), Path("mfb/seed3")]
+    assert [stage.label for stage in stages["fold1"]["pupil"]] == ["pupil/fold1/seed0", "pupil/fold1/seed3"]
+    for division, systems in stages.items():
+        for system in systems.values():
+            assert [stage.seed for stage in system] == [0, 3]
+            assert all(stage.patience is None for stage in system)
+        for index, stage in enumerate(systems["pupil"]):
+            assert stage.teachers == [systems["teacher_a"][index], systems["teacher_b"][index]], division
+    paths = [stage.folder for systems in stages.values() for system in systems.values() for stage in system]
+    assert len(set(paths)) == len(paths) == 2 * (5 + 3 * 4)
+
+
+def test_tables_of_a_stage(parse, corpus):
+    run, training = parse("--folds", "3")
+    divisions, stages = plan_of(run, training, corpus)
+    conditions = ["test1@white_10db", "test1@room_0.3s", "test2@white_10db", "test2@room_0.3s"]
+    for name in ("mfb", "pitch"):
+        assert list(stages[""][name][0].tables) == ["train", "development", "test1", "test2", *conditions]
+    assert list(stages[""]["pupil"][0].tables) == ["train", "development", "test1", "test2"]
+    assert list(stages["fold2"]["mfb"][0].tables) == ["train", "development", "test1"]
+    assert len(stages[""]["mfb"][0].tables["train"]) == 3
+    assert len(stages[""]["pupil"][0].tables["train"]) == 6
+    for division in divisions:
+        assert stages[division.name]["mfb"][0].tables["test1"] is division.tables["test1"]
+    assert stages[""]["mfb"][0].fingerprint != stages["fold0"]["mfb"][0].fingerprint
+
+
+def test_every_frame_a_stage_reads_is_made_and_no_other(parse, corpus, write_clip, tmp_path):
+    for name in ("u0", "u1"):
+        write_clip(name, 0.5)
+    run, training = parse("--folds", "3", cross_validated=["pupil"])
+    pieces = unlabelled_pieces(run.unlabelled_dir)
+    divisions = divide(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
+    branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
+    library = EncoderLibrary(run.encoders, branches, None)
+    caches = prepare_frames(run, divisions, pieces, library, tmp_path / "frames")
+    assert set(caches) == {"mfb", "mfb_f0", "whisper-1", "whisper-2"}
+    _, stages = plan_of(run, training, corpus, pieces, library, caches)
+    read = set()
+    for stage in [stage for systems in stages.values() for system in systems.values() for stage in system]:
+        read |= {
+            cache.path(f) for cache in stage.caches.values() for t in stage.tables.values() for f in t.fingerprints
+        }
+        heard = [(teacher.caches, stage.tables["train"]) for teacher in stage.teachers]
+        read |= {cache.path(f) for caches, table in heard for cache in caches.values() for f in table.fingerprints}
+    made = {path for path in (tmp_path / "frames").rglob("*.npy")}
+    assert made == read
+    # 7 clips, 7 copies and 2 unlabelled pieces for the student and its teachers; 3 test clips under 2 conditions
+    counts = {name: len(list(cache.folder.rglob("*.npy"))) for name, cache in caches.items()}
+    assert counts == {"mfb": 7 + 7 + 2 + 6, "mfb_f0": 7 + 6, "whisper-1": 7 + 7 + 2, "whisper-2": 7 + 7 + 2}
+
+
+@pytest.mark.parametrize(
+    "task, classes",
+    [
+        ("agreed", ["anger", "happiness"]),
+        ("all", ["anger", "happiness", "no agreement"]),
+        # the votes of the first two clips, and the class of the third, which has none
+        ("votes", ["anger", "fear", "other", "no agreement"]),
+    ],
+)
+def test_emotion_classes_are_those_that_are_learnt(parse, make_corpus, task, classes):
+    votes = [["Angry", "Fear"], ["Other-Curious"], []]
+    rows = [
+        {"file": f"{i}", "emotion": "AHX"[i], "graders": [{**GRADE, "emotion": word} for word in words]}
+        for i, words in enumerate(votes)
+    ]
+    corpus = make_corpus({"train": rows, "development": [{"file": "d", "speaker": "2", "emotion": "S"}]})
+    systems = {"mfb": {"role": "baseline", "emotions": task}}
+    run, training = parse(systems=systems, conditions={})
+    _, stages = plan_of(run, training, corpus)
+    (stage, _) = stages[""]["mfb"]
+    assert stage.config.emotion_names == classes
+    assert len(stage.emotion_codes) == len(classes)
+    targets = stage.dataset("train").targets["emotion_labels"]
+    if task == "votes":
+        assert targets.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    else:
+        assert targets.tolist() == [0, 1, -100 if task == "agreed" else 2]
+
+
+GRADE = {"worker": "w", "activation": 1.0, "valence": 1.0, "dominance": 1.0, "emotion_secondary": None}
+
+
+def test_a_second_task_needs_two_classes(parse, make_corpus):
+    people = [{"file": f"{i}", "emotion": "A", "gender": "Female", "speaker": str(i)} for i in range(2)]
+    corpus = make_corpus({"train": people[:1], "development": people[1:]})
+    for task, message in (
+        ({"emotions": "agreed"}, "system 'mfb': the training clips have .'anger'. as emotion_names: no second task"),
+        ({"gender": True}, "system 'mfb': the training clips have .'Female'. as gender_names: no second task"),
+    ):
+        run, training = parse(systems={"mfb": {"role": "baseline", **task}}, conditions={})
+        with pytest.raises(ValueError, match=message):
+            plan_of(run, training, corpus)

@@ -1,0 +1,168 @@
+"""Stages side by side: order, bounds, errors, and real stages in processes of their own."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import stage_pool
+from frame_cache import FrameCache
+from recipe import parse_arguments
+from stage import Stage
+from stage_pool import default_workers, run_stages
+from systems import build_config
+
+
+class FakeStage(SimpleNamespace):
+    """A stage that only waits; it notes when it begins and ends."""
+
+    arguments = SimpleNamespace(disable_tqdm=True)
+
+    def __init__(self, label, events, teachers=(), done=False, error=None, seconds=0.03):
+        super().__init__(label=label, events=events, teachers=list(teachers), done=done, error=error, seconds=seconds)
+
+    def result(self):
+        return {"development": {"ccc_mean": 0.5}} if self.done else None
+
+    def run(self):
+        self.events.append(("begin", self.label))
+        time.sleep(self.seconds)
+        if self.error:
+            raise self.error
+        self.done = True
+        self.events.append(("end", self.label))
+        return self.result()
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Workers are threads, which see fake stages."""
+    monkeypatch.setattr(
+        stage_pool, "ProcessPoolExecutor", lambda workers, mp_context, initializer: ThreadPoolExecutor(workers)
+    )
+    monkeypatch.setattr(stage_pool, "_run", lambda stage, batch_size: stage.run())
+    monkeypatch.setattr(stage_pool, "run_stage", lambda stage, batch_size: stage.run())
+
+
+def family(events, students=2):
+    """Two teachers, and students of both."""
+    teachers = [FakeStage(f"teacher{index}", events, seconds=0.02 + 0.04 * index) for index in range(2)]
+    return teachers, [FakeStage(f"student{index}", events, teachers) for index in range(students)]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_a_student_begins_after_its_teachers(threads, workers):
+    events = []
+    teachers, students = family(events)
+    plain = [FakeStage(f"plain{index}", events) for index in range(3)]
+    run_stages([*teachers, *students, *plain], 8, workers)
+    assert len(events) == 14 and all(stage.done for stage in (*teachers, *students, *plain))
+    taught = max(events.index(("end", teacher.label)) for teacher in teachers)
+    assert all(events.index(("begin", student.label)) > taught for student in students)
+    if workers > 2:  # the others do not wait for the students' teachers
+        assert all(events.index(("begin", stage.label)) < taught for stage in plain)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_as_many_at_a_time_as_workers(threads, workers):
+    events = []
+    run_stages([FakeStage(f"s{index}", events) for index in range(7)], 8, workers)
+    running = np.cumsum([1 if kind == "begin" else -1 for kind, _ in events])
+    assert max(running) == workers
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_finished_stages_are_not_run_again(threads, workers):
+    events = []
+    teachers, students = family(events)
+    for teacher in teachers:
+        teacher.done = True
+    run_stages([*teachers, *students], 8, workers)
+    assert {label for _, label in events} == {"student0", "student1"}
+    run_stages([*teachers, *students], 8, workers)
+    assert len(events) == 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_ends_the_run(threads, workers):
+    events = []
+    teachers, students = family(events)
+    teachers[0].error = ValueError("no such thing")
+    rest = [FakeStage(f"rest{index}", events) for index in range(9)]
+    with pytest.raises(ValueError, match="no such thing"):
+        run_stages([*teachers, *students, *rest], 8, workers)
+    begun = {label for kind, label in events if kind == "begin"}
+    assert not begun & {"student0", "student1"} and len(begun) <= 3
+
+
+def test_a_teacher_that_nobody_trains(threads):
+    _, students = family([])
+    with pytest.raises(RuntimeError, match="student0 waits for a teacher that is not among the stages to run"):
+        run_stages(students, 8, 2)
+
+
+def test_a_group_of_processes_has_no_workers(monkeypatch):
+    group = SimpleNamespace(num_processes=2, device=SimpleNamespace(type="cpu"))
+    monkeypatch.setattr(stage_pool, "PartialState", lambda: group)
+    assert default_workers() == 1
+    with pytest.raises(ValueError, match="stage_workers is 2 in a group of 2 processes; give 1"):
+        run_stages([], 8, 2)
+    group.num_processes = 1
+    monkeypatch.setattr(stage_pool.os, "cpu_count", lambda: 7)
+    assert default_workers() == 7
+    group.device.type = "cuda"
+    assert default_workers() == 1
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_bar_of_all_stages(threads, capsys, monkeypatch, silent):
+    monkeypatch.setattr(FakeStage, "arguments", SimpleNamespace(disable_tqdm=silent))
+    run_stages([FakeStage("a", [], done=True), FakeStage("mfb/seed0", [])], 8, 2)
+    shown = capsys.readouterr().err
+    assert ("2/2" in shown and "mfb/seed0 0.500" in shown) == (not silent)
+    assert bool(shown) == (not silent)
+
+
+@pytest.fixture
+def real_stages(tmp_path, make_table):
+    """A teacher and its student on made-up frames; and a teacher whose frames are not there."""
+    systems = "{teacher: {role: teacher}, pupil: {role: student, teacher: teacher}}"
+    head = "{conv_channels: 4, gru_hidden_size: 4, embedding_size: 4}"
+    argv = ["--systems", systems, "--head", head, "--output_dir", str(tmp_path), "--num_train_epochs", "2"]
+    run, arguments = parse_arguments([*argv, "--disable_tqdm", "false"])
+    table = make_table(6)
+    caches = {"mfb": FrameCache(tmp_path, "mfb", {}, "float32")}
+    for index, fingerprint in enumerate(table.fingerprints):
+        caches["mfb"].write(fingerprint, np.random.default_rng(index).standard_normal((9, 40)))
+
+    def make(name: str, folder: str, teachers=(), caches=caches) -> Stage:
+        return Stage(
+            spec=run.specs[name],
+            seed=0,
+            config=build_config(run.specs[name], {}, run.head, (1.0, 7.0), [], []),
+            tables={"train": table, "development": table, "test1": table},
+            caches=caches,
+            emotion_codes=[],
+            arguments=arguments,
+            patience=None,
+            folder=Path(tmp_path / "stages" / folder),
+            teachers=list(teachers),
+        )
+
+    teacher = make("teacher", "teacher")
+    lost = {"mfb": FrameCache(tmp_path, "mfb", {"lost": True}, "float32")}
+    return teacher, make("pupil", "pupil", [teacher]), make("teacher", "lost", caches=lost)
+
+
+def test_real_stages_in_processes_of_their_own(real_stages):
+    teacher, pupil, lost = real_stages
+    with pytest.raises(FileNotFoundError, match="mfb-"):
+        run_stages([teacher, pupil, lost], 8, 2)
+    assert lost.result() is None
+    run_stages([teacher, pupil], 8, 1)  # what was done is kept
+    for stage in (teacher, pupil):
+        assert stage.result()["fingerprint"] == stage.fingerprint
+        assert stage.result()["steps"] == 2 and stage.predictions_path("test1").is_file()
+    assert not teacher.arguments.disable_tqdm  # the worker's own copy was silenced

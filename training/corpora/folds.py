@@ -1,0 +1,88 @@
+"""Leave-speakers-out cross-validation: every clip is tested once, by a model that never heard its speaker."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import datasets
+
+from corpora.corpus import UNKNOWN, Corpus, CorpusError
+
+
+MIN_FOLDS = 3  # one group to test, one to develop, at least one to train on
+TEST_SPLIT = "test1"
+
+
+def speaker_folds(corpus: Corpus, folds: int) -> list[Corpus]:
+    """Pools all splits and deals the speakers into groups: fold k tests group k and develops on group k + 1.
+
+    Args:
+        corpus: Labelled clips; every one needs a speaker.
+        folds: Number of groups, at least 3.
+
+    Returns:
+        One corpus per fold with the splits train, development and test1; speaker-disjoint by construction.
+
+    Raises:
+        CorpusError: Fewer than 3 folds, a clip without a speaker, or fewer speakers than folds.
+    """
+    if folds < MIN_FOLDS:
+        raise CorpusError(
+            f"folds is {folds}; cross-validation needs at least {MIN_FOLDS}: to test, develop and train."
+        )
+    pooled = datasets.concatenate_datasets(list(corpus.splits.values()))
+    speakers = pooled["speaker"]
+    unknown = sum(speaker in (None, UNKNOWN) for speaker in speakers)
+    if unknown:
+        raise CorpusError(f"{corpus.name}: {unknown} clips have no speaker; folds by speaker need one for every clip.")
+    group_of = deal_groups(speakers, pooled["gender"], folds)
+    groups = [group_of[speaker] for speaker in speakers]
+    result = []
+    for test in range(folds):
+        develop = (test + 1) % folds
+        rows = {
+            "train": [i for i, group in enumerate(groups) if group not in (test, develop)],
+            "development": [i for i, group in enumerate(groups) if group == develop],
+            TEST_SPLIT: [i for i, group in enumerate(groups) if group == test],
+        }
+        splits = datasets.DatasetDict({split: pooled.select(indices) for split, indices in rows.items()})
+        result.append(replace(corpus, splits=splits))
+    return result
+
+
+def deal_groups(speakers: Sequence[str], genders: Sequence[str | None], groups: int) -> dict[str, int]:
+    """Deals speakers out so that each group has about as many of each gender, and about as many clips.
+
+    Gender by gender, the speaker with the most clips goes to the group with the fewest speakers of that gender; of
+    those to the one with the fewest speakers, and of those to the one with the fewest clips. The result depends on
+    the clips alone, not on their order.
+
+    Args:
+        speakers: The speaker of each clip.
+        genders: The gender of each clip's speaker.
+        groups: How many.
+
+    Returns:
+        Speaker -> group, from 0.
+
+    Raises:
+        CorpusError: Fewer speakers than groups.
+    """
+    clips = Counter(speakers)
+    if len(clips) < groups:
+        raise CorpusError(f"{groups} folds need at least as many speakers; there are {len(clips)}.")
+    by_gender = defaultdict(list)
+    for speaker, gender in sorted(set(zip(speakers, (str(gender) for gender in genders), strict=True))):
+        if not any(speaker in named for named in by_gender.values()):
+            by_gender[gender].append(speaker)
+    dealt: dict[str, int] = {}
+    sizes, heads = [0] * groups, [0] * groups
+    for gender in sorted(by_gender):
+        of_gender = [0] * groups
+        for speaker in sorted(by_gender[gender], key=lambda name: (-clips[name], name)):
+            group = min(range(groups), key=lambda g: (of_gender[g], heads[g], sizes[g], g))
+            dealt[speaker] = group
+            of_gender[group] += 1
+            heads[group] += 1
+            sizes[group] += clips[speaker]
+    return dealt

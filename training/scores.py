@@ -1,0 +1,140 @@
+"""Scores of a system on a split: CCC with intervals, by speaker and gender, calibration; and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from evaluation import Evaluation
+from systems import SystemSpec
+
+from corpora.corpus import DIMENSIONS, UNKNOWN
+from metrics.bootstrap import BootstrapIntervals, PairedDifferences, bootstrap_ccc, paired_bootstrap
+from metrics.calibration import coverage
+from metrics.ccc.concordance import concordance_correlation
+
+
+KEYS = (*DIMENSIONS, "mean")
+# fewer clips of one speaker say nothing
+SMALLEST_GROUP = 10
+
+
+def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
+    """
+    Everything about one system on one split, for `results.json`.
+
+    Args:
+        evaluation: the system on the split.
+        bootstrap_samples: resamples behind each interval.
+    """
+    seeds = _ccc_per_seed(evaluation.logits, evaluation.labels)
+    intervals = _by_key(bootstrap_ccc(evaluation.logits, evaluation.labels, num_samples=bootstrap_samples))
+    scores = {
+        "n": len(evaluation.labels),
+        **_over_seeds(seeds),
+        "ccc_per_seed": {key: seeds[:, i].tolist() for i, key in enumerate(KEYS)},
+        "ci95": {key: [interval.low, interval.high] for key, interval in intervals.items()},
+        "by_gender": group_scores(evaluation, evaluation.genders),
+        "by_speaker": group_scores(evaluation, evaluation.speakers),
+    }
+    if evaluation.uncertainty is not None:
+        scores["coverage"] = _coverage(evaluation)
+    return scores
+
+
+def group_scores(evaluation: Evaluation, groups: Sequence[str | None]) -> dict[str, dict]:
+    """CCC of each group of 10 clips or more, with its size; clips of unknown group are left out."""
+    scores = {}
+    for group in sorted(set(groups) - {None, UNKNOWN}, key=_natural):
+        members = np.array([name == group for name in groups])
+        if members.sum() >= SMALLEST_GROUP:
+            seeds = _ccc_per_seed(evaluation.logits[:, members], evaluation.labels[members])
+            scores[group] = {"n": int(members.sum()), **_over_seeds(seeds)}
+    return scores
+
+
+def condition_scores(evaluation: Evaluation) -> dict:
+    """CCC under a noise or in a room, over seeds."""
+    return {"n": len(evaluation.labels), **_over_seeds(_ccc_per_seed(evaluation.logits, evaluation.labels))}
+
+
+def _natural(name: str) -> tuple:
+    return (0, int(name), "") if name.isdecimal() else (1, 0, name)
+
+
+def _ccc_per_seed(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(seeds, 4): each dimension and their mean."""
+    ccc = np.stack([concordance_correlation(run, labels) for run in logits])
+    return np.column_stack([ccc, ccc.mean(axis=1)])
+
+
+def _over_seeds(seeds: np.ndarray) -> dict:
+    return {
+        "ccc": dict(zip(KEYS, seeds.mean(axis=0).tolist(), strict=True)),
+        "ccc_std_over_seeds": dict(zip(KEYS, seeds.std(axis=0).tolist(), strict=True)),
+    }
+
+
+def _by_key(results: BootstrapIntervals | PairedDifferences) -> dict:
+    return dict(zip(KEYS, [*results.dimensions, results.mean], strict=True))
+
+
+def _coverage(evaluation: Evaluation) -> dict:
+    """Share of labels inside the central intervals, per level and dimension, mean over seeds."""
+    seeds = [
+        coverage(logits, evaluation.labels, uncertainty)
+        for logits, uncertainty in zip(evaluation.logits, evaluation.uncertainty, strict=True)
+    ]
+    return {
+        f"{level:g}": dict(zip(DIMENSIONS, np.mean([seed[level] for seed in seeds], axis=0).tolist(), strict=True))
+        for level in seeds[0]
+    }
+
+
+def comparisons(
+    specs: dict[str, SystemSpec], evaluations: dict[str, dict[str, Evaluation]], splits: Sequence[str], samples: int
+) -> list[dict]:
+    """
+    Paired tests of every system against the baseline, and of each student with a teacher against those without.
+
+    Args:
+        specs: the systems.
+        evaluations: per split and system.
+        splits: to compare on.
+        samples: bootstrap resamples.
+
+    Returns:
+        per pair and split: difference in CCC, its interval and p-value, and the relative improvement.
+    """
+    return [
+        {"system": a, "against": b, "split": split, **_compare(evaluations[split][a], evaluations[split][b], samples)}
+        for split in splits
+        for a, b in pairs(specs)
+        if a in evaluations[split] and b in evaluations[split]
+    ]
+
+
+def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
+    """Every system against the baseline; a distilled student against each one of the same input without a teacher."""
+    baseline = next((name for name, spec in specs.items() if spec.role == "baseline"), None)
+    found = [(name, baseline) for name in specs if baseline and name != baseline]
+    for name, spec in specs.items():
+        if spec.teachers:
+            found += [
+                (name, other)
+                for other, plain in specs.items()
+                if plain.role == "student" and not plain.teachers and plain.branch_settings == spec.branch_settings
+            ]
+    return found
+
+
+def _compare(a: Evaluation, b: Evaluation, samples: int) -> dict:
+    test = _by_key(paired_bootstrap(a.logits, b.logits, a.labels, num_samples=samples))
+    own, other = (_ccc_per_seed(e.logits, e.labels).mean(axis=0) for e in (a, b))
+    relative = [float(x / y - 1) if y > 0 else None for x, y in zip(own, other, strict=True)]
+    return {
+        "difference": {key: d.estimate for key, d in test.items()},
+        "relative": dict(zip(KEYS, relative, strict=True)),
+        "ci95": {key: [d.low, d.high] for key, d in test.items()},
+        "p_value": {key: d.p_value for key, d in test.items()},
+    }

@@ -1,0 +1,93 @@
+"""Stages side by side: one process per core, each on one thread, a student after its teachers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+
+import torch
+from accelerate import PartialState
+from stage import Stage, run_stage
+from tqdm.auto import tqdm
+from transformers.utils import logging as transformers_logging
+
+
+logger = logging.getLogger(__name__)
+
+
+def default_workers() -> int:
+    """One per core on a CPU, where small heads gain nothing from a second thread; else 1."""
+    state = PartialState()
+    if state.num_processes > 1 or state.device.type != "cpu":
+        return 1
+    return os.cpu_count() or 1
+
+
+def run_stages(stages: Sequence[Stage], batch_size: int, workers: int) -> None:
+    """
+    Finish all stages. Each is the same whatever the number of workers is above 1.
+
+    Args:
+        stages: teachers before their students.
+        batch_size: of prediction.
+        workers: processes at a time; 1 runs the stages here, one after the other, which a group of processes needs.
+
+    Raises:
+        ValueError: several workers in each of a group of processes.
+        RuntimeError: a stage whose teacher is neither finished nor among the stages.
+        What a stage raises; stages that have not begun are then left out.
+    """
+    processes = PartialState().num_processes
+    if workers > 1 and processes > 1:
+        raise ValueError(f"stage_workers is {workers} in a group of {processes} processes; give 1")
+    waiting = [stage for stage in stages if stage.result() is None]
+    finished = len(stages) - len(waiting)
+    logger.info("%d of %d stages are finished from before", finished, len(stages))
+    if workers == 1:
+        for stage in waiting:
+            run_stage(stage, batch_size)
+        return
+    silent = any(stage.arguments.disable_tqdm for stage in stages)
+    bar = tqdm(total=len(stages), initial=finished, desc="stages", unit="stage", disable=silent)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start)
+    running = {}
+    try:
+        while waiting or running:
+            for stage in [stage for stage in waiting if all(teacher.result() for teacher in stage.teachers)]:
+                if len(running) < workers:
+                    waiting.remove(stage)
+                    running[pool.submit(_run, stage, batch_size)] = stage
+            if not running:
+                raise RuntimeError(f"{waiting[0].label} waits for a teacher that is not among the stages to run")
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                ccc = future.result()["development"]["ccc_mean"]
+                bar.set_postfix_str(f"{running.pop(future).label} {ccc:.3f}")
+                bar.update()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        bar.close()
+
+
+def _run(stage: Stage, batch_size: int) -> dict:
+    stage.arguments.disable_tqdm = True  # the bar of all stages is enough
+    return run_stage(stage, batch_size)
+
+
+def _start() -> None:
+    threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.WARNING)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def _follow_parent(parent: int) -> None:
+    """A run that was killed leaves no process behind that goes on training."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
