@@ -14,7 +14,7 @@ import torch
 from accelerate import PartialState
 from clip_table import ClipTable, table_fingerprint
 
-from corpora.corpus import Corpus
+from corpora.corpus import UNKNOWN, Corpus
 
 
 PACKAGES = ("torch", "torchaudio", "transformers", "datasets", "evaluate", "accelerate", "numpy", "speech-affect")
@@ -49,7 +49,8 @@ def describe_corpus(corpus: Corpus, fingerprint: str) -> dict:
         "skipped_rows": corpus.skipped,
         "fingerprint": fingerprint,
         "splits": {
-            split: {"clips": len(rows), "speakers": len(set(rows["speaker"]))} for split, rows in corpus.splits.items()
+            split: {"clips": len(rows), "speakers": len(set(rows["speaker"]) - {None, UNKNOWN})}
+            for split, rows in corpus.splits.items()
         },
     }
 

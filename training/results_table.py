@@ -103,10 +103,14 @@ def _group_table(systems: list[dict], split: str) -> list[str]:
 def _condition_tables(systems: list[dict]) -> list[str]:
     lines = []
     for split in dict.fromkeys(split for system in systems for split in system["conditions"]):
+        tested = [system for system in systems if split in system["conditions"]]
+        names = list(tested[0]["conditions"][split])
         rows = []
-        for system in systems:
-            for condition, scores in system["conditions"].get(split, {}).items():
-                cells = [f"{scores['ccc'][k]:.3f} ± {scores['ccc_std_over_seeds'][k]:.3f}" for k in KEYS]
-                rows.append([system["name"], condition.replace("_", " "), *cells])
-        lines += [f"## {split} under noise and in rooms: CCC", "", *_table(["system", "condition", *KEYS], rows)]
+        for system in tested:
+            every = [system["splits"][split], *(system["conditions"][split][name] for name in names)]
+            cells = [" / ".join(f"{scores['ccc'][d]:.2f}" for d in DIMENSIONS) for scores in every]
+            rows.append([system["name"], *cells])
+        head = ["system", "clean", *(name.replace("_", " ") for name in names)]
+        title = "CCC, mean over seeds, activation / valence / dominance:"
+        lines += [f"## {split} under noise and in rooms", "", title, "", *_table(head, rows)]
     return lines

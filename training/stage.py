@@ -57,6 +57,10 @@ DECIDING = (
 )
 
 
+# splits that decide what is learnt; others can be added later
+LEARNT_FROM = ("train", "development")
+
+
 @dataclass
 class Stage:
     """
@@ -105,17 +109,21 @@ class Stage:
             "training": {name: getattr(arguments, name) for name in DECIDING},
             "patience": self.patience,
             "processes": PartialState().num_processes,
-            "data": {split: table_fingerprint(table) for split, table in self.tables.items()},
+            "data": {split: table_fingerprint(self.tables[split]) for split in LEARNT_FROM},
             "frames": {name: cache.folder.name for name, cache in self.caches.items()},
-            "texts": {
-                split: [cache.text_fingerprint(table.fingerprints) for cache in self._text_caches()]
-                for split, table in self.tables.items()
-            },
+            "texts": {split: self._texts(split) for split in LEARNT_FROM},
             "teachers": [teacher.fingerprint for teacher in self.teachers],
         }
 
-    def _text_caches(self) -> list[TranscriptFrames]:
-        return [cache for cache in self.caches.values() if isinstance(cache, TranscriptFrames)]
+    def _texts(self, split: str) -> list[str]:
+        fingerprints = self.tables[split].fingerprints
+        texts = [cache for cache in self.caches.values() if isinstance(cache, TranscriptFrames)]
+        return [cache.text_fingerprint(fingerprints) for cache in texts]
+
+    def predicted(self, split: str) -> str:
+        """Identity of a split's clips and of the model that predicts them."""
+        content = [self.fingerprint, table_fingerprint(self.tables[split]), *self._texts(split)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def dataset(self, split: str) -> FrameDataset:
         """The clips of one of the tables, as this system hears them."""
@@ -134,12 +142,14 @@ class Stage:
         return arguments
 
     def result(self) -> dict | None:
-        """What [`run_stage`] noted, if this very stage is finished."""
-        try:
-            result = json.loads((self.folder / "stage.json").read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
+        """What [`run_stage`] noted, if this very stage has been trained."""
+        result = _read_json(self.folder / "stage.json")
         return result if result.get("fingerprint") == self.fingerprint else None
+
+    def unpredicted(self) -> list[str]:
+        """Splits, of those not trained on, that a trained stage has yet to predict."""
+        noted = _read_json(self.folder / "predicted.json")
+        return [s for s in self.tables if s != "train" and noted.get(s) != self.predicted(s)]
 
     def predictions_path(self, split: str) -> Path:
         """Where a finished stage keeps what it says of a split."""
@@ -153,18 +163,23 @@ class Stage:
 
 def run_stage(stage: Stage, batch_size: int) -> dict:
     """
-    Train, keep the best model, predict every evaluation split; or return what an earlier run did.
+    Train, keep the best model, predict every other split; what an earlier run did is not done again.
 
     Args:
         stage: what to train.
         batch_size: of prediction.
 
     Returns:
-        `{"fingerprint", "best_epoch", "development", "seconds", ...}`.
+        `{"fingerprint", "best_step", "development", "seconds", ...}`.
     """
-    done = stage.result()
-    if done is not None:
-        return done
+    result = stage.result() or _train(stage, batch_size)
+    if PartialState().is_main_process and stage.unpredicted():
+        _predict_splits(stage, batch_size)
+    PartialState().wait_for_everyone()
+    return result
+
+
+def _train(stage: Stage, batch_size: int) -> dict:
     logger.info("%s: training on %d clips", stage.label, len(stage.tables["train"]))
     state = PartialState()
     if state.is_main_process:
@@ -235,7 +250,9 @@ def teach(stage: Stage, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     said = []
     for teacher in stage.teachers:
         table = {"tables": {"train": stage.tables["train"]}}
-        said.append(predict(teacher.model(), replace(teacher, **table).dataset("train"), batch_size))
+        said.append(
+            predict(teacher.model().to(stage.arguments.device), replace(teacher, **table).dataset("train"), batch_size)
+        )
     return np.mean([outputs.logits for outputs in said], axis=0), said[0].embedding
 
 
@@ -258,13 +275,27 @@ def _keep_results(stage: Stage, model, result: dict, batch_size: int) -> None:
         scale = uncertainty_scale(development.logits, labels, development.uncertainty)
         model.regressor.set_uncertainty_scale(torch.from_numpy(scale).float())
     model.save_pretrained(stage.folder / "model")
-    for split, table in stage.tables.items():
-        if split != "train":
-            outputs = predict(model, stage.dataset(split), batch_size)
-            predictions = Predictions(list(table.files), outputs.logits, table.labels, outputs.uncertainty)
-            write_predictions(stage.predictions_path(split), predictions)
     shutil.rmtree(stage.folder / "checkpoints")
     _write_json(stage.folder / "stage.json", result)
+
+
+def _predict_splits(stage: Stage, batch_size: int) -> None:
+    model = stage.model().to(stage.arguments.device)
+    noted = _read_json(stage.folder / "predicted.json")
+    for split in stage.unpredicted():
+        table, outputs = stage.tables[split], predict(model, stage.dataset(split), batch_size)
+        predictions = Predictions(list(table.files), outputs.logits, table.labels, outputs.uncertainty)
+        write_predictions(stage.predictions_path(split), predictions)
+        noted[split] = stage.predicted(split)
+        _write_json(stage.folder / "predicted.json", noted)
+
+
+def _read_json(path: Path) -> dict:
+    """What [`_write_json`] wrote; nothing where there is no file, or a damaged one."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
 
 
 def _write_json(path: Path, content: dict | list) -> None:

@@ -45,7 +45,7 @@ def run_stages(stages: Sequence[Stage], batch_size: int, workers: int) -> None:
     processes = PartialState().num_processes
     if workers > 1 and processes > 1:
         raise ValueError(f"stage_workers is {workers} in a group of {processes} processes; give 1")
-    waiting = [stage for stage in stages if stage.result() is None]
+    waiting = [stage for stage in stages if stage.result() is None or stage.unpredicted()]
     finished = len(stages) - len(waiting)
     logger.info("%d of %d stages are finished from before", finished, len(stages))
     if workers == 1:

@@ -29,7 +29,9 @@ def test_stretches_of_time_are_zero_over_all_features():
 def test_bands_are_zero_at_all_times_of_a_clip_and_differ_between_clips():
     np.random.seed(0)
     masked = mask_frames(
-        torch.ones(8, 50, 40), torch.ones(8, 50, dtype=torch.bool), config(mask_feature_prob=0.2, mask_feature_length=4)
+        torch.ones(8, 50, 40),
+        torch.ones(8, 50, dtype=torch.bool),
+        config(mask_feature_prob=0.2, mask_feature_length=4),
     )
     gone = masked == 0
     assert torch.equal(gone.any(dim=1), gone.all(dim=1))

@@ -36,12 +36,23 @@ class FakeStage(SimpleNamespace):
         return self.result()
 
 
+class Threads(ThreadPoolExecutor):
+    """Refuses more than there are workers for: a process begins what waits in line, though the line is given up."""
+
+    def __init__(self, workers):
+        super().__init__(workers)
+        self.futures = []
+
+    def submit(self, *args):
+        assert sum(not future.done() for future in self.futures) < self._max_workers
+        self.futures.append(super().submit(*args))
+        return self.futures[-1]
+
+
 @pytest.fixture
 def threads(monkeypatch):
     """Workers are threads, which see fake stages."""
-    monkeypatch.setattr(
-        stage_pool, "ProcessPoolExecutor", lambda workers, mp_context, initializer: ThreadPoolExecutor(workers)
-    )
+    monkeypatch.setattr(stage_pool, "ProcessPoolExecutor", lambda workers, mp_context, initializer: Threads(workers))
     monkeypatch.setattr(stage_pool, "_run", lambda stage, batch_size: stage.run())
     monkeypatch.setattr(stage_pool, "run_stage", lambda stage, batch_size: stage.run())
 

@@ -83,11 +83,23 @@ def test_the_longest_is_dealt_first_and_to_the_shortest_group():
     assert dealt == {"b": 0, "c": 1, "a": 2, "f": 2, "e": 1, "d": 0}
 
 
-def test_groups_have_as_many_speakers_where_a_gender_does_not_go_round():
-    # four women go to groups 0, 1, 2, 0, and two men to the groups that have one woman
-    rows = clips_of({**{(f"w{i}", "f"): 3 for i in range(4)}, ("m0", "m"): 3, ("m1", "m"): 3})
+def dealt_by_hand(women: tuple[int, ...], men: tuple[int, ...]) -> list[Counter]:
+    """Per group of three how many of each gender, where speakers have so many clips."""
+    counts = {(f"w{i}", "Female"): count for i, count in enumerate(women)}
+    counts |= {(f"m{i}", "Male"): count for i, count in enumerate(men)}
+    rows = clips_of(counts)
     dealt = deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], 3)
-    assert sorted(Counter(dealt.values()).values()) == [2, 2, 2]
+    return [Counter(who[0] for who, of in dealt.items() if of == group) for group in range(3)]
+
+
+def test_a_gender_that_goes_round_does_so_whatever_the_other_did():
+    # the fourth woman joins the third; so that group has most speakers and most clips, and a man too
+    assert dealt_by_hand((10, 9, 8, 7), (1, 1, 1)) == [{"w": 1, "m": 1}, {"w": 1, "m": 1}, {"w": 2, "m": 1}]
+
+
+def test_groups_have_as_many_speakers_where_a_gender_does_not_go_round():
+    # two men: not for the group with two women, though it has the fewest clips
+    assert dealt_by_hand((10, 10, 3, 1), (9, 2)) == [{"w": 1, "m": 1}, {"w": 1, "m": 1}, {"w": 2}]
 
 
 def test_the_order_of_rows_does_not_matter(corpus):
@@ -99,8 +111,10 @@ def test_the_order_of_rows_does_not_matter(corpus):
 
 
 def test_a_speaker_of_two_genders_is_dealt_once():
-    dealt = deal_groups(["a", "a", "b", "c"], ["Male", "Female", None, None], 3)
-    assert sorted(dealt) == ["a", "b", "c"] and sorted(dealt.values()) == [0, 1, 2]
+    speakers, genders = ["a", "a", "b", "c"], ["Male", "Female", "Male", "Female"]
+    dealt = deal_groups(speakers, genders, 3)
+    assert dealt == {"a": 0, "c": 1, "b": 2}
+    assert deal_groups(speakers[::-1], genders[::-1], 3) == dealt
 
 
 @pytest.mark.parametrize("folds", [2, 1, -3])
