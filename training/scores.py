@@ -115,16 +115,19 @@ def comparisons(
 
 
 def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
-    """Every system against the baseline; a distilled student against each one of the same input without a teacher."""
+    """
+    Every system against the baseline; a distilled student against each of the same input without a teacher; a teacher
+    against the student on the baseline's input that was trained on the same clips, altered copies or none.
+    """
     baseline = next((name for name, spec in specs.items() if spec.role == "baseline"), None)
     found = [(name, baseline) for name in specs if baseline and name != baseline]
+    plain = {name: spec for name, spec in specs.items() if spec.role == "student" and not spec.teachers}
     for name, spec in specs.items():
-        if spec.teachers:
-            found += [
-                (name, other)
-                for other, plain in specs.items()
-                if plain.role == "student" and not plain.teachers and plain.branch_settings == spec.branch_settings
-            ]
+        for other, student in plain.items():
+            distilled = spec.teachers and student.branch_settings == spec.branch_settings
+            teaches = spec.role == "teacher" and baseline and student.augmented == spec.augmented
+            if distilled or (teaches and student.branch_settings == specs[baseline].branch_settings):
+                found.append((name, other))
     return found
 
 
