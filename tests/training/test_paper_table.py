@@ -124,7 +124,7 @@ def test_every_row_on_two_test_splits(graded_corpus, stand_ins, tmp_path):
     assert AutoTokenizer.from_pretrained(tmp_path / "out" / "text")("good news")["input_ids"] == [0, 4, 6, 2]
 
 
-def test_an_optional_row_is_left_out_where_its_encoder_is_not(graded_corpus, tiny_encoder, tmp_path, caplog):
+def test_an_optional_row_is_left_out_where_its_encoder_is_not(graded_corpus, tiny_encoder, tmp_path, capsys):
     recipe = {
         "encoders": {"there": {"id": str(tiny_encoder)}, "nowhere": {"id": "nobody/nothing"}},
         "systems": {
@@ -151,7 +151,7 @@ def test_an_optional_row_is_left_out_where_its_encoder_is_not(graded_corpus, tin
     ]
     results = main([str(argument) for argument in arguments])
     assert [system["name"] for system in results["systems"]] == ["mfb", "ssl"]
-    assert "system text is left out: Encoder 'nobody/nothing' was not found" in caplog.text
+    assert "system text is left out: Encoder 'nobody/nothing' was not found" in capsys.readouterr().err
 
 
 def test_an_asr_tuned_encoder_gives_its_frames(graded_corpus, tmp_path):

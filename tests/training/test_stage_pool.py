@@ -26,6 +26,9 @@ class FakeStage(SimpleNamespace):
     def result(self):
         return {"development": {"ccc_mean": 0.5}} if self.done else None
 
+    def unpredicted(self):
+        return []
+
     def run(self):
         self.events.append(("begin", self.label))
         time.sleep(self.seconds)
