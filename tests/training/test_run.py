@@ -1,8 +1,8 @@
 """The main job from end to end on tiny parts: what it writes, resuming, two processes."""
 
 import json
-import re
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
