@@ -173,8 +173,7 @@ class AffectModel(AffectPreTrainedModel):
             input_ids: (batch, tokens), the transcripts as the encoder's tokenizer gives them; for models that read
                 text. One whose branches all do needs no `input_values`.
             text_attention_mask: (batch, tokens), the tokenizer's `attention_mask`: 1 where valid, valid tokens first.
-            frames: instead of these inputs: raw frames per branch name, (batch, frames, width) each, as
-                `front_end` gives them.
+            frames: instead of these inputs, raw frames per branch name: (batch, frames, width) each, of `front_end`.
             frames_mask: per branch name (batch, frames), True where valid.
             labels: (batch, 3) on the label scale; NaN where a clip has no rating.
             emotion_labels: (batch,) integer indices into `config.emotion_names`, -100 where a clip has none; or
@@ -186,14 +185,12 @@ class AffectModel(AffectPreTrainedModel):
             return_dict: `False` returns a plain tuple.
 
         Raises:
-            ValueError: neither or both kinds of input, wrong shapes, too short a clip, labels the model has no head
-                for.
+            ValueError: neither or both kinds of input, wrong shapes, too short a clip, labels without a head.
         """
         if output_frame_logits:
             self._check_timed()
-        raw = (input_values, attention_mask, input_ids, text_attention_mask)
-        frames, frames_mask = self._frames(raw, frames, frames_mask)
-        hidden, embedding = self.regressor(frames, frames_mask)
+        inputs = (input_values, attention_mask, input_ids, text_attention_mask)
+        hidden, embedding = self.regressor(*self._frames(inputs, frames, frames_mask))
         heads = self.regressor.heads(embedding)
         loss, loss_parts = self._loss(heads, labels, label_variances, emotion_labels, gender_labels)
         frame_logits = frame_mask = None
@@ -212,8 +209,8 @@ class AffectModel(AffectPreTrainedModel):
             frame_mask=frame_mask,
             loss_parts=loss_parts,
         )
-        return_dict = return_dict if return_dict is not None else self.config.return_dict
-        return output if return_dict else output.to_tuple()
+        as_output = self.config.return_dict if return_dict is None else return_dict
+        return output if as_output else output.to_tuple()
 
     def _check_timed(self):
         if self.config.reads_text:
