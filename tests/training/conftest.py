@@ -1,5 +1,7 @@
 """Clips in tables and corpora, small enough to work out by hand."""
 
+import logging
+
 import datasets
 import numpy as np
 import pytest
@@ -8,6 +10,16 @@ from clip_table import ClipTable
 from frame_cache import clip_fingerprint
 
 from corpora.corpus import FEATURES, Corpus
+
+
+@pytest.fixture(autouse=True)
+def log_as_before():
+    """A run under test sets the log up for its own process, onto a stream that ends with the test."""
+    level = logging.root.level
+    yield
+    for handler in [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]:
+        logging.root.removeHandler(handler)
+    logging.root.setLevel(level)
 
 
 @pytest.fixture
