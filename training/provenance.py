@@ -7,28 +7,34 @@ import json
 import os
 import platform
 import subprocess
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from clip_table import ClipTable, table_fingerprint
+from representations import EncoderLibrary
 
 from corpora.corpus import UNKNOWN, Corpus
+from corpora.facts import CorpusFacts
 
 
 PACKAGES = ("torch", "torchaudio", "transformers", "datasets", "evaluate", "accelerate", "numpy", "speech-affect")
 
 
-def describe_environment() -> dict:
-    """Versions, machine and git commit of this run."""
+def describe_environment(stage_workers: int) -> dict:
+    """Versions, machine and git commit of this run, and how many stages it trains at a time."""
+    device = PartialState().device
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),
-        "device": str(PartialState().device),
+        "device": str(device),
+        "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "processes": PartialState().num_processes,
         "threads": torch.get_num_threads(),
+        "stage_workers": stage_workers,
         "packages": {name: version(name) for name in PACKAGES},
         "git_commit": _git_commit(),
     }
@@ -40,11 +46,20 @@ def corpus_fingerprint(tables: dict[str, ClipTable]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def describe_corpus(corpus: Corpus, fingerprint: str) -> dict:
-    """Name, note, scale, sizes and fingerprint of a corpus, for the report."""
+def describe_encoders(library: EncoderLibrary) -> dict[str, dict]:
+    """Name, revision and licence of each of a run's encoders."""
+    return {
+        name: {"id": source.name, "revision": source.revision, "license": source.license}
+        for name, source in library.sources.items()
+    }
+
+
+def describe_corpus(corpus: Corpus, fingerprint: str, facts: CorpusFacts | None = None) -> dict:
+    """Name, note, facts, scale, sizes and fingerprint of a corpus, for the report and the model cards."""
     return {
         "name": corpus.name,
         "note": corpus.note,
+        "facts": asdict(facts) if facts else None,
         "label_range": list(corpus.label_range),
         "skipped_rows": corpus.skipped,
         "fingerprint": fingerprint,

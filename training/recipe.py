@@ -14,6 +14,8 @@ from degradation import Condition
 from systems import SystemSpec, system_specs
 from transformers import HfArgumentParser, TrainingArguments
 
+from corpora.facts import corpus_facts
+
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 
@@ -35,6 +37,13 @@ class RunArguments:
     )
     corpus_note: str | None = field(
         default=None, metadata={"help": "What readers of the results should know of this corpus."}
+    )
+    corpus_facts: str = field(
+        default="{}",
+        metadata={
+            "help": "Mapping for the model cards: labels, license, terms, ... (training/corpora/facts.py); or the "
+            "name of a known corpus, such as msp_podcast."
+        },
     )
     encoders: str = field(default="{}", metadata={"help": "Mapping: name -> {id, revision} of each encoder."})
     systems: str = field(default="{}", metadata={"help": "Mapping: name -> {role, branches, ...} of each system."})
@@ -89,6 +98,7 @@ class RunArguments:
             raise ValueError(f"corpus is {self.corpus!r}; allowed are demo, msp_podcast and table")
         if self.corpus != "demo" and self.data_dir is None:
             raise ValueError(f"corpus {self.corpus} needs --data_dir")
+        self.corpus_facts = corpus_facts(self.corpus_facts, self.corpus)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds are {self.seeds}; give at least one, each once")
         if self.stage_workers is not None and self.stage_workers < 1:
@@ -120,6 +130,28 @@ class RunArguments:
                 raise ValueError(f"system {spec.name!r} hears unlabelled audio; give --unlabelled_dir")
 
 
+@dataclass
+class AffectTrainingArguments(TrainingArguments):
+    """Those of transformers; whole systems are pushed to the Hub (training/publication.py), and privately."""
+
+    push_to_hub: bool = field(
+        default=False,
+        metadata={
+            "help": "Push each system's folder to the Hub when all its seeds are finished, again with its card."
+        },
+    )
+    hub_model_id: str | None = field(
+        default=None,
+        metadata={"help": "user/name: systems go to user/name-<system>; by default name is that of output_dir."},
+    )
+    hub_private_repo: bool | None = field(
+        default=True, metadata={"help": "Private by default, also where it is empty; `false` makes them public."}
+    )
+    hub_strategy: str = field(
+        default="every_save", metadata={"help": "every_save: each system when it is finished; end: at the end alone."}
+    )
+
+
 def parse_arguments(argv: list[str]) -> tuple[RunArguments, TrainingArguments]:
     """
     Read the recipe that `argv` names, then `argv` over it.
@@ -134,7 +166,7 @@ def parse_arguments(argv: list[str]) -> tuple[RunArguments, TrainingArguments]:
         ValueError: the recipe is not there or not a mapping, a setting is unknown, or a value is not allowed.
         SystemExit: a value of the wrong type (argparse says which).
     """
-    parser = HfArgumentParser((RunArguments, TrainingArguments), allow_abbrev=False)
+    parser = HfArgumentParser((RunArguments, AffectTrainingArguments), allow_abbrev=False)
     early = HfArgumentParser(RunArguments, add_help=False, allow_abbrev=False)
     recipe = early.parse_known_args(argv)[0].recipe
     path = _recipe_path(recipe)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
+from checkpoint import best_stage
 from evaluation import Evaluation, read_evaluations
 from figures import draw_ccc, draw_circumplex, draw_conditions, draw_scatter
 from results_table import render_markdown
@@ -13,6 +15,10 @@ from scores import comparisons, condition_scores, split_scores
 from stage import Stage
 
 
+# of the model's configuration, and of the training arguments, what a model card tells
+CONFIGURED = ("fusion_level", "emotion_names", "gender_names", "predict_uncertainty", "conv_channels")
+CONFIGURED += ("num_gru_layers", "gru_hidden_size", "embedding_size", "mask_time_prob", "mask_feature_prob")
+TRAINED_WITH = ("per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "weight_decay")
 # systems that get a panel of their own
 MOST_PANELS = 8
 
@@ -22,6 +28,7 @@ def write_report(
     stages: dict[str, dict[str, list[Stage]]],
     parameters: dict[str, int],
     corpus: dict,
+    encoders: dict[str, dict],
     environment: dict,
     bootstrap_samples: int,
 ) -> dict:
@@ -32,7 +39,7 @@ def write_report(
         folder: of the run.
         stages: per division (empty name: the given splits) and system its finished stages, one per seed.
         parameters: per system all numbers that its checkpoint needs, encoders included.
-        corpus, environment: as `provenance` describes them.
+        corpus, encoders, environment: as `provenance` describes them.
         bootstrap_samples: resamples behind each interval.
 
     Returns:
@@ -46,6 +53,7 @@ def write_report(
         "systems": systems,
         "comparisons": comparisons(specs, evaluations, plain, bootstrap_samples),
         "corpus": corpus,
+        "encoders": encoders,
         "environment": environment,
     }
     _write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
@@ -77,9 +85,30 @@ def _system(stages, name: str, parameters: int, evaluations: dict, bootstrap_sam
         "seeds": [stage.seed for stage in given],
         "steps": [stage.result()["steps"] for stage in given],
         "training_seconds": sum(stage.result()["seconds"] for stage in every),
+        "checkpoint": _checkpoint(best_stage(given)),
         "splits": scores,
         "conditions": conditions,
     }
+
+
+def _checkpoint(best: Stage) -> dict:
+    """What is in the system's folder: whose seed, what it hears and says, how it was trained."""
+    spec, config, training = best.spec, best.config, best.training_arguments()
+    return {
+        "fingerprint": best.fingerprint,
+        "seed": best.seed,
+        "branches": [_branch(branch, config) for branch in config.branches],
+        **{name: getattr(config, name) for name in CONFIGURED},
+        **{name: getattr(spec, name) for name in ("augmented", "unlabelled")},
+        "distillation": asdict(spec.distillation) if spec.distillation else None,
+        "training": {name: getattr(training, name) for name in TRAINED_WITH},
+    }
+
+
+def _branch(branch, config) -> dict:
+    described = {"source": branch.source, "text": config.is_text_branch(branch)}
+    names = ("num_mel_bins", "window_s", "hop_s") if branch.is_acoustic else ("hidden_state",)
+    return described | {name: getattr(branch, name) for name in names}
 
 
 def _draw(folder: Path, systems: list[dict], evaluations: dict[str, dict[str, Evaluation]], splits, corpus: dict):

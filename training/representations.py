@@ -56,6 +56,7 @@ class EncoderLibrary:
                 )
             source = resolve_encoder(entry["id"], revision=entry.get("revision"), cache_dir=cache_dir)
             backbone = AutoConfig.from_pretrained(source.folder)
+            backbone.name_or_path = source.name  # what a checkpoint tells of it, rather than a folder of this machine
             if all(isinstance(state, int) for state in states):
                 truncate_layers(backbone, max(states))
             self.sources[name] = source

@@ -9,6 +9,8 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,14 +18,17 @@ from accelerate import PartialState
 from checkpoint import RELOAD_CLIPS, best_stage, verify_checkpoint, write_checkpoint
 from division import Division, divide
 from huggingface_hub.constants import HF_HOME
+from model_card import write_cards
 from plan import leave_out_unreachable, make_stages, prepare_frames
 from pooled_states import all_states_branch
 from probe import run_probe
-from provenance import corpus_fingerprint, describe_corpus, describe_environment
+from provenance import corpus_fingerprint, describe_corpus, describe_encoders, describe_environment
+from publication import Publication
 from recipe import RunArguments, parse_arguments
 from report import write_report
 from representations import EncoderLibrary
 from results_table import render_markdown
+from stage import Stage
 from stage_pool import default_workers, run_stages
 from transformers import AutoModel
 from transformers.utils import logging as transformers_logging
@@ -43,6 +48,7 @@ def main(argv: list[str]) -> dict:
     run, training = parse_arguments(argv)
     state = PartialState()
     _set_up_logging(state)
+    publication = Publication(training, run.specs)
     if state.device.type == "cpu":  # launchers leave each process one thread
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // state.num_processes))
     logger.info("%d process(es) on %s; output in %s", state.num_processes, state.device, training.output_dir)
@@ -68,17 +74,26 @@ def main(argv: list[str]) -> dict:
     for division in divisions:
         stages[division.name] = make_stages(run, training, division, unlabelled, caches, library, corpus.label_range)
     every = [stage for systems in stages.values() for system in systems.values() for stage in system]
-    workers = default_workers() if run.stage_workers is None else run.stage_workers
-    run_stages(every, training.per_device_eval_batch_size, workers)
+    if run.stage_workers is None:
+        run.stage_workers = default_workers()
+    described = describe(run, corpus, divisions[0], library)
+    write = partial(write_system, corpus, library, output, described)
+    run_stages(
+        every, training.per_device_eval_batch_size, run.stage_workers, publication.after_stage(stages[""], write)
+    )
 
     # 5. Checkpoints and report
     results = {}
     probe_encoders(run, corpus, divisions[0], cache, output)
     if state.is_main_process:
-        results = finish(run, output, corpus, divisions[0], stages, library)
+        results = finish(run, output, stages, described, write)
+        write_cards(results, output, publication.repo_id)
         print(render_markdown(results))
+        for name in stages[""]:
+            publication.push(name, output / name)
         logger.info("done in %.0f s: %s", time.perf_counter() - started, output / "results.md")
     state.wait_for_everyone()
+    publication.wait()
     return results
 
 
@@ -91,18 +106,30 @@ def probe_encoders(run: RunArguments, corpus: Corpus, given: Division, cache: Pa
         run_probe(library, name, corpus.splits, fingerprints, cache / "frames", run.extraction_batch_size, output)
 
 
+def describe(run: RunArguments, corpus: Corpus, given: Division, library: EncoderLibrary) -> dict:
+    """Where the results of this run come from."""
+    return {
+        "corpus": describe_corpus(corpus, corpus_fingerprint(given.tables), run.corpus_facts),
+        "encoders": describe_encoders(library),
+        "environment": describe_environment(run.stage_workers),
+    }
+
+
+def write_system(corpus: Corpus, library: EncoderLibrary, output: Path, described: dict, system: list[Stage]) -> Path:
+    """Write and verify the checkpoint of a system, as trained on the given splits."""
+    folder = write_checkpoint(system, library, output / system[0].spec.name, described)
+    clips = corpus.splits["development"][:RELOAD_CLIPS]
+    verify_checkpoint(folder, best_stage(system).folder, "development", clips["audio"], clips["transcript"])
+    return folder
+
+
 def finish(
-    run: RunArguments, output: Path, corpus: Corpus, given: Division, stages: dict, library: EncoderLibrary
+    run: RunArguments, output: Path, stages: dict, described: dict, write: Callable[[list[Stage]], Path]
 ) -> dict:
-    """Write and verify a checkpoint of each system (as trained on the given splits), then the report."""
-    data = corpus_fingerprint(given.tables)
-    described = {"corpus": describe_corpus(corpus, data), "environment": describe_environment()}
+    """The checkpoint of each system, then the report."""
     parameters = {}
     for name, system in stages[""].items():
-        folder = write_checkpoint(system, library, output / name, described)
-        clips = corpus.splits["development"][:RELOAD_CLIPS]
-        verify_checkpoint(folder, best_stage(system).folder, "development", clips["audio"], clips["transcript"])
-        parameters[name] = AutoModel.from_pretrained(folder).num_parameters()
+        parameters[name] = AutoModel.from_pretrained(write(system)).num_parameters()
     return write_report(output, stages, parameters, **described, bootstrap_samples=run.bootstrap_samples)
 
 

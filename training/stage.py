@@ -27,6 +27,7 @@ from trainer import AffectTrainer, DistillationTrainer
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from corpora.corpus import LEARNT_FROM
 from metrics.calibration import uncertainty_scale
 from speech_affect import AffectFusionModel, AffectStudentModel
 
@@ -55,10 +56,6 @@ DECIDING = (
     "eval_strategy",
     "eval_steps",
 )
-
-
-# splits that decide what is learnt; others can be added later
-LEARNT_FROM = ("train", "development")
 
 
 @dataclass
@@ -139,6 +136,8 @@ class Stage:
             setattr(arguments, name, value)
         arguments.output_dir = str(self.folder / "checkpoints")
         arguments.seed = self.seed
+        # whole systems are pushed, not what Trainer saves in between; its pickled arguments must hold no token
+        arguments.push_to_hub, arguments.hub_token = False, None
         return arguments
 
     def result(self) -> dict | None:

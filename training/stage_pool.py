@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 
@@ -28,7 +28,9 @@ def default_workers() -> int:
     return os.cpu_count() or 1
 
 
-def run_stages(stages: Sequence[Stage], batch_size: int, workers: int) -> None:
+def run_stages(
+    stages: Sequence[Stage], batch_size: int, workers: int, on_finished: Callable[[Stage], None] | None = None
+) -> None:
     """
     Finish all stages. Each is the same whatever the number of workers is above 1.
 
@@ -36,6 +38,7 @@ def run_stages(stages: Sequence[Stage], batch_size: int, workers: int) -> None:
         stages: teachers before their students.
         batch_size: of prediction.
         workers: processes at a time; 1 runs the stages here, one after the other, which a group of processes needs.
+        on_finished: called here with each stage that has been run, before the next begins.
 
     Raises:
         ValueError: several workers in each of a group of processes.
@@ -51,6 +54,8 @@ def run_stages(stages: Sequence[Stage], batch_size: int, workers: int) -> None:
     if workers == 1:
         for stage in waiting:
             run_stage(stage, batch_size)
+            if on_finished is not None:
+                on_finished(stage)
         return
     silent = any(stage.arguments.disable_tqdm for stage in stages)
     bar = tqdm(total=len(stages), initial=finished, desc="stages", unit="stage", disable=silent)
@@ -65,9 +70,11 @@ def run_stages(stages: Sequence[Stage], batch_size: int, workers: int) -> None:
             if not running:
                 raise RuntimeError(f"{waiting[0].label} waits for a teacher that is not among the stages to run")
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                ccc = future.result()["development"]["ccc_mean"]
-                bar.set_postfix_str(f"{running.pop(future).label} {ccc:.3f}")
+                ccc, stage = future.result()["development"]["ccc_mean"], running.pop(future)
+                bar.set_postfix_str(f"{stage.label} {ccc:.3f}")
                 bar.update()
+                if on_finished is not None:
+                    on_finished(stage)
     finally:
         pool.shutdown(cancel_futures=True)
         bar.close()

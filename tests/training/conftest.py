@@ -1,8 +1,12 @@
-"""Clips in tables and corpora, small enough to work out by hand."""
+"""Clips in tables and corpora, small enough to work out by hand; a Hub on this machine."""
 
+import importlib.util
 import logging
+import sys
+from pathlib import Path
 
 import datasets
+import huggingface_hub
 import numpy as np
 import pytest
 import soundfile
@@ -88,3 +92,45 @@ ROW = {
     "transcript": None,
     "graders": [],
 }
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub where alice is logged in, for this process and those it starts; no other is reached."""
+    spec = importlib.util.spec_from_file_location("hub_server", Path(__file__).with_name("hub_server.py"))
+    module = sys.modules.setdefault("hub_server", importlib.util.module_from_spec(spec))
+    if not hasattr(module, "HubServer"):
+        spec.loader.exec_module(module)
+    with module.HubServer() as server:
+        environment = {
+            "HF_ENDPOINT": server.url,
+            "HF_TOKEN": "hf_alice",
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+            "NO_PROXY": "127.0.0.1",
+        }
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        # read from the environment when huggingface_hub was imported
+        constants = huggingface_hub.constants
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
+        huggingface_hub.close_session()
+        yield server
+    huggingface_hub.close_session()
+
+
+@pytest.fixture
+def checkpoint_folder(tmp_path):
+    """What looks like a checkpoint to the Hub, and what else may lie there."""
+    folder = tmp_path / "outputs" / "demo" / "mfb"
+    folder.mkdir(parents=True)
+    for name in ("config.json", "preprocessor_config.json", "run.json", "modeling_affect.py"):
+        (folder / name).write_text(f"{{}} of {name}\n")
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# mfb\n")
+    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 40)
+    return folder

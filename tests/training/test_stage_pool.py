@@ -99,6 +99,15 @@ def test_finished_stages_are_not_run_again(threads, workers):
     assert len(events) == 4
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_each_stage_that_was_run_is_told_of_when_it_is_finished(threads, workers):
+    told, events = [], []
+    teachers, students = family(events)
+    teachers[0].done = True
+    run_stages([*teachers, *students], 8, workers, lambda stage: told.append((stage.label, stage.done)))
+    assert told[0] == ("teacher1", True) and sorted(told[1:]) == [("student0", True), ("student1", True)]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_ends_the_run(threads, workers):
     events = []

@@ -97,6 +97,17 @@ def test_streaming_gives_the_rows_of_the_cache(make_release, tmp_path):
     assert [row["file"] for shard in shards for row in shard] == [row["file"] for row in streamed["train"]]
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_one_split_and_a_part_of_it(make_release, streaming):
+    release = make_release("1.11")
+    everything = load_msp_podcast(release.root)
+    for split, rows in everything.items():
+        assert list(load_msp_podcast(release.root, split=split, streaming=streaming)) == list(rows)
+    assert load_msp_podcast(release.root, split="train[1:]")["file"] == ["MSP-PODCAST_0002_0002.wav"]
+    with pytest.raises(ValueError, match="validation"):
+        load_msp_podcast(release.root, split="validation", streaming=streaming)
+
+
 def test_processes_give_the_same_rows(make_release, tmp_path):
     release = make_release("1.11")
     alone = load_msp_podcast(release.root, cache_dir=tmp_path / "alone")
@@ -474,6 +485,15 @@ def test_check_disjoint_names_speakers(make_release):
     release.write_labels(rows)
     with pytest.raises(ValueError, match=r"1 speakers occur in more than one split: 7 in train and development\."):
         check_disjoint(load_msp_podcast_corpus(release.root))
+
+
+def test_check_disjoint_lets_test_splits_share_speakers(make_corpus):
+    corpus = make_corpus({"train": [{"file": "a", "speaker": "1"}], "test1": [{"file": "b", "speaker": "2"}]})
+    corpus.splits["test2"] = make_corpus({"test2": [{"file": "c", "speaker": "2"}]}).splits["test2"]
+    check_disjoint(corpus)
+    corpus.splits["test2"] = make_corpus({"test2": [{"file": "c", "speaker": "1"}]}).splits["test2"]
+    with pytest.raises(ValueError, match="1 in train and test2"):
+        check_disjoint(corpus)
 
 
 def test_check_disjoint_names_copies(make_release):

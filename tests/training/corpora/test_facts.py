@@ -1,0 +1,47 @@
+"""What is said of a corpus beside its data: known corpora, a recipe's own, and what is refused."""
+
+import pytest
+
+from corpora.facts import KNOWN, CorpusFacts, corpus_facts
+
+
+OWN = "{labels: rated by two of us, license: own, terms: ask us, language: [de, gsw]}"
+
+
+def test_a_recipe_s_own():
+    facts = corpus_facts(OWN, "table")
+    assert facts == CorpusFacts("rated by two of us", "own", "ask us", language=["de", "gsw"])
+    assert facts.rated and facts.languages == ["de", "gsw"] and facts.weights_license is None
+    assert corpus_facts({"labels": "a", "license": "b", "terms": "c", "language": "fi"}, "table").languages == ["fi"]
+    assert corpus_facts("{labels: a, license: b, terms: c, dataset: lab/speech}", "table").languages == []
+
+
+def test_known_corpora():
+    assert corpus_facts("msp_podcast", "msp_podcast") is KNOWN["msp_podcast"]
+    assert corpus_facts("{}", "demo") is KNOWN["demo"] and not KNOWN["demo"].rated
+    assert corpus_facts("{}", "msp_podcast") is None  # the layout is also others'
+    assert corpus_facts("", "table") is None
+    assert KNOWN["msp_podcast"].weights_license is None
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ("{labels: [", "neither YAML nor JSON"),
+        ("iemocap", "corpus_facts is 'iemocap'; give a mapping or one of demo, msp_podcast"),
+        ("[demo]", "give a mapping with keys among labels, license, terms"),
+        ("{labels: a, licence: b}", "keys among labels, license"),
+        ("{labels: a}", "corpus_facts lacks license, terms"),
+        ("{labels: ' ', license: b, terms: c}", "has labels: ' '; give a text"),
+        ("{labels: a, license: 4, terms: c}", "has license: 4; give a text"),
+        ("{labels: a, license: b, terms: c, citation: ''}", "has citation: ''; give a text"),
+        ("{labels: a, license: b, terms: c, rated: maybe}", "has rated: 'maybe'; give true or false"),
+        ("{labels: a, license: b, terms: c, language: English}", "language 'English'; give ISO 639 codes"),
+        ("{labels: a, license: b, terms: c, language: no}", "language False; give ISO 639 codes"),
+        ("{labels: a, license: b, terms: c, dataset: speech}", "has dataset: 'speech'; give a Hub id"),
+        ("{labels: a, license: b, terms: c, dataset: a/b/c}", "has dataset: 'a/b/c'; give a Hub id"),
+    ],
+)
+def test_refusals(given, message):
+    with pytest.raises(ValueError, match=message):
+        corpus_facts(given, "table")

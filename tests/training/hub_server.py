@@ -1,0 +1,428 @@
+"""A Hugging Face Hub on this machine, as far as pushing and loading go: the real HTTP API, kept in memory.
+
+Read off huggingface_hub's client (2.4): repositories, branches, commits, Git LFS, files with ranges and ETags.
+Xet storage takes uploads of one file at a time, uncompressed (HF_XET_XORB_COMPRESSION_POLICY=none), and gives them out
+as LFS does.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+LFS_SUFFIXES = (".safetensors", ".bin", ".onnx", ".parquet", ".wav", ".png")
+REPOSITORY = r"(?P<repo>[^/]+/[^/]+)"
+KIND = r"/api/(?P<kind>models|datasets|spaces)"
+PREFIX = r"(?:/(?P<kind>datasets|spaces))?/"
+
+# name of the call, method, path; `fail` takes the name
+ROUTES = [
+    ("whoami", "GET", r"/api/whoami-v2"),
+    ("create", "POST", r"/api/repos/create"),
+    ("validate-yaml", "POST", r"/api/validate-yaml"),
+    ("preupload", "POST", rf"{KIND}/{REPOSITORY}/preupload/(?P<revision>[^/]+)"),
+    ("commit", "POST", rf"{KIND}/{REPOSITORY}/commit/(?P<revision>[^/]+)"),
+    ("branch", "POST", rf"{KIND}/{REPOSITORY}/branch/(?P<branch>[^/]+)"),
+    ("paths-info", "POST", rf"{KIND}/{REPOSITORY}/paths-info/(?P<revision>[^/]+)"),
+    ("tree", "GET", rf"{KIND}/{REPOSITORY}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?"),
+    ("xet-token", "GET", rf"{KIND}/{REPOSITORY}/xet-(?:write|read)-token/(?P<revision>[^/]+)"),
+    ("refs", "GET", rf"{KIND}/{REPOSITORY}/refs"),
+    ("info", "GET", rf"{KIND}/{REPOSITORY}(?:/revision/(?P<revision>[^/]+))?"),
+    ("lfs-batch", "POST", rf"{PREFIX}{REPOSITORY}\.git/info/lfs/objects/batch"),
+    ("lfs-upload", "PUT", r"/storage/(?P<oid>[0-9a-f]{64})"),
+    ("lfs-verify", "POST", r"/storage/(?P<oid>[0-9a-f]{64})/verify"),
+    ("xet-upload", "POST", r"/xet/.*"),
+    ("xet-known", "GET", r"/xet/.*"),
+    ("xet-known", "HEAD", r"/xet/.*"),
+    ("resolve", "GET", rf"{PREFIX}{REPOSITORY}/resolve/(?P<revision>[^/]+)/(?P<path>.+)"),
+    ("resolve", "HEAD", rf"{PREFIX}{REPOSITORY}/resolve/(?P<revision>[^/]+)/(?P<path>.+)"),
+]
+
+
+@dataclass
+class File:
+    """A file of a commit."""
+
+    content: bytes
+    sha256: str | None = None  # of files kept in LFS
+    size: int = 0
+
+    @property
+    def oid(self) -> str:
+        if self.sha256:
+            return self.sha256
+        return hashlib.sha1(b"blob %d\0" % len(self.content) + self.content).hexdigest()
+
+    def listing(self, path: str) -> dict:
+        lfs = {"lfs": {"oid": self.sha256, "size": self.size, "pointerSize": 130}} if self.sha256 else {}
+        return {"type": "file", "oid": self.oid, "size": self.size, "path": path, **lfs}
+
+
+@dataclass
+class Repository:
+    """Commits as whole trees, newest last; branches point to them."""
+
+    private: bool
+    sdk: str | None = None
+    trees: dict[str, dict[str, File]] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    branches: dict[str, str] = field(default_factory=dict)
+
+    def commit(self, branch: str, tree: dict[str, File], message: str) -> str:
+        content = [len(self.trees), message, {path: file.oid for path, file in tree.items()}]
+        sha = hashlib.sha1(json.dumps(content).encode()).hexdigest()
+        self.trees[sha], self.branches[branch] = tree, sha
+        self.messages.append(message)
+        return sha
+
+    def sha(self, revision: str | None) -> str | None:
+        sha = self.branches.get(unquote(revision or "main"), revision)
+        return sha if sha in self.trees else None
+
+    def files(self, revision: str = "main") -> dict[str, bytes]:
+        """Content by path."""
+        return {path: file.content for path, file in self.trees[self.sha(revision)].items()}
+
+
+@dataclass
+class Fault:
+    """What happens to the next calls of a name instead of an answer."""
+
+    name: str
+    status: int | None
+    drop: str | None
+    hang_s: float
+    headers: dict[str, str]
+    body: dict
+    times: int
+
+
+def unpacked(xorb: bytes) -> bytes:
+    """The bytes in an upload to Xet storage: chunks, each behind eight bytes (version, packed size, scheme, size)."""
+    content, position = [], 0
+    while position < len(xorb):
+        size, scheme = int.from_bytes(xorb[position + 1 : position + 4], "little"), xorb[position + 4]
+        assert scheme == 0, "a compressed chunk"
+        content.append(xorb[position + 8 : position + 8 + size])
+        position += 8 + size
+    return b"".join(content)
+
+
+class Answer(Exception):
+    """Ends a call early."""
+
+    def __init__(self, status: int, message: str, code: str | None = None):
+        super().__init__(status, message)
+        headers = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {})}
+        self.status, self.body, self.headers = status, {"error": message}, headers
+
+
+class HubServer:
+    """
+    The server; `with HubServer() as hub:` starts and ends it.
+
+    Attributes:
+        url: for `HF_ENDPOINT`.
+        tokens: token -> (user, role).
+        repositories: (`models` | `datasets` | `spaces`, `user/name`) -> what was pushed.
+        calls: (name, path) of all that was asked, in order.
+        xet: whether Xet storage is offered; without it asking for its token is a 404.
+    """
+
+    def __init__(self):
+        self.tokens = {"hf_alice": ("alice", "write"), "hf_reader": ("alice", "read"), "hf_bob": ("bob", "write")}
+        self.repositories: dict[tuple[str, str], Repository] = {}
+        self.stored: dict[str, bytes] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.faults: list[Fault] = []
+        self.xet = False
+        self.lock, self.closing = threading.RLock(), threading.Event()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"hub": self}))
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self) -> HubServer:
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.closing.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def fail(self, name, status=None, drop=None, hang_s=0.0, headers=None, body=None, times=1) -> None:
+        """
+        Let the next calls go wrong.
+
+        Args:
+            name: of the call, as in `ROUTES`.
+            status: to answer with.
+            drop: `before` any answer, or in the `middle` of it.
+            hang_s: seconds before anything happens.
+            headers, body: of the answer with `status`.
+            times: how many calls.
+        """
+        assert name in {route for route, _, _ in ROUTES}
+        self.faults.append(Fault(name, status, drop, hang_s, headers or {}, body or {}, times))
+
+    def fault(self, name: str) -> Fault | None:
+        """The fault that meets this call."""
+        with self.lock:
+            found = next((fault for fault in self.faults if fault.name == name and fault.times > 0), None)
+            if found is not None:
+                found.times -= 1
+            return found
+
+    def asked(self, name: str) -> int:
+        """How many calls of that name there were."""
+        return sum(called == name for called, _ in self.calls)
+
+    def model(self, repo_id: str) -> Repository:
+        """A model repository."""
+        return self.repositories["models", repo_id]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one piece: else each answer waits for a delayed acknowledgement
+    disable_nagle_algorithm = True
+    hub: HubServer
+
+    def log_message(self, *arguments) -> None:
+        """Nothing: `calls` is the log."""
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    do_HEAD = do_POST = do_PUT = do_GET
+
+    def _answer(self) -> None:
+        path = urlsplit(self.path).path
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        found = ((name, re.fullmatch(pattern, path)) for name, method, pattern in ROUTES if method == self.command)
+        name, match = next(((name, match) for name, match in found if match), (None, None))
+        if match is None:
+            return self._send(404, {"error": f"no {self.command} {path} here"})
+        self.hub.calls.append((name, self.path))
+        fault = self.hub.fault(name)
+        self.dropping = fault.drop if fault else None
+        if fault is not None:
+            self.hub.closing.wait(fault.hang_s)
+            if fault.drop == "before":
+                self.close_connection = True
+                return None
+            if fault.status is not None:
+                return self._send(fault.status, fault.body, fault.headers)
+        try:
+            with self.hub.lock:
+                answer = getattr(self, "_" + name.replace("-", "_"))(**match.groupdict())
+            status, content, headers = answer if isinstance(answer, tuple) else (200, answer, {})
+        except Answer as early:
+            status, content, headers = early.status, early.body, early.headers
+        return self._send(status, content, headers)
+
+    def _send(self, status: int, content, headers=()) -> None:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **dict(headers)}
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if getattr(self, "dropping", None) == "middle":
+            body, self.close_connection = body[: len(body) // 2], True
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    # who asks, and for what
+
+    def _user(self, write: bool = False, namespace: str | None = None) -> str | None:
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ").strip()
+        user, role = self.hub.tokens.get(token, (None, None))
+        if token and user is None:
+            raise Answer(401, "Invalid credentials in Authorization header")
+        if write and user is None:
+            raise Answer(401, "Invalid username or password.")
+        if write and (role != "write" or user != namespace):
+            raise Answer(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
+        return user
+
+    def _repository(self, kind: str | None, repo: str, write: bool = False) -> Repository:
+        namespace = unquote(repo).split("/")[0]
+        found = self.hub.repositories.get((kind or "models", unquote(repo)))
+        user = self._user(write and found is not None, namespace)
+        if found is None or (found.private and user != namespace):
+            raise Answer(401 if user is None else 404, "Repository not found", "RepoNotFound")
+        return found
+
+    def _at(self, repository: Repository, revision: str | None) -> tuple[str, dict[str, File]]:
+        sha = repository.sha(revision and unquote(revision))
+        if sha is None:
+            raise Answer(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        return sha, repository.trees[sha]
+
+    # calls
+
+    def _whoami(self):
+        user = self._user()
+        if user is None:
+            raise Answer(401, "Invalid username or password.")
+        return {"type": "user", "name": user, "orgs": [], "auth": {"type": "access_token"}}
+
+    def _create(self):
+        asked = json.loads(self.body)
+        kind = f"{asked.get('type', 'model')}s"
+        namespace = asked.get("organization") or self._user()
+        repo_id = f"{namespace}/{asked['name']}"
+        self._user(write=True, namespace=namespace)
+        prefix = "" if kind == "models" else f"{kind}/"
+        answer = {"url": f"{self.hub.url}/{prefix}{repo_id}", "name": repo_id}
+        if (kind, repo_id) in self.hub.repositories:
+            return 409, {**answer, "error": f"You already created this {kind[:-1]} repo"}, {}
+        made = Repository(asked.get("visibility") == "private", asked.get("sdk"))
+        made.commit("main", {".gitattributes": File(b"*.safetensors filter=lfs\n", size=25)}, "initial commit")
+        self.hub.repositories[kind, repo_id] = made
+        return answer
+
+    def _validate_yaml(self):
+        content = json.loads(self.body)["content"]
+        if content.startswith("---\n") and "\n---\n" not in content:
+            return 400, {"errors": [{"message": "the front matter has no end"}], "warnings": []}, {}
+        empty = [] if content.startswith("---\n") else [{"message": "empty or missing yaml metadata in repo card"}]
+        return {"errors": [], "warnings": empty}
+
+    def _preupload(self, kind, repo, revision):
+        _, tree = self._at(self._repository(kind, repo, write=True), revision)
+        files = []
+        for file in json.loads(self.body)["files"]:
+            known = tree.get(file["path"])
+            mode = "lfs" if file["path"].endswith(LFS_SUFFIXES) or file["size"] > 10e6 else "regular"
+            oid = known.oid if known else None
+            files.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+        return {"files": files}
+
+    def _lfs_batch(self, kind, repo):
+        self._repository(kind, repo, write=True)
+        objects = []
+        for wanted in json.loads(self.body)["objects"]:
+            href = f"{self.hub.url}/storage/{wanted['oid']}"
+            actions = {"upload": {"href": href}, "verify": {"href": f"{href}/verify"}}
+            objects.append({**wanted, **({} if wanted["oid"] in self.hub.stored else {"actions": actions})})
+        return {"transfer": "basic", "objects": objects}
+
+    def _lfs_upload(self, oid):
+        if hashlib.sha256(self.body).hexdigest() != oid:
+            raise Answer(400, "the content is not what its oid says")
+        self.hub.stored[oid] = self.body
+        return {}
+
+    def _lfs_verify(self, oid):
+        if len(self.hub.stored.get(oid, b"")) != json.loads(self.body)["size"]:
+            raise Answer(404, "object not found")
+        return {}
+
+    def _xet_token(self, kind, repo, revision):
+        self._repository(kind, repo, write=True)
+        if not self.hub.xet:
+            raise Answer(404, "no Xet storage here")
+        return {"casUrl": f"{self.hub.url}/xet", "accessToken": "xet", "exp": 4_000_000_000}
+
+    def _xet_upload(self):
+        if "/v1/xorbs/" in self.path:
+            content = unpacked(self.body)
+            self.hub.stored[hashlib.sha256(content).hexdigest()] = content
+            return {"was_inserted": True}
+        if "/v1/shards" in self.path:
+            return {"result": 1}
+        raise Answer(404, "the client falls back to version 1")
+
+    def _xet_known(self):
+        raise Answer(404, "no such chunk")
+
+    def _commit(self, kind, repo, revision):
+        repository = self._repository(kind, repo, write=True)
+        branch = unquote(revision)
+        sha, tree = self._at(repository, branch)
+        tree, lines = dict(tree), [json.loads(line) for line in self.body.splitlines()]
+        header = lines[0]["value"]
+        if header.get("parentCommit") not in (None, sha):
+            raise Answer(412, "A commit has happened since. Please refresh and try again.")
+        for line in lines[1:]:
+            self._change(tree, line["key"], line["value"])
+        made = repository.commit(branch, tree, header["summary"])
+        return {"success": True, "commitOid": made, "commitUrl": f"{self.hub.url}/{unquote(repo)}/commit/{made}"}
+
+    def _change(self, tree: dict[str, File], key: str, value: dict) -> None:
+        path = value["path"]
+        if key == "file":
+            content = base64.b64decode(value["content"])
+            tree[path] = File(content, size=len(content))
+        elif key == "lfsFile":
+            content = self.hub.stored.get(value["oid"])
+            if content is None:
+                raise Answer(400, f"the LFS object {value['oid']} of {path} was never uploaded")
+            tree[path] = File(content, value["oid"], value["size"])
+        elif key == "deletedFile" and path in tree:
+            del tree[path]
+        else:
+            raise Answer(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
+
+    def _branch(self, kind, repo, branch):
+        repository = self._repository(kind, repo, write=True)
+        if unquote(branch) in repository.branches:
+            raise Answer(409, "Reference already exists")
+        start = json.loads(self.body or b"{}").get("startingPoint")
+        repository.branches[unquote(branch)] = self._at(repository, start)[0]
+        return {}
+
+    def _refs(self, kind, repo):
+        branches = self._repository(kind, repo).branches.items()
+        named = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha} for name, sha in branches]
+        return {"branches": named, "tags": [], "converts": [], "pullRequests": []}
+
+    def _info(self, kind, repo, revision):
+        repository = self._repository(kind, repo)
+        sha, tree = self._at(repository, revision)
+        answer = {"id": unquote(repo), "_id": sha[:24], "sha": sha, "private": repository.private, "tags": []}
+        return {**answer, "gated": False, "downloads": 0, "likes": 0, "siblings": [{"rfilename": p} for p in tree]}
+
+    def _paths_info(self, kind, repo, revision):
+        _, tree = self._at(self._repository(kind, repo), revision)
+        form = parse_qs(self.body.decode())
+        asked = form["paths"] if "paths" in form else json.loads(self.body)["paths"]
+        return [tree[path].listing(path) for path in asked if path in tree]
+
+    def _tree(self, kind, repo, revision, path):
+        _, tree = self._at(self._repository(kind, repo), revision)
+        folder = f"{unquote(path)}/" if path else ""
+        found = [file.listing(name) for name, file in tree.items() if name.startswith(folder)]
+        if folder and not found:
+            raise Answer(404, f"{path} does not exist", "EntryNotFound")
+        return found
+
+    def _resolve(self, kind, repo, revision, path):
+        sha, tree = self._at(self._repository(kind, repo), revision)
+        path = unquote(path)
+        file = tree.get(path)
+        if file is None:
+            raise Answer(404, f"{path} does not exist on {revision}", "EntryNotFound")
+        headers = {"X-Repo-Commit": sha, "ETag": f'"{file.oid}"', "Accept-Ranges": "bytes"}
+        headers["Content-Type"] = "application/octet-stream"
+        if file.sha256:
+            headers |= {"X-Linked-Etag": f'"{file.sha256}"', "X-Linked-Size": str(file.size)}
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        if not wanted:
+            return 200, file.content, headers
+        start, end = int(wanted[1]), min(int(wanted[2] or file.size - 1), file.size - 1)
+        if start > end:
+            return 416, b"", {"Content-Range": f"bytes */{file.size}"}
+        headers["Content-Range"] = f"bytes {start}-{end}/{file.size}"
+        return 206, file.content[start : end + 1], headers

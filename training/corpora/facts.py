@@ -1,0 +1,142 @@
+"""What a model card must say of a corpus and no loader can read off it: language, labels, licence."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+
+import yaml
+from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """
+    Facts about a corpus, for the cards of models trained on it.
+
+    Args:
+        labels: what the labels are: who rated what, on which scale.
+        license: short name of the terms that the speech and its labels come under.
+        terms: what those terms mean for who has the corpus and who has a model trained on it.
+        rated: whether people rated these very clips.
+        weights_license: the Hub's id of the licence that the terms let the weights go under, such as `apache-2.0`;
+            None where they do not say.
+        license_link: where the terms can be read.
+        language: ISO 639 codes of what is spoken; left out where unknown.
+        dataset: the corpus's Hub id (owner/name), if it is there.
+        citation: BibTeX entry.
+
+    Raises:
+        ValueError: a value of another type or form.
+    """
+
+    labels: str
+    license: str
+    terms: str
+    rated: bool = True
+    weights_license: str | None = None
+    license_link: str | None = None
+    language: str | list[str] | None = None
+    dataset: str | None = None
+    citation: str | None = None
+
+    def __post_init__(self):
+        for name in ("labels", "license", "terms", "weights_license", "license_link", "dataset", "citation"):
+            value = getattr(self, name)
+            needed = name in ("labels", "license", "terms")
+            if not (value is None and not needed) and not (isinstance(value, str) and value.strip()):
+                raise ValueError(f"corpus_facts has {name}: {value!r}; give a text")
+        if not isinstance(self.rated, bool):
+            raise ValueError(f"corpus_facts has rated: {self.rated!r}; give true or false")
+        for code in self.languages:
+            if not isinstance(code, str) or not re.fullmatch(r"[a-z]{2,3}", code):
+                raise ValueError(f"corpus_facts has language {code!r}; give ISO 639 codes such as en (quote 'no')")
+        if self.dataset is not None:
+            _check_hub_id(self.dataset)
+
+    @property
+    def languages(self) -> list[str]:
+        """ISO 639 codes, none where unknown."""
+        return (
+            list(self.language) if isinstance(self.language, list) else [self.language] * (self.language is not None)
+        )
+
+
+KNOWN = {
+    "demo": CorpusFacts(
+        labels="Each clip was constructed to have a certain activation, valence and dominance; the labels are "
+        "simulated grades of these.",
+        rated=False,
+        license="apache-2.0",
+        terms="This package makes the corpus itself, with eSpeak NG and sentences of its own; it holds no recording "
+        "of a person.",
+        weights_license="apache-2.0",
+        language="en",
+    ),
+    "msp_podcast": CorpusFacts(
+        labels="Each turn was rated by several people (at least five) for how it sounds, each dimension from 1 to 7; "
+        "the label is the mean of their ratings.",
+        license="msp-podcast-agreement",
+        terms="MSP-Podcast (The University of Texas at Dallas) is licensed to institutions, one by one. No audio, "
+        "label or transcript of it is in this model or its repository. Whether, to whom and for what these weights "
+        "may be passed on is for the agreement of the institution that trained them to say: read it before you "
+        "publish or use them; others should ask that institution.",
+        license_link="https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",
+        language="en",
+        citation="""@article{lotfian2019building,
+  author  = {Lotfian, Reza and Busso, Carlos},
+  title   = {Building Naturalistic Emotionally Balanced Speech Corpus by Retrieving Emotional Speech from Existing
+             Podcast Recordings},
+  journal = {IEEE Transactions on Affective Computing},
+  volume  = {10},
+  number  = {4},
+  pages   = {471--483},
+  year    = {2019},
+  doi     = {10.1109/TAFFC.2017.2736999}
+}""",
+    ),
+}
+
+
+def corpus_facts(given: str | dict, kind: str) -> CorpusFacts | None:
+    """
+    The facts of a run's corpus.
+
+    Args:
+        given: YAML or JSON: a mapping with the arguments of [`CorpusFacts`], the name of a known corpus
+            (`msp_podcast`, `demo`), or nothing.
+        kind: of the corpus; the demo corpus is known without being named.
+
+    Returns:
+        the facts; None where nothing is given and the corpus may be anyone's.
+
+    Raises:
+        ValueError: a name that is not known, or what [`CorpusFacts`] does not take.
+    """
+    if isinstance(given, str):
+        try:
+            given = yaml.safe_load(given)
+        except yaml.YAMLError as error:
+            raise ValueError(f"corpus_facts is neither YAML nor JSON: {error}") from error
+    if not given:
+        return KNOWN["demo"] if kind == "demo" else None
+    if isinstance(given, str):
+        if given not in KNOWN:
+            raise ValueError(f"corpus_facts is {given!r}; give a mapping or one of {', '.join(KNOWN)}")
+        return KNOWN[given]
+    allowed = [field.name for field in fields(CorpusFacts)]
+    if not isinstance(given, dict) or set(given) - set(allowed):
+        raise ValueError(f"corpus_facts is {given!r}; give a mapping with keys among {', '.join(allowed)}")
+    missing = [name for name in ("labels", "license", "terms") if name not in given]
+    if missing:
+        raise ValueError(f"corpus_facts lacks {', '.join(missing)}")
+    return CorpusFacts(**given)
+
+
+def _check_hub_id(name: str) -> None:
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise ValueError(f"corpus_facts has dataset: {name!r}; give a Hub id (owner/name)") from error
+    if "/" not in name:
+        raise ValueError(f"corpus_facts has dataset: {name!r}; give a Hub id (owner/name)")
