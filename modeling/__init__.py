@@ -4,6 +4,7 @@ if __name__ != "speech_affect":  # a second copy of every class would break isin
     raise ImportError(f"import speech_affect, not {__name__}")
 
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_affect import (
     DIMENSIONS,
@@ -14,6 +15,8 @@ from .configuration_affect import (
 )
 from .feature_extraction_affect import AffectFeatureExtractor
 from .modeling_affect import AffectFusionModel, AffectOutput, AffectStudentModel
+from .pipeline_affect import SpeechEmotionRegressionPipeline
+from .streaming import AffectStream
 
 
 for _config, _model in ((AffectFusionConfig, AffectFusionModel), (AffectStudentConfig, AffectStudentModel)):
@@ -24,6 +27,12 @@ for _config, _model in ((AffectFusionConfig, AffectFusionModel), (AffectStudentC
     _config.register_for_auto_class()
     _model.register_for_auto_class("AutoModel")
 AffectFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
+PIPELINE_REGISTRY.register_pipeline(
+    "speech-emotion-regression",
+    pipeline_class=SpeechEmotionRegressionPipeline,
+    pt_model=AutoModelForAudioClassification,
+    type="audio",
+)
 
 __all__ = [
     "DIMENSIONS",
@@ -33,6 +42,8 @@ __all__ = [
     "AffectFusionConfig",
     "AffectFusionModel",
     "AffectOutput",
+    "AffectStream",
     "AffectStudentConfig",
     "AffectStudentModel",
+    "SpeechEmotionRegressionPipeline",
 ]

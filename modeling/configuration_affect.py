@@ -33,8 +33,8 @@ class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
             data2vec-audio, Whisper, wav2vec2-BERT, ...) or any text encoder (RoBERTa, BERT, DeBERTa, DistilBERT, ...),
             which reads the transcript. Defaults to HuBERT base.
         do_normalize (`bool`, *optional*, defaults to `False`):
-            Give each waveform zero mean and unit variance, as `do_normalize` of the encoder's own
-            `preprocessor_config.json` says. Read for encoders that take the raw waveform.
+            Give each waveform, or each 30 s of a longer one, zero mean and unit variance, as `do_normalize` of the
+            encoder's own `preprocessor_config.json` says. Read for encoders that take the raw waveform.
         pad_to_window (`bool`, *optional*, defaults to `True`):
             Whisper: pad each clip to its 30 s, as in transformers. `False` runs the clip as long as it is, which costs
             a tenth for a clip of 3 s and gives slightly different frames. Read for Whisper alone.
@@ -127,6 +127,13 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
 
 class _AffectConfigMixin:
     """What both models' configurations share: label scale, dimension names and checks of the head's sizes."""
+
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs):
+        """As in transformers; where this package is installed, its own pipeline is taken, not a folder's."""
+        if __package__ == "speech_affect":  # with the entry transformers would ask for trust_remote_code
+            config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}
+        return super().from_dict(config_dict, **kwargs)
 
     def _name_dimensions(self):
         # PreTrainedConfig would fill in two LABEL_i

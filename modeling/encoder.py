@@ -10,7 +10,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from .configuration_affect import AffectEncoderConfig
+from .configuration_affect import AffectEncoderConfig, encoder_hop
 from .wav2vec2_bert_input import wav2vec2_bert_features
 from .whisper_input import WhisperLogMel
 
@@ -61,7 +61,7 @@ def run_unpadded_whisper(backbone: WhisperEncoder, log_mel: torch.Tensor) -> Bas
     """
     hidden = nn.functional.gelu(backbone.conv1(log_mel))
     hidden = nn.functional.gelu(backbone.conv2(hidden)).transpose(1, 2)
-    states = [hidden + backbone.embed_positions.weight[: hidden.shape[1]]]
+    states = [hidden + backbone.embed_positions(torch.arange(hidden.shape[1], device=hidden.device))]
     for layer in backbone.layers:
         states.append(layer(states[-1], None))
     states[-1] = backbone.layer_norm(states[-1])
@@ -71,6 +71,9 @@ def run_unpadded_whisper(backbone: WhisperEncoder, log_mel: torch.Tensor) -> Bas
 class SpeechEncoder(nn.Module):
     """
     A speech encoder of transformers with its own input preparation, from padded waveforms to masked frames.
+
+    Audio longer than 30 s goes in windows of 30 s, each as if it were a clip by itself: normalised by itself too where
+    the encoder wants that, so that a stream gives what the whole recording gives.
 
     Args:
         config: the encoder's backbone and preparation.
@@ -85,6 +88,7 @@ class SpeechEncoder(nn.Module):
         self.paddable = is_paddable(config.backbone) and config.pad_to_window
         self.pad_to_window = config.pad_to_window
         self.window_size = round(WINDOW_S * sampling_rate)
+        self.hop = encoder_hop(config.backbone)
         if self.family == "whisper":
             self.backbone = WhisperEncoder._from_config(config.backbone)
             self.log_mel = WhisperLogMel(config.backbone.num_mel_bins, sampling_rate)
@@ -115,7 +119,7 @@ class SpeechEncoder(nn.Module):
         Raises:
             ValueError: a clip is too short for one frame.
         """
-        if self._num_frames(int(lengths.min())) < 1:
+        if self.num_frames(int(lengths.min())) < 1:
             raise ValueError(f"{int(lengths.min())} samples are too few for one frame of {self.family}; give 0.1 s")
         windows, owners = self._cut_windows(input_values, lengths.tolist())
         collected: dict = {state: [[] for _ in range(len(input_values))] for state in hidden_states}
@@ -124,7 +128,10 @@ class SpeechEncoder(nn.Module):
                 group = slice(start, start + WINDOWS_AT_ONCE)
                 for owner, frames in zip(owners[group], self._encode(windows[group], hidden_states), strict=True):
                     for state in hidden_states:
-                        collected[state][owner].append(frames[state])
+                        parts = collected[state][owner]
+                        if parts and self.frames_missing:
+                            parts.append(parts[-1][-1:].repeat(self.frames_missing, 1))
+                        parts.append(frames[state])
         frames = {
             state: pad_sequence([torch.cat(parts) for parts in rows], batch_first=True)
             for state, rows in collected.items()
@@ -136,20 +143,29 @@ class SpeechEncoder(nn.Module):
     def _cut_windows(self, input_values, lengths: list[int]):
         windows, owners = [], []
         for row, length in enumerate(lengths):
-            clip = input_values[row, :length].float()
-            if self.do_normalize:
-                clip = (clip - clip.mean()) / (clip.var(unbiased=False) + 1e-7).sqrt()
-            for start in range(0, length, self.window_size):
-                window = clip[start : start + self.window_size]
-                if start and self._num_frames(len(window)) < 1:
+            for window in input_values[row, :length].float().split(self.window_size):
+                if self.num_frames(len(window)) < 1:
                     continue  # a remainder shorter than one frame
+                if self.do_normalize:
+                    window = (window - window.mean()) / (window.var(unbiased=False) + 1e-7).sqrt()
                 windows.append(window)
                 owners.append(row)
         return windows, owners
 
-    def _num_frames(self, num_samples: int) -> int:
+    @property
+    def frames_missing(self) -> int:
+        """
+        Frames that a whole window lacks to fill its hops: the first convolutions of most encoders drop one. The last
+        one of a window is repeated before the next, or the frames of long audio would run ahead of its time.
+        """
+        return max(0, self.window_size // self.hop - self.num_frames(self.window_size))
+
+    def num_frames(self, num_samples: int) -> int:
+        """Frames of so many samples in one window; 0 when they are too few."""
         if self.family == "whisper":
-            return -(-num_samples // (2 * WhisperLogMel.hop))
+            # unpadded, the mirrored margin of the first spectrum needs more samples than it has
+            is_enough = self.pad_to_window or num_samples > WhisperLogMel.fft_size // 2
+            return -(-num_samples // (2 * WhisperLogMel.hop)) if is_enough else 0
         if self.family == "wav2vec2-bert":
             return max(0, (num_samples - 400) // 160 + 1) // 2
         return max(0, int(self.backbone._get_feat_extract_output_lengths(torch.tensor(num_samples))))
@@ -170,7 +186,7 @@ class SpeechEncoder(nn.Module):
                 stacked[state] = torch.cat(outputs.hidden_states, dim=-1)
             else:
                 stacked[state] = outputs.hidden_states[state]
-        counts = [self._num_frames(len(window)) for window in windows]
+        counts = [self.num_frames(len(window)) for window in windows]
         return [{state: frames[row, :n] for state, frames in stacked.items()} for row, n in enumerate(counts)]
 
     def _run_backbone(self, windows: list[torch.Tensor], output_hidden_states: bool):

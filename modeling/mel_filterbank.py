@@ -2,9 +2,10 @@
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import initialization as init
 from transformers.audio_utils import mel_filter_bank
+
+from .float32_module import Float32Module
 
 
 # below the energy of 16-bit quantisation noise, so that digital silence does not fall far outside recorded speech
@@ -14,7 +15,7 @@ LOWEST_HZ = 20.0
 BLOCK_FRAMES = 30_000
 
 
-class LogMelFilterbank(nn.Module):
+class LogMelFilterbank(Float32Module):
     """
     Natural log of mel-band energies of Hann-windowed frames, uncentred: frame i starts at sample `i * hop`.
 

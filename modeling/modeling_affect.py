@@ -23,6 +23,17 @@ from .whisper_input import WhisperLogMel
 
 if TYPE_CHECKING:  # read by transformers when it copies code beside a checkpoint: these files travel with the weights
     from .feature_extraction_affect import AffectFeatureExtractor  # noqa: F401
+    from .pipeline_affect import SpeechEmotionRegressionPipeline  # noqa: F401
+    from .streaming import AffectStream  # noqa: F401
+
+
+CUSTOM_PIPELINES = {
+    "speech-emotion-regression": {
+        "impl": "pipeline_affect.SpeechEmotionRegressionPipeline",
+        "pt": ["AutoModelForAudioClassification"],
+        "type": "audio",
+    }
+}
 
 
 @dataclass
@@ -89,7 +100,11 @@ class AffectPreTrainedModel(PreTrainedModel):
     def save_pretrained(self, save_directory, **kwargs):
         """As in transformers; the code of this package is copied beside the weights, for `trust_remote_code=True`."""
         self.config.auto_map = dict(self.auto_map)
-        super().save_pretrained(save_directory, **kwargs)
+        self.config.custom_pipelines = CUSTOM_PIPELINES
+        try:
+            super().save_pretrained(save_directory, **kwargs)
+        finally:
+            del self.config.custom_pipelines  # of the folder, not of the model
 
     def _init_weights(self, module):
         if isinstance(module, nn.Linear):
@@ -297,6 +312,8 @@ class AffectFusionModel(AffectModel):
     """Activation, valence and dominance from one or several branches; the teacher. See [`AffectFusionConfig`]."""
 
     config_class = AffectFusionConfig
+    # of the encoders, those that are fine-tuned
+    supports_gradient_checkpointing = True
     auto_map = {  # noqa: RUF012
         "AutoConfig": "configuration_affect.AffectFusionConfig",
         "AutoFeatureExtractor": "feature_extraction_affect.AffectFeatureExtractor",

@@ -34,6 +34,7 @@ LEVEL_AHEAD_S = 0.01  # ... and after it
 
 AMPLITUDE_FLOOR = 1e-6  # -120 dB: below it is rounding noise, never speech
 IMPOSSIBLE = -1e3  # strength of a candidate that is not there
+BLOCK_FRAMES = 3_000  # of all rows together, at once: spectra and lags of a frame take 17 kB
 
 
 class PitchTracker(nn.Module):
@@ -45,7 +46,7 @@ class PitchTracker(nn.Module):
     The values at frame `i` depend on nothing but the samples from `i * hop - lookback_samples` up to, not including,
     `i * hop + window + lookahead_samples`: neither the rest of the utterance, nor the padding, nor the other rows
     matter. The module has no parameters and no buffers; it works in float32 whatever the model's dtype, and no
-    gradient flows through it. It takes about 2 MB per second of audio in a batch while it runs.
+    gradient flows through it. Longer audio goes in overlapping blocks, so that the memory it takes is bounded.
 
     Attributes:
         window_samples, hop_samples: the frame grid, in samples.
@@ -136,6 +137,28 @@ class PitchTracker(nn.Module):
                 f"input_values has {input_values.shape[1]} samples; one frame needs at least {self.window_samples} "
                 f"({self.window_s} s at {self.sampling_rate} Hz): pad or drop shorter clips"
             )
+        if torch.compiler.is_compiling():  # a graph has one piece for all lengths
+            return self._track(input_values)
+        num_frames = 1 + (input_values.shape[1] - self.window_samples) // self.hop_samples
+        # not so short that most of a block is the neighbours' frames
+        block_frames = max(BLOCK_FRAMES // len(input_values), 5 * (self.lookback_frames + self.lookahead_frames))
+        if num_frames <= block_frames:
+            return self._track(input_values)
+        blocks = [
+            self._track_block(input_values, start, min(start + block_frames, num_frames))
+            for start in range(0, num_frames, block_frames)
+        ]
+        f0_hz, voicing = zip(*blocks, strict=True)
+        return torch.cat(f0_hz, dim=1), torch.cat(voicing, dim=1)
+
+    def _track_block(self, input_values: Tensor, start: int, end: int) -> tuple[Tensor, Tensor]:
+        """Frames `start` up to, not including, `end`, from the samples that they depend on."""
+        first = max(0, start - self.lookback_frames)
+        past = (end - 1 + self.lookahead_frames) * self.hop_samples + self.window_samples
+        f0_hz, voicing = self._track(input_values[:, first * self.hop_samples : past])
+        return f0_hz[:, start - first : end - first], voicing[:, start - first : end - first]
+
+    def _track(self, input_values: Tensor) -> tuple[Tensor, Tensor]:
         frames = self._frames(input_values.float())
         loudness = self._loudness(frames)
         f0_hz, strength = self._candidates(self._normalised_autocorrelation(frames))

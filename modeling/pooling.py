@@ -14,8 +14,9 @@ def masked_mean(frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     Returns:
         (batch, width).
     """
-    weights = mask.unsqueeze(-1).to(frames.dtype)
-    return (frames * weights).sum(dim=1) / weights.sum(dim=1)
+    # half precision cannot count beyond 256
+    weights = mask.unsqueeze(-1).to(torch.promote_types(frames.dtype, torch.float32))
+    return ((frames * weights).sum(dim=1) / weights.sum(dim=1)).to(frames.dtype)
 
 
 def average_frames(frames: torch.Tensor, mask: torch.Tensor, ratio: int) -> tuple[torch.Tensor, torch.Tensor]:

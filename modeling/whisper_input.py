@@ -1,12 +1,13 @@
 """Whisper's input: log-mel spectrograms of 30 s windows, as transformers' WhisperFeatureExtractor makes them."""
 
 import torch
-from torch import nn
 from transformers import initialization as init
 from transformers.audio_utils import mel_filter_bank
 
+from .float32_module import Float32Module
 
-class WhisperLogMel(nn.Module):
+
+class WhisperLogMel(Float32Module):
     """
     Log-mel spectrogram of one padded window, in torch, so that it runs on the model's device and exports with it.
 

@@ -35,10 +35,8 @@ def tiny_models() -> dict:
     backbone = WhisperConfig(d_model=32, encoder_layers=3, encoder_attention_heads=2, encoder_ffn_dim=64).to_dict()
     encoders = {"whisper": {"backbone": backbone, "pad_to_window": False}}
     branches = [{"source": "mfb"}, {"source": "whisper", "hidden_state": 2}]
-    return {
-        "student": AffectStudentModel(AffectStudentConfig()),
-        "fusion": AffectFusionModel(AffectFusionConfig(branches=branches, encoders=encoders, predict_uncertainty=True)),
-    }
+    fusion = AffectFusionConfig(branches=branches, encoders=encoders, predict_uncertainty=True)
+    return {"student": AffectStudentModel(AffectStudentConfig()), "fusion": AffectFusionModel(fusion)}
 
 
 def save(folder: Path) -> None:

@@ -114,11 +114,45 @@ def test_longer_audio_goes_in_windows(tiny_backbone):
     torch.testing.assert_close(frames["last"][0], torch.cat([first["last"][0], rest["last"][0]]), atol=1e-5, rtol=0)
 
 
+def test_each_window_is_normalised_by_itself(tiny_backbone):
+    encoder = _encoder(tiny_backbone("hubert"), do_normalize=True)
+    encoder.window_size = 8000
+    clip = torch.randn(20000) * torch.linspace(0.01, 1, 20000) + 0.1
+    windows, owners = encoder._cut_windows(torch.stack([clip, clip]), [20000, 8000])
+    assert [len(window) for window in windows] == [8000, 8000, 4000, 8000] and owners == [0, 0, 0, 1]
+    for window, raw in zip(windows, [*clip.split(8000), clip[:8000]], strict=True):
+        assert abs(window.mean()) < 1e-5 and abs(window.std(unbiased=False) - 1) < 1e-4
+        torch.testing.assert_close(window, (raw - raw.mean()) / raw.std(unbiased=False), atol=1e-4, rtol=0)
+
+
+def test_frames_of_long_audio_stay_on_their_grid(backbone_config):
+    if backbone_config.model_type == "whisper":
+        pytest.skip("a whole window of Whisper has all its frames, and is 30 s long")
+    encoder = _encoder(backbone_config)
+    encoder.window_size = 8000
+    clip = torch.randn(20000)
+    frames, mask = _run(encoder, [clip, clip[:16050]], ["last"])
+    assert mask.sum(dim=1).tolist() == [25 + 25 + encoder.num_frames(4000), 25 + 24]  # 50 samples are no frame
+    for start, window in ((0, clip[:8000]), (25, clip[8000:16000]), (50, clip[16000:])):
+        alone, _ = _run(encoder, [window], ["last"])
+        count = alone["last"].shape[1]
+        torch.testing.assert_close(frames["last"][0, start : start + count], alone["last"][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(frames["last"][0, 24], frames["last"][0, 23], atol=0, rtol=0)
+
+
+def test_a_remainder_that_unpadded_whisper_cannot_hear_is_left_out(tiny_backbone):
+    encoder = _encoder(tiny_backbone("whisper"), pad_to_window=False)
+    encoder.window_size = 8000
+    for remainder, count in ((200, 25), (201, 26)):
+        frames, mask = _run(encoder, [torch.randn(8000 + remainder)], ["last"])
+        assert mask.shape[1] == count and torch.isfinite(frames["last"]).all()
+
+
 def test_a_remainder_below_one_frame_is_left_out(tiny_backbone):
     encoder = _encoder(tiny_backbone("hubert"))
     encoder.window_size = 8000
     frames, mask = _run(encoder, [torch.randn(8000 + 100)], ["last"])
-    assert mask.shape[1] == encoder._num_frames(8000)
+    assert mask.shape[1] == encoder.num_frames(8000)
     assert torch.isfinite(frames["last"]).all()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from speech_affect import pitch
 from speech_affect.pitch import PitchTracker, pitch_features
 
 
@@ -191,6 +192,22 @@ def test_exports_with_dynamic_batch_and_length():
     for signal in (speech_like(), torch.cat([speech_like(1), speech_like(2)])[:, :4321]):
         for found, expected in zip(program(signal), tracker(signal), strict=True):
             torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_blocks_of_long_audio_change_nothing(monkeypatch, rows):
+    signal = torch.cat([speech_like(seed) for seed in range(6)], dim=1)
+    signal = torch.cat([signal.roll(5000 * row, dims=1) for row in range(rows)])
+    tracker, lengths = PitchTracker(), []
+    monkeypatch.setattr(pitch, "BLOCK_FRAMES", 10**9)
+    expected = tracker(signal)
+    monkeypatch.setattr(pitch, "BLOCK_FRAMES", 10)
+    track = tracker._track
+    monkeypatch.setattr(tracker, "_track", lambda samples: lengths.append(samples.shape[1]) or track(samples))
+    for found, whole in zip(tracker(signal), expected, strict=True):
+        torch.testing.assert_close(found, whole, atol=1e-6, rtol=0)
+    context = tracker.lookback_frames + tracker.lookahead_frames
+    assert len(lengths) > 1 and max(lengths) <= 6 * context * tracker.hop_samples + tracker.window_samples
 
 
 def test_pitch_features_by_hand():

@@ -12,6 +12,12 @@ def test_masked_mean_leaves_padding_out():
     torch.testing.assert_close(masked_mean(frames, mask), torch.tensor([[2.0], [4.0]]))
 
 
+def test_masked_mean_counts_beyond_what_half_precision_can():
+    frames = torch.arange(1001.0, dtype=torch.bfloat16).mul(0).add(1).view(1, -1, 1)
+    assert masked_mean(frames, torch.ones(1, 1001, dtype=torch.bool)).item() == 1.0
+    assert masked_mean(frames, torch.ones(1, 1001, dtype=torch.bool)).dtype == torch.bfloat16
+
+
 def test_average_frames_by_hand():
     frames = torch.tensor([[[1.0], [3.0], [5.0], [7.0], [9.0]], [[2.0], [4.0], [6.0], [50.0], [50.0]]])
     mask = torch.tensor([[True] * 5, [True, True, True, False, False]])

@@ -1,0 +1,183 @@
+"""Pieces are the recording's samples, cut, while little of it is held."""
+
+import io
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speech_affect import audio_pieces
+from speech_affect.audio_pieces import read_pieces, to_waveform
+from speech_affect.audio_source import AudioArray, open_audio
+
+
+RATE = 1000
+
+
+def recording(samples: int) -> np.ndarray:
+    """Every sample tells where it is."""
+    return (np.arange(samples) / samples).astype(np.float32)
+
+
+def joined(parts) -> dict[int, tuple]:
+    """Per piece: its times and its samples."""
+    samples, times = {}, {}
+    for part in parts:
+        assert part.is_first == (part.index not in samples)
+        samples.setdefault(part.index, []).append(part.samples)
+        if part.is_last:
+            assert part.index not in times
+            times[part.index] = (part.start_s, part.end_s)
+    return {index: (times[index], np.concatenate(samples[index])) for index in times}
+
+
+def expected_windows(total: int, window: int, hop: int) -> list[tuple[int, int]]:
+    """Word for word: they start at 0, hop, ... until one reaches the end, cut there; left out under 0.1 s."""
+    windows, start = [], 0
+    while True:
+        stop = min(start + window, total)
+        if not windows or stop - start >= 100:
+            windows.append((start, stop))
+        if start + window >= total:
+            return windows
+        start += hop
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    total=st.integers(1, 25_000),
+    window=st.integers(100, 12_000),
+    hop=st.integers(10, 12_000),
+    block=st.integers(50, 9_000),
+)
+def test_windows_are_what_the_words_say(total, window, hop, block):
+    hop = min(max(hop, total // 200, 10), window)
+    whole = recording(total)
+    source = AudioArray(whole, RATE)
+    original, audio_pieces.BLOCK_S = audio_pieces.BLOCK_S, block / RATE
+    try:
+        pieces = joined(read_pieces(source, window / RATE, hop / RATE))
+    finally:
+        audio_pieces.BLOCK_S = original
+    expected = expected_windows(total, window, hop)
+    assert list(pieces) == list(range(len(expected)))
+    for (times, samples), (start, stop) in zip(pieces.values(), expected, strict=True):
+        assert times == (start / RATE, stop / RATE)
+        np.testing.assert_array_equal(samples, whole[start:stop])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    bounds=st.lists(st.tuples(st.integers(0, 100_000), st.integers(100, 60_000)), max_size=8),
+    block=st.integers(500, 20_000),
+)
+def test_segments_in_any_order(bounds, block):
+    whole = recording(100_000)
+    bounds = [(start, min(start + length, 100_000)) for start, length in bounds if start <= 99_900]
+    original, audio_pieces.BLOCK_S = audio_pieces.BLOCK_S, block / RATE
+    try:
+        segments = [(start / RATE, stop / RATE) for start, stop in bounds]
+        pieces = joined(read_pieces(AudioArray(whole, RATE), segments=segments))
+    finally:
+        audio_pieces.BLOCK_S = original
+    assert sorted(pieces) == list(range(len(bounds)))
+    for index, (start, stop) in enumerate(bounds):
+        times, samples = pieces[index]
+        assert times == (start / RATE, stop / RATE)
+        np.testing.assert_array_equal(samples, whole[start:stop])
+
+
+def test_a_recording_is_one_piece_and_a_long_one_comes_in_parts():
+    [part] = read_pieces(AudioArray(recording(30_000), RATE))
+    assert (
+        part.is_first and part.is_last and len(part.samples) == 30_000 and (part.start_s, part.end_s) == (None, None)
+    )
+    parts = list(read_pieces(AudioArray(recording(75_500), RATE)))
+    assert [len(part.samples) for part in parts] == [40_000, 10_000, 10_000, 10_000, 5_500, 0]
+    assert [part.is_last for part in parts] == [False] * 5 + [True]
+    np.testing.assert_array_equal(np.concatenate([part.samples for part in parts]), recording(75_500))
+
+
+def test_a_single_short_window_is_kept_and_its_length_refused_later():
+    [part] = read_pieces(AudioArray(recording(60), RATE), window_s=1)
+    assert (part.start_s, part.end_s, len(part.samples)) == (0.0, 0.06, 60)
+    [part] = read_pieces(AudioArray(recording(1)[:0], RATE), window_s=1)
+    assert (part.start_s, part.end_s, len(part.samples)) == (0.0, 0.0, 0)
+    [part] = read_pieces(AudioArray(recording(1)[:0], RATE))
+    assert len(part.samples) == 0
+
+
+def test_reading_stops_behind_the_last_segment():
+    class Counting(AudioArray):
+        blocks_read = 0
+
+        def blocks(self, block_samples):
+            for block in super().blocks(block_samples):
+                self.blocks_read += 1
+                yield block
+
+    source = Counting(recording(500_000), RATE)
+    assert len(list(read_pieces(source, segments=[(1, 2), (12, 13)]))) == 2
+    assert source.blocks_read <= 3
+    assert list(read_pieces(source, segments=[])) == []
+
+
+def test_a_file_that_ends_before_its_header_says():
+    file = io.BytesIO()
+    soundfile.write(file, recording(160_000), 16000, format="MP3")
+    half = file.getvalue()[: len(file.getvalue()) // 2]
+    message = r"the audio ends at \d\.\d+ s, before the end of segment \({}, .*although its header says 10.000 s"
+    for segments, start in (([(1, 2), (8.5, 9.5)], "8.5"), ([(1, 2), (0.5, 9)], "0.5")):
+        with open_audio(half, RATE) as source, pytest.raises(ValueError, match=message.format(start)):
+            list(read_pieces(source, segments=segments))
+    with open_audio(half, RATE) as source:
+        last = list(read_pieces(source, window_s=1))[-1]
+        assert 4 < last.end_s < 6 and last.end_s - last.start_s == pytest.approx(len(last.samples) / 16000)
+
+
+def test_samples_of_files_are_clipped_and_checked():
+    samples = recording(3000)
+    samples[1000], samples[2000] = 1.5, -3
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
+    [part] = read_pieces(open_audio(file, RATE))
+    np.testing.assert_array_equal(part.samples, samples.clip(-1, 1))
+    samples[1500] = np.nan
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        list(read_pieces(open_audio(file, RATE), window_s=1))
+
+
+def test_options_are_checked():
+    with pytest.raises(ValueError, match="both given"):
+        next(read_pieces(AudioArray(recording(1000), RATE), window_s=1, segments=[(0, 1)]))
+
+
+def test_little_is_held_of_a_long_file(tmp_path):
+    path = tmp_path / "long.wav"
+    with soundfile.SoundFile(path, "w", 16000, 1, "PCM_16") as file:
+        for _ in range(40):
+            file.write(np.zeros(16000 * 15, dtype=np.int16))
+    with open_audio(path, RATE) as source:
+        tracemalloc.start()
+        count = sum(1 for _ in read_pieces(source, window_s=4, hop_s=2))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert count == 299
+    # the whole is 38 MB as float32; two blocks of 10 s and their copies are 2.6
+    assert peak < 6e6
+
+
+def test_a_model_s_input():
+    tone = np.sin(np.arange(4800) / 20).astype(np.float32)
+    assert to_waveform(tone, 48000, 16000).shape == (1600,)
+    np.testing.assert_array_equal(to_waveform(tone, 16000, 16000), tone)
+    for samples, rate, seconds in ((tone[:4700], 48000, "0.098"), (tone[:0], 16000, "0.000")):
+        with pytest.raises(ValueError, match=rf"a clip lasts {seconds} s; at least 0.1 s are needed: drop it or join"):
+            to_waveform(samples, rate, 16000)
+    square = np.sign(tone) * np.float32(1.0)
+    assert np.abs(to_waveform(square, 48000, 16000)).max() == 1

@@ -1,0 +1,437 @@
+"""The pipeline gives what the models give, for every kind of input, in windows, segments and batches."""
+
+import io
+import types
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch.utils.data import Dataset
+from transformers import AutoModel, pipeline
+from transformers.pipelines.pt_utils import KeyDataset
+
+from speech_affect import (
+    AffectFeatureExtractor,
+    AffectFusionConfig,
+    AffectFusionModel,
+    AffectStudentConfig,
+    AffectStudentModel,
+    SpeechEmotionRegressionPipeline,
+)
+
+
+CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpora/emodb-msp"
+TASK = "speech-emotion-regression"
+DIMENSIONS = ("activation", "valence", "dominance")
+HEADS = {"emotion_names": ["anger", "joy", "neutral"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}
+FORMATS = {"wav": {}, "flac": {}, "ogg": {}, "opus": {"format": "OGG", "subtype": "OPUS"}, "mp3": {}}
+
+
+def spread(model):
+    """Random weights whose outputs differ from clip to clip."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for head in ("output", "uncertainty_output", "emotion_output", "gender_output"):
+            layer = getattr(model.regressor, head)
+            if layer is not None:
+                layer.weight.mul_(3)
+    return model
+
+
+@pytest.fixture(scope="module")
+def student():
+    torch.manual_seed(0)
+    return spread(AffectStudentModel(AffectStudentConfig(**HEADS))).eval()
+
+
+@pytest.fixture(scope="module")
+def estimate(student):
+    return SpeechEmotionRegressionPipeline(student, device="cpu")
+
+
+def talk(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
+    """Syllables of a changing voice, with pauses."""
+    generator = np.random.default_rng(seed)
+    times = np.arange(round(seconds * rate)) / rate
+    pitch = 120 + 60 * np.sin(2 * np.pi * (0.3 + 0.1 * seed) * times)
+    voice = sum(np.sin(2 * np.pi * k * np.cumsum(pitch) / rate) / k for k in range(1, 9))
+    loudness = np.clip(np.sin(2 * np.pi * 1.7 * times + seed), 0, None) ** 2
+    return (0.15 * voice * loudness + 0.001 * generator.standard_normal(len(times))).astype(np.float32)
+
+
+def flat(results) -> np.ndarray:
+    """(results, numbers), of everything that is told."""
+    results = results if isinstance(results, list) else [results]
+    rows = []
+    for result in results:
+        rows.append([result[name] for name in (*DIMENSIONS, "speech_ratio")])
+        for head in ("uncertainty", "emotions", "genders"):
+            rows[-1] += list(result.get(head, {}).values())
+    return np.array(rows, dtype=float)
+
+
+def same(results, others, atol=1e-5):
+    np.testing.assert_allclose(flat(results), flat(others), atol=atol, rtol=0)
+
+
+@torch.no_grad()
+def test_values_are_those_of_the_model(student, estimate):
+    clip = talk(2)
+    output = student(**AffectFeatureExtractor()(clip, return_tensors="pt"))
+    result = estimate(clip)
+    assert list(result) == [*DIMENSIONS, "speech_ratio", "uncertainty", "emotions", "genders"]
+    assert [result[name] for name in DIMENSIONS] == pytest.approx(output.logits[0].tolist(), abs=1e-5)
+    assert list(result["uncertainty"].values()) == pytest.approx(output.uncertainty[0].tolist(), abs=1e-5)
+    assert result["emotions"] == pytest.approx(
+        dict(zip(HEADS["emotion_names"], output.emotion_logits[0].softmax(-1).tolist(), strict=True)), abs=1e-5
+    )
+    assert list(result["genders"]) == HEADS["gender_names"] and sum(result["genders"].values()) == pytest.approx(1)
+    assert 0.2 < result["speech_ratio"] < 0.9
+    assert np.ptp(flat([estimate(talk(1, seed=seed)) for seed in range(4)]), axis=0)[:3].min() > 0.01
+
+
+def test_scales(estimate):
+    clip = talk(1)
+    label, unit, signed = (estimate(clip, scale=scale) for scale in ("label", "unit", "signed"))
+    for name in DIMENSIONS:
+        assert unit[name] == pytest.approx((label[name] - 1) / 6) and signed[name] == pytest.approx(
+            (label[name] - 4) / 3
+        )
+        assert unit["uncertainty"][name] == pytest.approx(label["uncertainty"][name] / 6)
+    assert label["emotions"] == unit["emotions"]
+
+
+@pytest.mark.parametrize("extension", sorted(FORMATS))
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_files_of_all_formats_and_rates(estimate, extension, rate, tmp_path):
+    if extension == "opus" and rate == 44100:
+        rate = 24000  # Opus knows no 44.1 kHz
+    stereo = np.stack([talk(2, rate), 0.5 * talk(2, rate)], axis=1)
+    path = tmp_path / f"clip.{extension}"
+    soundfile.write(path, stereo, rate, **FORMATS[extension])
+    decoded, rate = soundfile.read(path, dtype="float32")
+    expected = estimate({"array": decoded.mean(axis=1), "sampling_rate": rate})
+    # soundfile seeks in mp3 once, which changes samples by 2e-7
+    same(estimate(str(path)), expected, atol=1e-4)
+    same(estimate(path.read_bytes(), window_s=1), estimate(decoded, sampling_rate=rate, window_s=1), atol=1e-4)
+
+
+def test_all_kinds_of_input(estimate, tmp_path):
+    clip = talk(1)
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, clip, 16000, subtype="FLOAT")
+    expected = estimate(clip)
+
+    class Pipe:
+        def __init__(self):
+            self.read = io.BytesIO(path.read_bytes()).read
+
+    with open(path, "rb") as opened:
+        clips = [
+            path,
+            str(path),
+            path.read_bytes(),
+            opened,
+            Pipe(),
+            clip,
+            torch.from_numpy(clip),
+            clip.tolist(),
+            {"raw": clip, "sampling_rate": 16000},
+            {"array": clip.tolist(), "sampling_rate": 16000},
+            {"path": str(path), "bytes": None},
+            {"path": None, "bytes": path.read_bytes()},
+            np.stack([clip, clip]),
+        ]
+        for kind in clips:
+            same(estimate(kind), expected, atol=1e-6)
+    clips = [Pipe() if isinstance(kind, Pipe) else kind for kind in clips if kind is not opened]
+    results = estimate(clips, batch_size=4)
+    assert isinstance(results, list) and len(results) == len(clips)
+    same(results, [expected] * len(clips))
+
+
+def test_a_list_of_numbers_is_one_clip_and_other_lists_are_several(estimate):
+    first, second = talk(0.5), talk(0.7, seed=1)
+    expected = [estimate(first), estimate(second)]
+    assert isinstance(estimate(first.tolist()), dict)
+    for several in ([first, second], (first, second), [first.tolist(), second], [first.tolist(), second.tolist()]):
+        results = estimate(several)
+        assert isinstance(results, list)
+        same(results, expected, atol=1e-6)
+    assert estimate([]) == []
+
+
+def test_generators_datasets_and_other_iterables_are_lazy(estimate):
+    clips = [talk(0.5, seed=seed) for seed in range(5)]
+    expected = estimate(clips)
+    taken = []
+
+    def generator():
+        for index, clip in enumerate(clips):
+            taken.append(index)
+            yield clip
+
+    results = iter(estimate(generator()))
+    first = next(results)
+    assert len(taken) < 5
+    same([first, *results], expected, atol=1e-6)
+
+    class Rows(Dataset):
+        def __len__(self):
+            return len(clips)
+
+        def __getitem__(self, index):
+            return {"audio": {"array": clips[index], "sampling_rate": 16000}, "label": 3}
+
+    class Column:
+        def __iter__(self):
+            return iter(clips)
+
+    for several in (KeyDataset(Rows(), "audio"), Column(), map(np.copy, clips)):
+        results = estimate(several, batch_size=2)
+        assert not isinstance(results, list)
+        same(list(results), expected)
+
+
+def test_windows_equal_separate_calls_on_the_cut_audio(estimate, tmp_path):
+    rate = 44100
+    path = tmp_path / "clip.flac"
+    soundfile.write(path, talk(25, rate), rate)
+    samples, _ = soundfile.read(path, dtype="float32")
+    curve = estimate(str(path), window_s=4, hop_s=1.5)
+    assert [piece["start_s"] for piece in curve] == [1.5 * index for index in range(15)]
+    assert curve[-1]["end_s"] == 25 and all(list(piece)[:2] == ["start_s", "end_s"] for piece in curve)
+    cut = [samples[round(p["start_s"] * rate) : round(p["end_s"] * rate)] for p in curve]
+    same(curve, estimate(cut, sampling_rate=rate), atol=1e-6)
+    same(curve, estimate(str(path), window_s=4, hop_s=1.5, batch_size=8))
+
+
+def test_segments_keep_the_order_given(estimate):
+    clip = talk(40)
+    segments = [(30, 34.5), (0.25, 39.5), (0, 2), (2, 2.2), (0.25, 39.5)]
+    results = estimate(clip, segments=segments)
+    assert [(result["start_s"], result["end_s"]) for result in results] == segments
+    same(results, [estimate(clip[round(16000 * start) : round(16000 * end)]) for start, end in segments])
+    for batch_size in (2, 3, 16):
+        same(results, estimate(clip, segments=segments, batch_size=batch_size))
+    assert estimate(clip, segments=[]) == []
+    # an empty result does not end the iteration over the other clips
+    assert estimate([clip, clip[:16000], clip], segments=[], batch_size=2) == [[], [], []]
+
+
+@pytest.fixture(scope="module")
+def long_clips():
+    """Both sides of 30 s, where estimates become streams, mixed."""
+    return [talk(seconds, seed=seed) for seed, seconds in enumerate((31.2, 1, 30, 0.5, 47, 2, 0.1))]
+
+
+@torch.no_grad()
+def test_long_clips_equal_the_model_on_the_whole_waveform(student, estimate, long_clips):
+    extractor = AffectFeatureExtractor()
+    results = estimate(long_clips)
+    for clip, result in zip(long_clips, results, strict=True):
+        output = student(**extractor(clip, return_tensors="pt"))
+        assert [result[name] for name in DIMENSIONS] == pytest.approx(output.logits[0].tolist(), abs=1e-5)
+        assert list(result["uncertainty"].values()) == pytest.approx(output.uncertainty[0].tolist(), abs=1e-5)
+    for batch_size in (2, 4, 16):
+        same(estimate(long_clips, batch_size=batch_size), results)
+
+
+def test_long_and_short_pieces_of_one_recording(estimate, long_clips):
+    whole = estimate(long_clips[4])
+    curve = estimate(long_clips[4], window_s=35, hop_s=6)
+    assert [piece["end_s"] for piece in curve] == [35, 41, 47]
+    cut = [long_clips[4][16000 * start : 16000 * stop] for start, stop in ((0, 35), (6, 41), (12, 47))]
+    same(curve, estimate(cut))
+    same(estimate(long_clips[4], segments=[(0, 47)]), whole)
+
+
+def test_long_windows_that_the_end_leaves_out(estimate):
+    # the window from 60 s on is under way as a stream when the one from 40 s reaches the end
+    clip = talk(100)
+    curve = estimate(clip, window_s=60, hop_s=20)
+    assert [(piece["start_s"], piece["end_s"]) for piece in curve] == [(0, 60), (20, 80), (40, 100)]
+    same(curve[2], estimate(clip[16000 * 40 :]))
+
+
+def test_a_fusion_with_an_encoder(tiny_backbone):
+    encoders = {"hubert": {"backbone": tiny_backbone("hubert-group"), "do_normalize": True}}
+    model = AffectFusionModel(
+        AffectFusionConfig(branches=[{"source": "mfb_f0"}, {"source": "hubert"}], encoders=encoders)
+    )
+    estimate = SpeechEmotionRegressionPipeline(spread(model), device="cpu")
+    assert not model.training
+    clips = [talk(0.5), talk(1.2, seed=1), talk(0.8, seed=2)]
+    results = estimate(clips, batch_size=3)
+    assert set(results[0]) == {*DIMENSIONS, "speech_ratio"}
+    same(results, [estimate(clip) for clip in clips])
+    with torch.no_grad():
+        logits = model(**AffectFeatureExtractor()(clips, return_tensors="pt")).logits
+    np.testing.assert_allclose(flat(results)[:, :3], logits.numpy(), atol=1e-5)
+
+
+def test_silence_has_no_values(estimate):
+    silence = np.zeros(16000, dtype=np.float32)
+    with pytest.warns(UserWarning, match="values are None there"):
+        result = estimate(silence)
+    assert result["speech_ratio"] == 0 and not any(result[name] for name in DIMENSIONS)
+    assert set(result["uncertainty"].values()) == set(result["emotions"].values()) == {None}
+    gap = np.concatenate([talk(4), np.zeros(64000, dtype=np.float32), talk(4)])
+    with pytest.warns(UserWarning):
+        curve = estimate(gap, window_s=2, batch_size=4)
+    assert [piece["activation"] is None for piece in curve] == [False, False, True, True, False, False]
+    with pytest.warns(UserWarning):
+        assert estimate(np.zeros(35 * 16000, dtype=np.float32))["valence"] is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimate(talk(1))
+
+
+def test_options_at_construction_and_at_call(student):
+    clip = talk(3)
+    estimate = SpeechEmotionRegressionPipeline(
+        student, device="cpu", window_s=1, hop_s=0.5, scale="unit", batch_size=2
+    )
+    curve = estimate(clip)
+    assert len(curve) == 5 and 0 <= curve[0]["valence"] <= 1
+    assert [piece["start_s"] for piece in estimate(clip, window_s=2, hop_s=None)] == [0, 2]
+    with pytest.raises(ValueError, match="window_s and segments are both given; give one, and None for the other"):
+        estimate(clip, segments=[(0, 1)])
+    assert len(estimate(clip, window_s=None, hop_s=None, segments=[(0, 1)])) == 1
+    assert isinstance(estimate(clip, window_s=None, hop_s=None), dict)
+    slower = SpeechEmotionRegressionPipeline(student, device="cpu", sampling_rate=8000)
+    same(slower(clip), estimate(clip, sampling_rate=8000, window_s=None, hop_s=None, scale="label"), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "clip, options, error, message",
+    [
+        ("nowhere.wav", {}, ValueError, "'nowhere.wav' is no file"),
+        ("ftp://host/a.wav", {}, ValueError, "is no http or https address"),
+        (b"no audio", {}, ValueError, "the given bytes cannot be read as audio"),
+        (None, {}, ValueError, "a clip is a NoneType"),
+        ({"label": 1}, {}, ValueError, "a dict needs 'array'"),
+        (np.zeros(1599, dtype=np.float32), {}, ValueError, "a clip lasts 0.100 s; at least 0.1 s"),
+        (np.zeros(0, dtype=np.float32), {}, ValueError, "a clip lasts 0.000 s"),
+        (np.zeros(0, dtype=np.float32), {"window_s": 1}, ValueError, "a clip lasts 0.000 s"),
+        (np.zeros(16000), {"sampling_rate": 10}, ValueError, "sampling_rate is 10; 1000 to 768000"),
+        (np.zeros(16000), {"sampling_rate": 0}, ValueError, "sampling_rate is 0; 1000 to 768000"),
+        (np.full(16000, np.nan), {}, ValueError, "NaN"),
+        (np.zeros(16000), {"scale": "stars"}, ValueError, "scale is 'stars'"),
+        (np.zeros(16000), {"window_s": 0.01}, ValueError, "window_s is 0.01"),
+        (np.zeros(16000), {"window_s": 1, "hop_s": 2}, ValueError, "hop_s is 2"),
+        (np.zeros(16000), {"hop_s": 2}, ValueError, "hop_s is 2 without window_s"),
+        (np.zeros(16000), {"segments": [(0, 2)]}, ValueError, r"segment 0 is \(0, 2\).*end_s <= 1.000"),
+        (
+            np.zeros(16000),
+            {"windows": 1},
+            TypeError,
+            "unexpected option 'windows'; those of this pipeline are sampling_",
+        ),
+    ],
+)
+def test_errors(estimate, clip, options, error, message):
+    with pytest.raises(error, match=message):
+        estimate(clip, **options)
+
+
+def test_a_model_that_reads_text_is_refused():
+    model = types.SimpleNamespace(config=types.SimpleNamespace(reads_text=True))
+    with pytest.raises(ValueError, match=r"reads the transcript .* call it directly: model\(\*\*extractor\(audio"):
+        SpeechEmotionRegressionPipeline(model)
+
+
+def test_half_precision(student):
+    model = AffectStudentModel(AffectStudentConfig(**HEADS)).eval()
+    model.load_state_dict(student.state_dict())
+    clips = [talk(1), talk(31, seed=1)]
+    expected = SpeechEmotionRegressionPipeline(student, device="cpu")(clips)
+    halved = SpeechEmotionRegressionPipeline(model.to(torch.bfloat16), device="cpu")
+    same(halved(clips, batch_size=2), expected, atol=0.1)
+
+
+@pytest.fixture
+def folder(student, tmp_path):
+    student.save_pretrained(tmp_path / "model")
+    AffectFeatureExtractor().save_pretrained(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+def test_by_name_without_trusting_any_code(folder, estimate, tmp_path):
+    clip = talk(1)
+    loaded = pipeline(TASK, model=folder, device="cpu")
+    assert type(loaded) is SpeechEmotionRegressionPipeline and not hasattr(loaded.model.config, "custom_pipelines")
+    same(loaded(clip), estimate(clip))
+    same(pipeline(TASK, model=folder, device="cpu", window_s=1)(clip), estimate(clip, window_s=1))
+    assert pipeline(TASK, model=folder, device="cpu", dtype=torch.bfloat16).model.dtype == torch.bfloat16
+    same(pipeline(TASK, model=loaded.model, device="cpu")(clip), estimate(clip))
+    same(pipeline(TASK, model=folder, device="cpu", trust_remote_code=True)(clip), estimate(clip))
+    again = tmp_path / "again"
+    loaded.save_pretrained(again)
+    names = {path.name for path in Path(folder).iterdir()}
+    assert {path.name for path in again.iterdir()} == names
+    assert {"pipeline_affect.py", "audio_pieces.py", "speech_activity.py", "affect_result.py", "streaming.py"} <= names
+    assert (again / "config.json").read_text() == (Path(folder) / "config.json").read_text()
+    same(pipeline(TASK, model=str(again), device="cpu")(clip), estimate(clip))
+
+
+def test_the_model_s_configuration_is_left_as_it_was(student, tmp_path):
+    before = student.config.to_dict()
+    student.save_pretrained(tmp_path)
+    after = student.config.to_dict()
+    assert "custom_pipelines" not in after and {**after, "auto_map": None} == {
+        **before,
+        "auto_map": None,
+        **_types(after),
+    }
+
+
+def _types(config: dict) -> dict:
+    """What transformers adds when it saves."""
+    return {name: config[name] for name in ("architectures", "dtype") if name in config}
+
+
+def test_files_may_be_closed_as_soon_as_the_next_is_asked_for(estimate, tmp_path):
+    clips = [talk(32), talk(0.5, seed=1), talk(31, seed=2)]
+
+    def generator():
+        for index, clip in enumerate(clips):
+            soundfile.write(tmp_path / f"{index}.wav", clip, 16000, subtype="FLOAT")
+            with open(tmp_path / f"{index}.wav", "rb") as opened:
+                yield opened
+
+    same(list(estimate(generator(), batch_size=3)), estimate(clips))
+
+
+def test_more_workers_are_not_used(estimate):
+    clips = [talk(0.5), talk(31)]
+    same(estimate(clips, num_workers=2), estimate(clips))
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="no real speech at ../shared/corpora/emodb-msp")
+@torch.no_grad()
+def test_all_ways_agree_on_real_clips(folder):
+    files = [str(path) for path in sorted((CORPUS / "Audios").glob("*.wav"))[::27]]
+    assert len(files) >= 20
+    model, extractor = AutoModel.from_pretrained(folder).eval(), AffectFeatureExtractor.from_pretrained(folder)
+    direct = np.array([model(**extractor(file, return_tensors="pt")).logits[0].tolist() for file in files])
+    estimate = pipeline(TASK, model=folder, device="cpu")
+    one_by_one = estimate(files)
+    np.testing.assert_allclose(flat(one_by_one)[:, :3], direct, atol=1e-5, rtol=0)
+    same(estimate(files, batch_size=8), one_by_one)
+    stock = pipeline("audio-classification", model=folder, device="cpu")
+    for file, values in zip(files, direct, strict=True):
+        samples, rate = soundfile.read(file, dtype="float32")
+        scores = {entry["label"]: entry["score"] for entry in stock({"raw": samples, "sampling_rate": rate})}
+        assert [scores[name] for name in DIMENSIONS] == pytest.approx(values, abs=1e-5)
+    assert np.ptp(direct, axis=0).min() > 0.01 and all(result["speech_ratio"] > 0.4 for result in one_by_one)
+    joined = np.concatenate([soundfile.read(file, dtype="float32")[0] for file in files])
+    curve = estimate(joined, window_s=4, hop_s=1, batch_size=8)
+    cut = [joined[round(16000 * piece["start_s"]) : round(16000 * piece["end_s"])] for piece in curve]
+    same(curve, estimate(cut), atol=1e-5)
+    with torch.no_grad():
+        whole = model(**extractor(joined, return_tensors="pt")).logits[0].tolist()
+    assert [estimate(joined)[name] for name in DIMENSIONS] == pytest.approx(whole, abs=1e-5)

@@ -1,0 +1,161 @@
+"""Resampling: torchaudio's filter in double precision as the oracle, and any cutting gives the same."""
+
+import copy
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchaudio.functional import resample as torchaudio_resample
+
+import speech_affect
+from speech_affect.audio import resample_audio, to_mono
+from speech_affect.resampling import Resampler, resample, resampling_ratio
+
+
+RATES = [8000, 11025, 12000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000]
+
+
+def noise(samples: int) -> np.ndarray:
+    return np.random.default_rng(samples).uniform(-1, 1, samples).astype(np.float32)
+
+
+def cut(samples: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
+    """Pieces of these sizes, then the rest in one."""
+    return np.split(samples, np.minimum(np.cumsum(sizes), len(samples)))
+
+
+@pytest.mark.parametrize("seconds", [0.0101, 0.25, 1.3])
+@pytest.mark.parametrize("rate", RATES)
+def test_equals_torchaudio(rate, seconds):
+    waveform = noise(round(rate * seconds))
+    expected = torchaudio_resample(torch.from_numpy(waveform).double(), rate, 16000).numpy()
+    got = resample(waveform, rate, 16000)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("rate", [1009, 15999, 44101, 767999])
+def test_rates_without_a_small_ratio_equal_torchaudio_at_their_ratio(rate):
+    ratio = resampling_ratio(rate, 16000)
+    assert abs(ratio * 16000 / rate - 1) < 2e-4
+    waveform = noise(round(0.15 * rate))
+    double = torch.from_numpy(waveform).double()
+    expected = torchaudio_resample(double, ratio.numerator, ratio.denominator).numpy()
+    np.testing.assert_allclose(resample(waveform, rate, 16000), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("target", [8000, 22050, 48000])
+def test_other_targets(target):
+    waveform = noise(3000)
+    expected = torchaudio_resample(torch.from_numpy(waveform).double(), 16000, target).numpy()
+    np.testing.assert_allclose(resample(waveform, 16000, target), expected, atol=1e-6, rtol=0)
+
+
+@given(
+    rate=st.sampled_from([8000, 11025, 16000, 44100, 48000, 44101]),
+    samples=st.integers(0, 6000),
+    sizes=st.lists(st.one_of(st.integers(0, 3), st.integers(0, 2000)), max_size=20),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_cutting_gives_the_same(rate, samples, sizes):
+    waveform = noise(samples)
+    resampler = Resampler(rate, 16000)
+    pieces = [resampler.push(piece) for piece in cut(waveform, sizes)]
+    got = np.concatenate([*pieces, resampler.flush()])
+    expected = resample(waveform, rate, 16000)
+    assert len(got) == len(expected) == math.ceil(samples / resampling_ratio(rate, 16000))
+    np.testing.assert_allclose(got, expected, atol=1.2e-7, rtol=0)  # one step of float32 at full scale
+
+
+def test_what_was_pushed_is_never_changed_by_what_follows():
+    waveform = noise(44100)
+    resampler = Resampler(44100, 16000)
+    first = resampler.push(waveform[:20000])
+    np.testing.assert_allclose(first, resample(waveform, 44100, 16000)[: len(first)], atol=1.2e-7, rtol=0)
+    assert len(first) >= 20000 * 16000 / 44100 - 200  # at most a period and half a filter behind
+
+
+def test_what_is_kept_does_not_grow():
+    resampler = Resampler(44100, 16000)
+    kept = []
+    for _ in range(50):
+        resampler.push(noise(4410))
+        kept.append(len(resampler._tail))
+    assert max(kept[25:]) <= max(kept[:25]) < 600
+    assert resampler._tail.base is None  # not a view of all that was pushed
+
+
+def test_flush_starts_anew_and_a_copy_is_independent():
+    waveform = noise(5000)
+    resampler = Resampler(48000, 16000)
+    begun = resampler.push(waveform[:2000])
+    twin = copy.copy(resampler)
+    as_if_it_ended = np.concatenate([begun, twin.flush()])
+    np.testing.assert_allclose(as_if_it_ended, resample(waveform[:2000], 48000, 16000), atol=1.2e-7, rtol=0)
+    whole = np.concatenate([begun, resampler.push(waveform[2000:]), resampler.flush()])
+    np.testing.assert_allclose(whole, resample(waveform, 48000, 16000), atol=1.2e-7, rtol=0)
+    again = np.concatenate([resampler.push(waveform), resampler.flush()])
+    np.testing.assert_allclose(again, whole, atol=1.2e-7, rtol=0)
+
+
+def test_a_tone_stays_and_what_lies_above_goes():
+    times = np.arange(48000) / 48000
+    low, high = np.sin(2 * np.pi * 1000 * times), np.sin(2 * np.pi * 11000 * times)
+    got = resample((low + high).astype(np.float32) / 2, 48000, 16000)[1000:-1000]
+    np.testing.assert_allclose(got, np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)[1000:-1000] / 2, atol=2e-3)
+
+
+def test_one_rate_is_left_as_it_is():
+    waveform = noise(100)
+    np.testing.assert_array_equal(resample(waveform, 16000, 16000), waveform)
+    assert resample_audio(waveform, 16000, 16000) is waveform
+
+
+@pytest.mark.parametrize(
+    "rate, message",
+    [
+        (999, "sampling_rate is 999; 1000 to 768000 Hz are allowed: check the audio's rate"),
+        (768001, "sampling_rate is 768001; 1000 to 768000 Hz"),
+        (44100.5, "sampling_rate is 44100.5; give a whole number of hertz"),
+        (True, "sampling_rate is True; give a whole number of hertz"),
+    ],
+)
+def test_refused_rates(rate, message):
+    with pytest.raises(ValueError, match=message):
+        Resampler(rate, 16000)
+    with pytest.raises(ValueError, match=message):
+        resample_audio(noise(10), rate, 16000)
+
+
+def test_the_channel_axis_can_be_told():
+    wide = np.stack([noise(3), -noise(3) / 2, noise(3), noise(3)])  # more channels than samples
+    np.testing.assert_allclose(to_mono(wide, channel_axis=0), wide.mean(axis=0), atol=1e-7)
+    assert len(to_mono(wide)) == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_tensors_of_any_floating_type(dtype):
+    tensor = torch.tensor([0.5, -0.25, 1.0], dtype=dtype, requires_grad=True)
+    np.testing.assert_array_equal(to_mono(tensor), np.float32([0.5, -0.25, 1.0]))
+    np.testing.assert_array_equal(to_mono(torch.tensor([2**14], dtype=torch.int16)), np.float32([0.5]))
+
+
+def test_audio_needs_no_torch():
+    script = (
+        "import importlib, sys, types\n"
+        "sys.modules.update({name: None for name in ('torch', 'torchaudio', 'transformers')})\n"
+        "package = types.ModuleType('speech_affect')\n"
+        "package.__path__ = [sys.argv[1]]\n"
+        "sys.modules['speech_affect'] = package\n"
+        "audio = importlib.import_module('speech_affect.audio')\n"
+        "print(len(audio.resample_audio(audio.to_mono([0.0] * 441), 44100, 16000)))\n"
+    )
+    folder = Path(speech_affect.__file__).parent
+    done = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, "160"), done.stderr
