@@ -32,18 +32,79 @@ def run_command(text: str) -> list[str]:
     return words[words.index("training/run.py") + 1 :]
 
 
-def test_three_numbers_from_a_file(tmp_path):
+@pytest.fixture
+def demo(tmp_path):
+    """A folder with a file of speech and a checkpoint where the main job leaves it."""
     folder = tmp_path / "outputs" / "demo" / "student_kd"
     AffectStudentModel(AffectStudentConfig()).save_pretrained(folder)
     AffectFeatureExtractor().save_pretrained(folder)
-    soundfile.write(tmp_path / "speech.wav", 0.1 * np.random.default_rng(0).standard_normal(44100), 44100)
-    done = subprocess.run(
-        [sys.executable, "-c", block("speech.wav")], cwd=tmp_path, capture_output=True, text=True, timeout=200
-    )
+    times = np.arange(4 * 44100) / 44100
+    soundfile.write(tmp_path / "speech.wav", 0.3 * np.sin(1000 * times) * np.sin(9 * times) ** 2, 44100)
+    return tmp_path
+
+
+def run_python(text: str, folder: Path) -> list[str]:
+    """Lines that a block prints."""
+    done = subprocess.run([sys.executable, "-c", text], cwd=folder, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    number = r"-?\d+\.\d+"
-    pattern = rf"{{'activation': {number}, 'valence': {number}, 'dominance': {number}}}"
-    assert re.fullmatch(pattern, done.stdout.strip())
+    return done.stdout.strip().splitlines()
+
+
+def test_three_numbers_from_a_file(demo):
+    lines = block('student_kd")("speech.wav")')
+    assert len(lines.strip().splitlines()) == 3
+    [printed] = run_python(lines, demo)
+    number = r"\d\.\d+"
+    pattern = rf"{{'activation': {number}, 'valence': {number}, 'dominance': {number}, 'speech_ratio': {number}}}"
+    assert re.fullmatch(pattern, printed)
+
+
+def test_more_than_three_numbers(demo):
+    before = "import numpy, soundfile, speech_affect\nfrom transformers import pipeline\n"
+    before += "samples, rate = soundfile.read('speech.wav')\nchunks = numpy.array_split(samples, 7)\n"
+    after = "print(len(curve), len(turns), len(several), curve[1]['start_s'], turns[1]['end_s'])\n"
+    blocks = [
+        block("curve = estimate("),
+        after,
+        block("stream.push(chunk)"),
+        block("AutoFeatureExtractor, AutoModel\n"),
+    ]
+    pieces, logits, values = run_python("".join([before, *blocks]), demo)
+    assert pieces == "5 2 2 0.5 3.0"
+    assert re.fullmatch(r"tensor\(\[\[\d\.\d+, \d\.\d+, \d\.\d+\]\]\)", logits)
+    number = r"\d\.\d+"
+    assert re.fullmatch(rf"{{'activation': {number}, 'valence': {number}, 'dominance': {number}}}", values)
+
+
+def test_to_the_hub_by_hand(demo, monkeypatch):
+    import publish
+    from hub_push import Pushed
+
+    pushed = []
+    for name in ("push_checkpoint", "push_metric", "push_dataset_card"):
+
+        def push(*names, name=name, **options):
+            pushed.append((name, names[-1]))
+            return Pushed(names[-1], f"https://huggingface.co/{names[-1]}", "0123456789", private=True)
+
+        monkeypatch.setattr(publish, name, push)
+    monkeypatch.chdir(demo)
+    for line in block("training/publish.py").strip().splitlines():
+        assert "(private, commit 0123456)" in publish.main(shlex.split(line, comments=True)[2:])
+    assert pushed == [
+        ("push_checkpoint", "user/demo-student_kd"),
+        ("push_metric", "user/ccc"),
+        ("push_dataset_card", "user/msp-podcast"),
+    ]
+
+
+def test_a_card_by_hand(tmp_path):
+    from model_card import main
+
+    arguments = shlex.split(block("training/model_card.py"))[2:]
+    arguments[arguments.index("--results") + 1] = str(ROOT / "model_cards/results/emodb/results.json")
+    arguments[arguments.index("--output") + 1] = str(tmp_path / "card.md")
+    assert "# student_kd" in main(arguments).read_text()
 
 
 def test_the_two_commands_for_a_fresh_machine():
