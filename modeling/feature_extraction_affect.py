@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 
-from .audio import decode_audio, resample_audio, to_mono
-
-
-SHORTEST_S = 0.1
+from .audio import BLOCK_SAMPLES
+from .audio_pieces import to_waveform
+from .audio_source import is_clip, open_audio
 
 
 class AffectFeatureExtractor(SequenceFeatureExtractor):
@@ -43,9 +40,10 @@ class AffectFeatureExtractor(SequenceFeatureExtractor):
     ) -> BatchFeature:
         """
         Args:
-            raw_speech: one clip or a list of clips. A clip is a path, encoded bytes, a binary file object, an array or
-                tensor of samples (see [`to_mono`] for shapes and types), a list of floats, or a dict with
-                `"array"` (or `"raw"`) and `"sampling_rate"`, or with `"path"` / `"bytes"` as `datasets` has them.
+            raw_speech: one clip or a list of clips. A clip is a path, an http address, encoded bytes, a binary file
+                object, an array or tensor of samples (see [`to_mono`] for shapes and types), a list of floats, or a
+                dict with `"array"` (or `"raw"`) and `"sampling_rate"`, or with `"path"` / `"bytes"` as `datasets` has
+                them.
             sampling_rate: of plain arrays, in hertz; the extractor's own is assumed without it.
             padding, max_length, truncation, pad_to_multiple_of, return_attention_mask, return_tensors: as in every
                 feature extractor of transformers; lengths in samples.
@@ -56,8 +54,9 @@ class AffectFeatureExtractor(SequenceFeatureExtractor):
         Raises:
             ValueError: nothing given, unreadable audio, or a clip under 0.1 s.
         """
-        clips = raw_speech if _is_batch(raw_speech) else [raw_speech]
-        if not len(clips):
+        several = isinstance(raw_speech, (list, tuple)) and not is_clip(raw_speech)
+        clips = raw_speech if several else [raw_speech]
+        if not clips:
             raise ValueError("no clip given; give at least one")
         waveforms = [self._waveform(clip, sampling_rate) for clip in clips]
         return self.pad(
@@ -71,32 +70,7 @@ class AffectFeatureExtractor(SequenceFeatureExtractor):
         )
 
     def _waveform(self, clip, sampling_rate: int | None) -> np.ndarray:
-        samples, rate = _samples(clip, sampling_rate or self.sampling_rate)
-        waveform = resample_audio(to_mono(samples), rate, self.sampling_rate)
-        if len(waveform) < SHORTEST_S * self.sampling_rate:
-            raise ValueError(
-                f"a clip lasts {len(waveform) / self.sampling_rate:.3f} s; at least {SHORTEST_S} s are needed: "
-                "drop it or join it with its neighbour"
-            )
-        return np.clip(waveform, -1, 1)
-
-
-def _is_batch(raw_speech) -> bool:
-    return isinstance(raw_speech, (list, tuple)) and not (
-        len(raw_speech) and np.isscalar(raw_speech[0]) and not isinstance(raw_speech[0], (str, bytes))
-    )
-
-
-def _samples(clip, sampling_rate: int):
-    if isinstance(clip, dict):
-        array = clip.get("array") if clip.get("array") is not None else clip.get("raw")
-        if array is not None:
-            if clip.get("sampling_rate") is None:
-                raise ValueError("a dict with 'array' or 'raw' also needs its 'sampling_rate'")
-            return array, clip["sampling_rate"]
-        clip = clip.get("bytes") or clip.get("path")
-        if clip is None:
-            raise ValueError("a dict needs 'array' or 'raw' with 'sampling_rate', or 'path' or 'bytes'")
-    if isinstance(clip, (str, os.PathLike, bytes, bytearray)) or hasattr(clip, "read"):
-        return decode_audio(clip)
-    return clip, sampling_rate
+        with open_audio(clip, sampling_rate or self.sampling_rate) as source:
+            blocks = list(source.blocks(BLOCK_SAMPLES))
+            samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+            return to_waveform(samples, source.sampling_rate, self.sampling_rate)

@@ -80,8 +80,6 @@ class SpeechEmotionRegressionPipeline(ChunkPipeline):
             kwargs["feature_extractor"] = AffectFeatureExtractor()
         super().__init__(model=model, **kwargs)
         self.model.eval()
-        # transformers put classes there, which no configuration can be printed with; saving the model writes it anew
-        vars(self.model.config).pop("custom_pipelines", None)
 
     def __call__(self, inputs, **kwargs):
         """

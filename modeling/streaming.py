@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .audio import to_mono
+from .audio_spans import SHORTEST_S
 from .modeling_affect import AffectOutput
 from .resampling import Resampler
 from .stream_frames import FrontEndStream
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from .modeling_affect import AffectModel
 
 
-SHORTEST_S = 0.1  # as the feature extractor has it
 STEP_S = 0.25  # pieces are collected until they are worth a run
 BLOCK_S = 10.0  # heard at once of a large piece, so that memory stays bounded
 MOST_CHANNELS = 32
