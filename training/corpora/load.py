@@ -8,6 +8,7 @@ from pathlib import Path
 from corpora.corpus import DIMENSIONS, Corpus
 from corpora.demo import make_demo_corpus
 from corpora.msp_podcast import load_msp_podcast_corpus
+from corpora.parquet import is_parquet_corpus, load_parquet_corpus
 from corpora.table import load_table_corpus
 
 
@@ -23,7 +24,7 @@ def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path, not
 
     Args:
         kind: `demo` (made on first use), `msp_podcast` or `table`.
-        data_dir: of the corpus; not used by `demo`.
+        data_dir: of the corpus, for `msp_podcast` as released or as Parquet; not used by `demo`.
         options: further arguments of the loader.
         cache: where the demo corpus is kept.
         note: what readers of the results should know of this corpus.
@@ -36,7 +37,8 @@ def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path, not
             corpus = load_msp_podcast_corpus(make_demo_corpus(cache / "corpora", **options))
             corpus = replace(corpus, name="demo", note=DEMO_NOTE)
         elif kind == "msp_podcast":
-            corpus = load_msp_podcast_corpus(data_dir, **options)
+            load = load_parquet_corpus if is_parquet_corpus(data_dir) else load_msp_podcast_corpus
+            corpus = load(data_dir, **options)
         else:
             corpus = load_table_corpus(data_dir, **options)
     except TypeError as error:

@@ -1,12 +1,18 @@
 """MSP-Podcast as a `datasets` builder: every release layout, checked row by row before anything is built.
 
     splits = load_msp_podcast("MSP-PODCAST-Publish-1.11")
+    train = load_msp_podcast("MSP-PODCAST-Publish-1.11", split="train", streaming=True)
     corpus = load_msp_podcast_corpus("MSP-PODCAST-Publish-1.12", labels_file="previous_releases_info/v1.6/label/...")
+
+As Parquet files with the audio inside, which plain `datasets.load_dataset("msp-parquet")` reads:
+
+    python training/corpora/msp_podcast.py --data_dir MSP-PODCAST-Publish-1.11 --output msp-parquet
 
 The corpus: R. Lotfian and C. Busso, "Building naturalistic emotionally balanced speech corpus by retrieving emotional
 speech from existing podcast recordings", IEEE Transactions on Affective Computing 10(4), 2019.
 """
 
+import argparse
 import hashlib
 import logging
 import os
@@ -29,10 +35,16 @@ from corpora import msp_labels, msp_release
 from corpora.corpus import EMOTIONS, SPLITS, UNKNOWN, WITHHELD_SPLIT, BadRows, Corpus, CorpusError, RowError
 from corpora.msp_labels import LABEL_RANGE, Grade, Label, Partition
 from corpora.msp_release import Release
+from corpora.parquet import write_parquet
+from corpora.private_hub import push_privately
 
 
 logger = logging.getLogger(__name__)
 
+LICENCE = (
+    "MSP-Podcast is licensed per institution: keep this copy private, and never pass it on or make a repository of it "
+    "public."
+)
 SPLIT_OF = {
     "Train": "train",
     "Validation": "development",  # older releases
@@ -275,3 +287,39 @@ def _prepared(data_dir, streaming, num_proc, on_error, cache_dir, labels_file) -
     if not streaming:
         builder.download_and_prepare(num_proc=num_proc)
     return builder
+
+
+def main(argv: Sequence[str]) -> None:
+    """Writes a release as Parquet, and uploads it privately when asked to; help when `argv` is empty.
+
+    Raises:
+        ValueError: The release, the output folder or the repository will not do.
+        OSError: A file cannot be read or written.
+        SystemExit: An argument is missing or unknown.
+    """
+    parser = argparse.ArgumentParser(description="MSP-Podcast as Parquet files with the audio inside.")
+    parser.add_argument("--data_dir", required=True, help="Folder of the release.")
+    parser.add_argument("--output", required=True, help="New or empty folder; an interrupted call goes on.")
+    parser.add_argument("--max_shard_size", default="500MB", help="Audio per file (default: %(default)s).")
+    parser.add_argument("--labels_file", help="Labels of an older release, in Previous_releases_information.")
+    parser.add_argument("--on_error", default="raise", choices=("raise", "skip"), help="What to do with a bad row.")
+    parser.add_argument("--push_to_hub", metavar="USER/NAME", help="Also upload, as a private dataset repository.")
+    if not argv:
+        parser.print_help()
+        return
+    args = parser.parse_args(argv)
+    corpus = load_msp_podcast_corpus(args.data_dir, on_error=args.on_error, labels_file=args.labels_file)
+    folder = write_parquet(corpus, args.output, licence=LICENCE, max_shard_size=args.max_shard_size)
+    counts = ", ".join(f"{len(rows)} {split}" for split, rows in corpus.splits.items())
+    print(f"{folder}: {counts}. {LICENCE}")
+    if args.push_to_hub:
+        print(f"{push_privately(folder, args.push_to_hub)} (private). {LICENCE}")
+
+
+if __name__ == "__main__":
+    from corpora.msp_podcast import main as run  # by its own name: `datasets` looks the builder's module up
+
+    try:
+        run(sys.argv[1:])
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")

@@ -337,7 +337,7 @@ class _Reader:
         if rows[0]["path"] is None:
             column = self.columns["audio"]
             audio = table.data.select_columns([column]).select([row["index"] for row in rows])
-            audio = audio.rename_column(column, "audio")
+            audio = audio if column == "audio" else audio.rename_column(column, "audio")
         else:
             audio = Dataset.from_dict(
                 {"audio": [{"bytes": None, "path": row["path"]} for row in rows]},

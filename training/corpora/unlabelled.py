@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import soundfile
+from clip_duration import audio_header
 from frame_cache import clip_fingerprint
 
 from corpora.corpus import CorpusError
@@ -37,6 +38,11 @@ class Piece:
     def file_fingerprint(self) -> str:
         """Of the whole file, as [`clip_fingerprint`] makes it."""
         return self.fingerprint.partition("-")[0]
+
+    @property
+    def duration_s(self) -> float:
+        """As the file's header has it."""
+        return (self.stop - self.start) / audio_header({"path": self.path}).sampling_rate
 
     def load(self) -> dict:
         """Returns `{"array": (samples, channels) float32, "sampling_rate"}`."""

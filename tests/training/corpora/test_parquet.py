@@ -1,0 +1,447 @@
+"""A corpus written as Parquet: read by plain `datasets`, by a run, in shards, after interruptions; refusals."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import yaml
+from clip_table import clip_table, table_fingerprint
+from frame_cache import clip_fingerprint
+from huggingface_hub import DatasetInfo, HfApi, RepoUrl
+
+from corpora import msp_podcast, parquet, private_hub
+from corpora.corpus import CorpusError, check_disjoint
+from corpora.load import load_corpus
+from corpora.msp_podcast import load_msp_podcast, load_msp_podcast_corpus
+from corpora.parquet import is_parquet_corpus, load_parquet_corpus, write_parquet
+from corpora.table import load_table_corpus
+
+
+SCRIPT = Path(__file__).resolve().parents[3] / "training/corpora/msp_podcast.py"
+WAV_BYTES = 44 + 2 * 4800  # header, and 0.3 s of 16 kHz PCM
+
+
+@pytest.fixture(autouse=True)
+def without_a_decoder(monkeypatch):
+    """No test may need torchcodec, whether it is installed or not."""
+    monkeypatch.setattr(datasets.config, "TORCHCODEC_AVAILABLE", False)
+    monkeypatch.setitem(sys.modules, "torchcodec", None)
+
+
+@pytest.fixture
+def corpus(make_release):
+    return load_msp_podcast_corpus(make_release("1.11", "MSP-PODCAST-Publish-1.11").root)
+
+
+def write(corpus, output, **settings):
+    return write_parquet(corpus, output, licence="Keep it private.", **settings)
+
+
+def embedded_rows(splits):
+    """Rows of a corpus on disk as they must come back: the bytes of each file, and its base name."""
+    rows = {name: list(split) for name, split in splits.items()}
+    for row in (row for split in rows.values() for row in split):
+        path = Path(row["audio"]["path"])
+        row["audio"] = {"bytes": path.read_bytes(), "path": path.name}
+    return rows
+
+
+def rows_of(splits):
+    return {name: list(split) for name, split in splits.items()}
+
+
+def shards_of(folder):
+    return sorted(path.name for path in (folder / "data").iterdir())
+
+
+# --- reading it ---
+
+
+@pytest.mark.parametrize("max_shard_size", ["500MB", 1])
+def test_load_dataset_gives_the_builders_splits_rows_and_features(corpus, tmp_path, max_shard_size):
+    folder = write(corpus, tmp_path / "parquet", max_shard_size=max_shard_size)
+    loaded = datasets.load_dataset(str(folder))
+    assert list(loaded) == ["train", "development", "test1", "test2", "test3"]
+    for name, split in loaded.items():
+        assert (split.features, split.split) == (corpus.splits[name].features, corpus.splits[name].split)
+    assert rows_of(loaded) == embedded_rows(corpus.splits)
+    samples, sampling_rate = soundfile.read(io.BytesIO(loaded["train"][0]["audio"]["bytes"]))
+    assert (len(samples), sampling_rate) == (4800, 16000)
+    assert datasets.load_dataset(str(folder), split="test2")[0]["file"] == "MSP-PODCAST_0004_0001.wav"
+
+
+def test_streaming_gives_the_same(corpus, tmp_path):
+    folder = write(corpus, tmp_path / "parquet", max_shard_size=1)
+    streamed = datasets.load_dataset(str(folder), streaming=True)
+    assert isinstance(streamed, datasets.IterableDatasetDict)
+    assert rows_of(streamed) == embedded_rows(corpus.splits)
+    assert streamed["train"].num_shards == 2
+    assert streamed["train"].features == corpus.splits["train"].features
+
+
+def test_the_audio_can_be_marked_for_decoding(corpus, tmp_path):
+    loaded = datasets.load_dataset(str(write(corpus, tmp_path / "parquet")), split="train")
+    marked = loaded.cast_column("audio", datasets.Audio())
+    assert marked.features["audio"].decode
+    with pytest.raises(ImportError, match="torchcodec"):
+        marked[0]
+
+
+def test_the_corpus_comes_back_whole_from_wherever_it_was_copied(corpus, tmp_path):
+    folder = write(corpus, tmp_path / "parquet")
+    moved = tmp_path / "elsewhere"
+    folder.rename(moved)
+    again = load_parquet_corpus(moved, cache_dir=tmp_path / "own cache")
+    assert is_parquet_corpus(moved) and not is_parquet_corpus(tmp_path)
+    assert (again.name, again.label_range, again.note) == (corpus.name, corpus.label_range, corpus.note)
+    assert again.skipped == corpus.skipped == 0
+    assert list(again.splits) == list(corpus.splits)
+    assert rows_of(again.splits) == embedded_rows(corpus.splits)
+    check_disjoint(again)
+    assert any((tmp_path / "own cache").iterdir())
+
+
+def test_a_run_finds_the_same_clips_labels_and_votes(make_release, corpus, tmp_path):
+    folder = write(corpus, tmp_path / "parquet")
+    raw = load_corpus("msp_podcast", str(tmp_path / "MSP-PODCAST-Publish-1.11"), {}, tmp_path)
+    loaded = load_corpus("msp_podcast", str(folder), {}, tmp_path, "A note.")
+    assert list(loaded.splits) == ["train", "development", "test1", "test2"]  # labels of test3 are withheld
+    assert (loaded.name, loaded.note) == (raw.name, f"{raw.note} A note.")
+    for name, rows in loaded.splits.items():
+        tables = []
+        for split in (rows, raw.splits[name]):
+            tables.append(clip_table(split, [clip_fingerprint(audio) for audio in split["audio"]]))
+        assert table_fingerprint(tables[0]) == table_fingerprint(tables[1])
+        assert (tables[0].files, tables[0].speakers) == (tables[1].files, tables[1].speakers)
+    assert clip_table(loaded.splits["test1"], ["0"]).votes == [("N", "O")]
+    with pytest.raises(ValueError, match="corpus_options {'labels_file': 'a'} do not fit corpus 'msp_podcast'"):
+        load_corpus("msp_podcast", str(folder), {"labels_file": "a"}, tmp_path)
+
+
+def test_it_is_a_table_too(corpus, tmp_path):
+    folder = write(corpus, tmp_path / "parquet")
+    table = load_table_corpus(folder, label_range=(1, 7), speaker_column="speaker", emotion_column="emotion")
+    assert list(table.splits) == list(corpus.splits)
+    for name, rows in table.splits.items():
+        expected = corpus.splits[name]
+        for column in ("file", "activation", "valence", "dominance", "emotion", "speaker"):
+            assert rows[column] == expected[column], column
+
+
+# --- shards ---
+
+
+def test_shards_and_row_groups_hold_what_they_may(corpus, tmp_path, monkeypatch):
+    one_each = shards_of(write(corpus, tmp_path / "a", max_shard_size=2 * WAV_BYTES - 1))
+    assert one_each[-2:] == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
+    both = write(corpus, tmp_path / "b", max_shard_size=2 * WAV_BYTES)
+    assert shards_of(both)[-1] == "train-00000-of-00001.parquet"
+    assert pq.read_metadata(both / "data/train-00000-of-00001.parquet").num_row_groups == 1
+    for name, limit in (("ROW_GROUP_ROWS", 1), ("ROW_GROUP_BYTES", 2 * WAV_BYTES - 1)):
+        monkeypatch.setattr(parquet, name, limit)
+        folder = write(corpus, tmp_path / name)
+        assert pq.read_metadata(folder / "data/train-00000-of-00001.parquet").num_row_groups == 2
+        assert rows_of(load_parquet_corpus(folder).splits) == embedded_rows(corpus.splits)
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    "sizes, most_bytes, most_rows, cut",
+    [
+        ([3, 3, 3], 6, None, [(0, 2), (2, 3)]),
+        ([3, 3, 3], 5, None, [(0, 1), (1, 2), (2, 3)]),
+        ([9, 1, 1], 5, None, [(0, 1), (1, 3)]),  # larger than allowed: alone
+        ([1, 9, 1], 5, None, [(0, 1), (1, 2), (2, 3)]),
+        ([0, 0, 0, 0], 5, 2, [(0, 2), (2, 4)]),
+    ],
+)
+def test_rows_are_cut_by_bytes_and_number(sizes, most_bytes, most_rows, cut):
+    assert parquet._cut(sizes, most_bytes, most_rows) == [range(*ends) for ends in cut]
+
+
+def test_embedded_audio_is_written_as_it_is(corpus, tmp_path):
+    first = write(corpus, tmp_path / "first")
+    second = write(load_parquet_corpus(first), tmp_path / "second")
+    for name in shards_of(first):
+        assert (first / "data" / name).read_bytes() == (second / "data" / name).read_bytes()
+    assert (first / "corpus.json").read_bytes() == (second / "corpus.json").read_bytes()
+
+
+def test_the_card_warns_and_names_every_split(corpus, tmp_path):
+    _, front, text = (write(corpus, tmp_path / "parquet") / "README.md").read_text().split("---\n", 2)
+    front = yaml.safe_load(front)
+    assert front["license"] == "other" and front["pretty_name"] == "MSP-PODCAST-Publish-1.11"
+    files = front["configs"][0]["data_files"]
+    assert files[0] == {"split": "train", "path": "data/train-*-of-00001.parquet"}
+    assert [entry["split"] for entry in files] == list(corpus.splits)
+    assert text.index("> **Keep it private.**") < text.index("| `train` | 2 |") < text.index("load_dataset(")
+
+
+def test_shards_of_an_earlier_upload_are_not_mixed_in(corpus, tmp_path):
+    folder = write(corpus, tmp_path / "parquet")
+    before = write(corpus, tmp_path / "before", max_shard_size=1)
+    for name in shards_of(before):
+        if not (folder / "data" / name).exists():
+            shutil.copy(before / "data" / name, folder / "data" / name)
+    assert rows_of(datasets.load_dataset(str(folder))) == embedded_rows(corpus.splits)
+    assert rows_of(load_parquet_corpus(folder).splits) == embedded_rows(corpus.splits)
+
+
+# --- interruptions and what is there already ---
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Names of the shards that are written."""
+    names, write_shard = [], parquet._write_shard
+
+    def note(rows, which, sizes, path, bar):
+        write_shard(rows, which, sizes, path, bar)
+        names.append(path.name)
+
+    monkeypatch.setattr(parquet, "_write_shard", note)
+    return names
+
+
+def interrupt(corpus, output, monkeypatch, shard=2):
+    """Stops in the middle of the shard of this index, its rows written but the file not finished."""
+    replace = os.replace
+
+    def stop(source, target):
+        if len(list(output.parent.glob("*.incomplete/data/*.parquet"))) == shard:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parquet.os, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            write(corpus, output, max_shard_size=1)
+
+
+def test_after_an_interruption_finished_shards_stay(corpus, tmp_path, written, monkeypatch):
+    output = tmp_path / "out/parquet"
+    interrupt(corpus, output, monkeypatch)
+    assert written == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
+    assert not output.exists()
+    work = output.with_name("parquet.incomplete")
+    assert shards_of(work) == ["development-00000-of-00001.parquet.part", *written]
+    torn = work / "data" / written[1]
+    torn.write_bytes(torn.read_bytes()[:-10])
+    written.clear()
+    write(corpus, output, max_shard_size=1)
+    assert written[0] == torn.name and len(written) == 5  # the torn one, and the four that were not yet written
+    assert not work.exists()
+    assert rows_of(datasets.load_dataset(str(output))) == embedded_rows(corpus.splits)
+    whole = write(corpus, tmp_path / "whole", max_shard_size=1)
+    assert shards_of(whole) == shards_of(output)
+    for name in shards_of(whole):
+        assert (whole / "data" / name).read_bytes() == (output / "data" / name).read_bytes()
+
+
+def test_an_interrupted_writing_of_other_rows_is_thrown_away(corpus, make_release, tmp_path, written, monkeypatch):
+    output = tmp_path / "out/parquet"
+    interrupt(corpus, output, monkeypatch)
+    written.clear()
+    release = make_release("1.11", "other/MSP-PODCAST-Publish-1.11")
+    release.write_labels([(row[0], row[1], "3.3", *row[3:]) if row[1] else row for row in release.rows()])
+    other = load_msp_podcast_corpus(release.root)
+    write(other, output, max_shard_size=1)
+    assert len(written) == 6
+    assert rows_of(load_parquet_corpus(output).splits) == embedded_rows(other.splits)
+
+
+def test_an_interruption_before_the_first_shard(corpus, tmp_path, written):
+    work = tmp_path / "parquet.incomplete"
+    work.mkdir()
+    (work / "corpus.json.part").write_text("{")
+    write(corpus, tmp_path / "parquet")
+    assert len(written) == 5 and not work.exists()
+
+
+def test_what_is_already_there_is_left_as_it_is(corpus, tmp_path, written):
+    (tmp_path / "parquet").mkdir()  # empty: as good as none
+    folder = write(corpus, tmp_path / "parquet")
+    written.clear()
+    assert write(corpus, tmp_path / "parquet") == folder
+    assert not written
+
+
+def test_another_folder_is_never_touched(corpus, make_release, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("irreplaceable")
+    with pytest.raises(CorpusError, match="mine is not empty, and no corpus was written there; give a new or empty"):
+        write(corpus, mine)
+    with pytest.raises(CorpusError, match="thesis.txt is a file; give a new or empty folder"):
+        write(corpus, mine / "thesis.txt")
+    mine.rename(tmp_path / "parquet.incomplete")
+    with pytest.raises(CorpusError, match="parquet.incomplete is in the way, and not an interrupted writing"):
+        write(corpus, tmp_path / "parquet")
+    assert (tmp_path / "parquet.incomplete/thesis.txt").read_text() == "irreplaceable"
+    folder = write(corpus, tmp_path / "own")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    match = "own holds other rows, or shards of another size; delete it"
+    with pytest.raises(CorpusError, match=match):
+        write(corpus, folder, max_shard_size=1)
+    longer, louder = (make_release("1.11", f"{name}/MSP-PODCAST-Publish-1.11") for name in ("longer", "louder"))
+    with open(longer.root / "Audios/MSP-PODCAST_0001_0008.wav", "ab") as file:
+        file.write(b"more")
+    louder.write_labels([(*row[:2], "3.3", *row[3:]) if row[1] == "N" else row for row in louder.rows()])
+    for release in (longer, louder):
+        with pytest.raises(CorpusError, match=match):
+            write(load_msp_podcast_corpus(release.root), folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("size", ["big", "0MB", 0, -1])
+def test_sizes_that_are_none(corpus, tmp_path, size):
+    with pytest.raises(CorpusError, match=f"max_shard_size is {size!r}; give bytes, or a text such as '500MB'"):
+        write(corpus, tmp_path / "parquet", max_shard_size=size)
+    assert not list(tmp_path.glob("parquet*"))
+
+
+def test_folders_that_are_not_whole(corpus, tmp_path):
+    with pytest.raises(CorpusError, match=r"holds no corpus.json; it must be a folder that write_parquet wrote"):
+        load_parquet_corpus(tmp_path)
+    folder = write(corpus, tmp_path / "parquet", max_shard_size=1)
+    shard = folder / "data/train-00001-of-00002.parquet"
+    content = shard.read_bytes()
+    shard.unlink()
+    with pytest.raises(CorpusError, match="1 shards are missing: .*data/train-00001-of-00002.parquet. Copy or write"):
+        load_parquet_corpus(folder)
+    shard.write_bytes(content)
+    manifest = json.loads((folder / "corpus.json").read_text())
+    for change, match in (
+        (
+            {"splits": {**manifest["splits"], "train": {"rows": 3, "shards": 2}}},
+            "train has 2 rows; corpus.json says 3",
+        ),
+        ({"layout": 2}, "corpus.json is not of layout 1; write the folder again"),
+        ({"splits": {"../../train": {"rows": 2, "shards": 2}}}, "is not of layout 1"),
+        ({"splits": 3}, "is not of layout 1"),
+    ):
+        (folder / "corpus.json").write_text(json.dumps({**manifest, **change}))
+        with pytest.raises(CorpusError, match=match):
+            load_parquet_corpus(folder)
+    (folder / "corpus.json").write_text("{")
+    with pytest.raises(CorpusError, match="is not of layout 1"):
+        load_parquet_corpus(folder)
+
+
+# --- the command ---
+
+
+def run_script(*arguments):
+    """The script in a process of its own, where `corpora` itself is on the path and the folder above is not."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment["HF_DATASETS_CACHE"] = str(datasets.config.HF_DATASETS_CACHE)
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+
+
+def test_command(make_release, tmp_path):
+    release = make_release("2.0")
+    done = run_script("--data_dir", release.root, "--output", tmp_path / "parquet", "--max_shard_size", "10KB")
+    assert done.returncode == 0, done.stderr
+    assert "2 train, 1 development, 1 test1, 1 test2, 1 test3. MSP-Podcast is licensed per institution" in done.stdout
+    assert "parquet: 100%" in done.stderr  # the bar
+    loaded = datasets.load_dataset(str(tmp_path / "parquet"))
+    assert rows_of(loaded) == embedded_rows(load_msp_podcast(release.root))
+    assert shards_of(tmp_path / "parquet")[-1] == "train-00001-of-00002.parquet"
+    assert "licensed per institution: keep this copy private" in (tmp_path / "parquet/README.md").read_text()
+    done = run_script("--data_dir", tmp_path / "parquet", "--output", tmp_path / "other")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and "is not an MSP-Podcast release" in done.stderr
+
+
+def test_missing_audio_follows_on_error(make_release, tmp_path):
+    release = make_release("1.11")
+    (release.root / "Audios/MSP-PODCAST_0002_0001.wav").unlink()
+    arguments = ["--data_dir", str(release.root), "--output", str(tmp_path / "parquet")]
+    with pytest.raises(CorpusError, match=r"row 3: there is no audio file MSP-PODCAST_0002_0001.wav.*on_error='skip'"):
+        msp_podcast.main(arguments)
+    assert not list(tmp_path.glob("parquet*"))
+    msp_podcast.main([*arguments, "--on_error", "skip"])
+    corpus = load_parquet_corpus(tmp_path / "parquet")
+    assert corpus.splits["train"]["file"] == ["MSP-PODCAST_0002_0002.wav"]
+    assert corpus.skipped == 1 and corpus.note.endswith("rows left out: 1.")
+
+
+def test_labels_of_an_older_release(make_release, tmp_path):
+    release = make_release("1.11")
+    row = ("MSP-PODCAST_0002_0001.wav", "H", "1.5", "6.0", "5.0", "7", "Female", "Train")
+    labels = release.root / "Previous_releases_information/v1.6/labels_concensus.csv"
+    release.write_csv(labels, release.columns, [row])
+    arguments = ["--data_dir", str(release.root), "--output", str(tmp_path / "parquet")]
+    msp_podcast.main([*arguments, "--labels_file", "v1.6/labels_concensus.csv"])
+    assert load_parquet_corpus(tmp_path / "parquet").splits["train"]["activation"] == [1.5]
+
+
+class Api:
+    """What HfApi is asked for; `private` is what the repository turns out to be."""
+
+    def __init__(self, private):
+        self.private, self.calls = private, []
+
+    def create_repo(self, repo_id, **settings):
+        self.calls.append(("create", repo_id, settings))
+        return RepoUrl(f"https://huggingface.co/datasets/{repo_id}")
+
+    def dataset_info(self, repo_id):
+        return DatasetInfo(id=repo_id, private=self.private)
+
+    def upload_folder(self, **settings):
+        self.calls.append(("upload", settings))
+
+
+@pytest.fixture
+def push(make_release, tmp_path, monkeypatch):
+    """Runs the command with `--push_to_hub`; returns what was asked of the Hub."""
+
+    def run(private):
+        api = Api(private)
+        monkeypatch.setattr(private_hub, "HfApi", lambda: api)
+        arguments = ["--data_dir", str(make_release("bare").root), "--output", str(tmp_path / "parquet")]
+        if private:
+            msp_podcast.main([*arguments, "--push_to_hub", "me/msp"])
+        else:
+            with pytest.raises(ValueError, match="me/msp is public, and this corpus must not be: make it private"):
+                msp_podcast.main([*arguments, "--push_to_hub", "me/msp"])
+        return api.calls
+
+    return run
+
+
+def test_push_makes_a_private_repository(push, tmp_path, capsys):
+    settings = {"repo_type": "dataset", "private": True, "exist_ok": True}
+    upload = {"repo_id": "me/msp", "folder_path": str(tmp_path / "parquet"), "repo_type": "dataset"}
+    assert push(private=True) == [("create", "me/msp", settings), ("upload", upload)]
+    output = capsys.readouterr().out
+    assert "https://huggingface.co/datasets/me/msp (private). MSP-Podcast is licensed per institution" in output
+
+
+@pytest.mark.parametrize("private", [False, None])
+def test_push_refuses_a_repository_that_is_not_private(push, private):
+    assert [call[0] for call in push(private)] == ["create"]
+
+
+def test_pushed_as_it_is(make_release, tmp_path, hub):
+    folder = tmp_path / "parquet"
+    arguments = ["--data_dir", str(make_release("1.11").root), "--output", str(folder), "--push_to_hub"]
+    msp_podcast.main([*arguments, "alice/msp"])
+    repository = hub.repositories["datasets", "alice/msp"]
+    pushed = {name: content for name, content in repository.files().items() if name != ".gitattributes"}
+    assert repository.private
+    assert pushed == {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
+    HfApi().create_repo("alice/open", repo_type="dataset", private=False)
+    with pytest.raises(ValueError, match="alice/open is public"):
+        msp_podcast.main([*arguments, "alice/open"])
+    assert set(hub.repositories["datasets", "alice/open"].files()) <= {".gitattributes"}
