@@ -134,6 +134,18 @@ def test_msp_podcast(small, tiny_corpus, tmp_path, monkeypatch):
     assert (tmp_path / "outputs/msp/results.md").is_file()
 
 
+def test_parquet(tiny_corpus, tmp_path, monkeypatch):
+    from corpora.msp_podcast import load_msp_podcast, main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+    arguments = shlex.split(block("training/corpora/msp_podcast.py"))[2:]
+    arguments[arguments.index("--data_dir") + 1] = str(tiny_corpus)
+    main(arguments)
+    assert run_python(block("load_dataset(") + "print(len(train))\n", tmp_path) == ["24"]
+    assert len(list(load_msp_podcast(str(tiny_corpus), split="train", streaming=True))) == 24
+
+
 def test_a_table_of_your_own(small, tiny_corpus, tmp_path, monkeypatch):
     from run import main
 
