@@ -16,7 +16,7 @@ from importlib.util import find_spec
 
 __path__ = list(find_spec("speech_affect").submodule_search_locations)
 
-from .onnx_runtime import OnnxAffect  # noqa: E402  (found by the path above)
+from .onnx_runtime import OnnxAffect
 
 
 __all__ = ["OnnxAffect"]
