@@ -1,0 +1,90 @@
+"""Weights of an ONNX model stored in eight bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+
+# smaller ones cost accuracy and save nothing
+SMALLEST_WEIGHT = 1024
+# operator: which of its inputs are weights, and the axis of their outputs
+ENCODER_AXIS = -1
+_CHANNEL_AXES = {"Conv": {1: 0}, "GRU": {1: 1, 2: 1}, "MatMul": {1: ENCODER_AXIS}}
+
+
+def store_int8(model: onnx.ModelProto) -> None:
+    """
+    Replace the weights of convolutions, GRUs and linear layers by whole numbers -127 to 127 and a scale for each
+    output channel; everything is still computed in float32.
+
+    The linear layers of an encoder have a scale for each input as well: a transformer's few loud channels meet small
+    weights, which would be lost beside the others.
+
+    They become weights again in a Cast and a Mul, which onnxruntime carries out once, when it loads the file; a
+    DequantizeLinear it would carry out at every run.
+
+    Args:
+        model: changed in place.
+    """
+    graph = model.graph
+    axes = _weight_axes(graph)
+    nodes, kept = [], []
+    for initializer in graph.initializer:
+        axis = axes.get(initializer.name)
+        if axis is None:
+            kept.append(initializer)
+            continue
+        parts, restoring = _quantized(numpy_helper.to_array(initializer), axis, initializer.name)
+        kept += parts
+        nodes += restoring
+    nodes += graph.node
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+
+
+def _weight_axes(graph: onnx.GraphProto) -> dict[str, int]:
+    """Per initializer that is a weight of a layer the axis of its output channels."""
+    large = {
+        initializer.name
+        for initializer in graph.initializer
+        if initializer.data_type == onnx.TensorProto.FLOAT
+        and len(initializer.dims) > 1
+        and np.prod(initializer.dims) >= SMALLEST_WEIGHT
+    }
+    axes = {}
+    for node in graph.node:
+        channel_axes = _CHANNEL_AXES.get(node.op_type, {})
+        if node.op_type == "Gemm":
+            transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+            channel_axes = {1: 0 if transposed else 1}
+        for place, axis in channel_axes.items():
+            if node.input[place] in large:
+                axes[node.input[place]] = axis
+    return axes
+
+
+def _quantized(weight: np.ndarray, axis: int, name: str) -> tuple[list, list]:
+    """Initializers and nodes that give the weight back under its name."""
+    scales = []
+    if axis == ENCODER_AXIS:
+        scales.append(np.sqrt(np.square(weight).mean(axis=-1, keepdims=True)))
+        weight = weight / _nonzero(scales[0])
+    others = tuple(i for i in range(weight.ndim) if i != axis % weight.ndim)
+    scales.append(_nonzero(np.abs(weight).max(axis=others, keepdims=True) / 127))
+    whole = np.rint(weight / scales[-1]).astype(np.int8)
+    initializers = [numpy_helper.from_array(whole, f"{name}.int8")]
+    nodes = [helper.make_node("Cast", [f"{name}.int8"], [f"{name}.0"], to=onnx.TensorProto.FLOAT)]
+    for number, scale in enumerate(scales):
+        last = number == len(scales) - 1
+        initializers.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale{number}"))
+        inputs = [f"{name}.{number}", f"{name}.scale{number}"]
+        nodes.append(helper.make_node("Mul", inputs, [name if last else f"{name}.{number + 1}"]))
+    return initializers, nodes
+
+
+def _nonzero(scale: np.ndarray) -> np.ndarray:
+    return np.where(scale > 0, scale, 1)
