@@ -69,13 +69,13 @@ def to_mono(samples, channel_axis: int | None = None) -> np.ndarray:
         array = array / _INTEGER_SCALES[array.dtype.name]
     if array.ndim == 2:
         array = array.mean(axis=int(array.shape[0] > array.shape[1]) if channel_axis is None else channel_axis)
-    array = array.astype(np.float32)
-    if not np.isfinite(array).all():
+    array = array.astype(np.float32, copy=False)
+    peak = float(max(array.max(initial=0), -array.min(initial=0)))  # NaN where one sample is
+    if not np.isfinite(peak):
         raise ValueError("audio has NaN or infinite samples; repair or drop the clip")
-    peak = float(np.abs(array).max(initial=0))
     if peak > HIGHEST_PEAK:
         raise ValueError(f"audio reaches {peak:g}; floating-point samples lie in [-1, 1]: divide by their full scale")
-    return array.clip(-1, 1)
+    return array.clip(-1, 1) if peak > 1 else array
 
 
 def resample_audio(waveform: np.ndarray, sampling_rate: int, target_rate: int) -> np.ndarray:

@@ -65,7 +65,7 @@ class AudioFile:
                 raise self._unreadable(error) from error
             if not len(block):
                 return
-            yield block.mean(axis=1)
+            yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
 
     def close(self) -> None:
         self._file.close()
