@@ -76,6 +76,15 @@ def test_more_than_three_numbers(demo):
     assert re.fullmatch(rf"{{'activation': {number}, 'valence': {number}, 'dominance': {number}}}", values)
 
 
+def test_an_onnx_file(demo):
+    install, export = block("speech_affect.export").strip().splitlines()
+    assert install == 'pip install -e ".[onnx]"'
+    done = subprocess.run([sys.executable, *shlex.split(export)[1:]], cwd=demo, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    [printed] = run_python(block("import OnnxAffect"), demo)
+    assert printed.startswith("{'activation': ")
+
+
 def test_to_the_hub_by_hand(demo, monkeypatch):
     import publish
     from hub_push import Pushed
