@@ -19,7 +19,7 @@ from torchaudio.functional import resample
 
 from corpora.corpus import UNKNOWN
 from speech_affect.audio import decode_audio, resample_audio, to_mono
-from speech_affect.feature_extraction_affect import SHORTEST_S
+from speech_affect.audio_spans import SHORTEST_S
 
 
 SAMPLING_RATE = 16_000
