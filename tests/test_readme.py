@@ -85,6 +85,14 @@ def test_an_onnx_file(demo):
     assert printed.startswith("{'activation': ")
 
 
+def test_the_cost_model(capsys):
+    from cost_model import main
+
+    assert shlex.split(block("cost_model.py")) == ["python", "training/cost_model.py"]
+    main(["--encoder_hours_per_hour", "100", "--student_clips_per_s", "100"])  # measuring takes a minute
+    assert "MSP-Podcast" in capsys.readouterr().out
+
+
 def test_to_the_hub_by_hand(demo, monkeypatch):
     import publish
     from hub_push import Pushed

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from clip_duration import audio_header
 from degradation import add_noise_at, babble, clip_rng, pink_noise, white_noise
 from level import at_rms, check_waveform, rms, within_full_scale
 from room import LONGEST_T60_S, SHORTEST_T60_S, impulse_response, reverberate
@@ -266,6 +267,11 @@ class SourceClip(NamedTuple):
     fingerprint: str
     audio: dict
 
+    @property
+    def duration_s(self) -> float:
+        """As its header has it."""
+        return audio_header(self.audio).duration_s
+
     def waveform(self) -> np.ndarray:
         """(samples,) float32 in [-1, 1], mono at 16 kHz."""
         encoded = self.audio.get("bytes")
@@ -316,6 +322,15 @@ class AugmentedClip:
     def joined(self) -> bool:
         """Whether the partner follows the clip, so that the clip's labels are not those of the whole."""
         return self._draw()[0].pause_s is not None
+
+    @property
+    def duration_s(self) -> float:
+        """Of what [`load`] makes, told from what is drawn and the headers of the files."""
+        alterations, _ = self._draw()
+        duration_s = self.source.duration_s
+        if alterations.pause_s is not None:
+            duration_s += alterations.pause_s + self.partner.duration_s
+        return duration_s / (alterations.speed or 1.0)
 
     def load(self) -> dict:
         """

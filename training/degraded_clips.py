@@ -36,6 +36,10 @@ class DegradedClip:
         voices = "+".join(voice.fingerprint[:16] for voice in self.voices) if self.condition.kind == "babble" else ""
         return f"{self.source.fingerprint}-{DEGRADATION_VERSION}-{self.condition.name}{voices and '-' + voices}"
 
+    @property
+    def duration_s(self) -> float:
+        return self.source.duration_s
+
     def load(self) -> dict:
         """`{"array": (samples,) float32, "sampling_rate": 16000}`"""
         voices = [voice.waveform() for voice in self.voices] if self.condition.kind == "babble" else []

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from clip_table import ClipTable
 from frame_cache import FrameCache
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 
@@ -84,10 +83,13 @@ def collate_frames(items: list[dict]) -> dict:
     """Pad items of a [`FrameDataset`] to a batch: frames and masks per branch, and the targets, as tensors."""
     batch: dict = {"frames": {}, "frames_mask": {}}
     for name in items[0]["frames"]:
-        sequences = [torch.from_numpy(item["frames"][name].astype(np.float32)) for item in items]
-        lengths = torch.tensor([len(sequence) for sequence in sequences])
-        batch["frames"][name] = pad_sequence(sequences, batch_first=True)
-        batch["frames_mask"][name] = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
+        clips = [item["frames"][name] for item in items]
+        lengths = torch.tensor([len(clip) for clip in clips])
+        padded = np.zeros((len(clips), int(lengths.max()), clips[0].shape[1]), dtype=np.float32)
+        for row, clip in zip(padded, clips, strict=True):
+            row[: len(clip)] = clip  # the only copy: clips are memory-mapped
+        batch["frames"][name] = torch.from_numpy(padded)
+        batch["frames_mask"][name] = torch.arange(padded.shape[1]) < lengths.unsqueeze(1)
     for name in TARGETS:
         if name in items[0]:
             values = torch.from_numpy(np.stack([item[name] for item in items]))

@@ -63,8 +63,13 @@ def prepare_frames(
             caches.update(extract_frames(clips, branches, library, root, run.extraction_batch_size))
 
     extract(run.specs.values(), {f: a for division in divisions for f, a in division.audio.items()})
+    heard: set[str] = set()
+    for together in (divisions[:1], divisions[1:]):  # in folds no system hears what none hears in the given splits
+        copies = {copy.fingerprint: copy for division in together for copy in division.copies}
+        specs = _hearing(systems_of(run, together[0]), "augmented") if together else []
+        extract(specs, {fingerprint: copy for fingerprint, copy in copies.items() if fingerprint not in heard})
+        heard |= copies.keys()
     for division in divisions:
-        extract(_hearing(systems_of(run, division), "augmented"), {copy.fingerprint: copy for copy in division.copies})
         degraded = {clip.fingerprint: clip for clips in division.conditions.values() for clip in clips}
         extract([run.specs[name] for name in run.degraded_systems], degraded)
     extract(_hearing(run.specs, "unlabelled"), {piece.fingerprint: piece for piece in unlabelled})

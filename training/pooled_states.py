@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import PartialState
+from clip_loading import load_batches
+from extraction import extract_missing
 from frame_cache import FrameCache
-from representations import EncoderLibrary
-from tqdm.auto import tqdm
+from representations import EncoderLibrary, clip_duration_s
 from transformers import AutoConfig
 
 from speech_affect import AffectFeatureExtractor
 from speech_affect.encoder import SpeechEncoder
 
-
-logger = logging.getLogger(__name__)
 
 # of one split's states at a time; a large corpus is read in a few passes
 HELD_BYTES = 2 << 30
@@ -62,7 +60,7 @@ def extract_pooled_states(
 ) -> FrameCache:
     """
     Run the encoder once over every clip that is not on disk yet, and keep the mean of each hidden state over the
-    clip's valid frames. Processes share the clips, and a killed run goes on where it was.
+    clip's valid frames, as [`extract_missing`] does.
 
     All frames of all states of a batch are in memory at once: 60 MB per clip of 11 s for an encoder of 24 layers and
     width 1024.
@@ -80,29 +78,20 @@ def extract_pooled_states(
     Raises:
         ValueError: as in [`pooled_cache`].
     """
-    state = PartialState()
     cache = pooled_cache(library, encoder, root)
-    missing = [fingerprint for fingerprint in clips if not cache.has(fingerprint)]
-    state.wait_for_everyone()  # all must have looked before one begins to write
-    if missing:
-        logger.info("%d of %d clips to run through %s", len(missing), len(clips), encoder)
-        extractor = AffectFeatureExtractor()
-        speech_encoder = _speech_encoder(library, encoder, extractor.sampling_rate).to(state.device)
-        mine = missing[state.process_index :: state.num_processes]
-        bar = tqdm(total=len(mine), desc=f"{encoder}, pooled", unit="clip", disable=not state.is_main_process)
-        for start in range(0, len(mine), batch_size):
-            batch = mine[start : start + batch_size]
-            inputs = extractor([clips[f] for f in batch], return_tensors="pt").to(state.device)
-            for fingerprint, pooled in zip(batch, _pool(speech_encoder, inputs), strict=True):
-                cache.write(fingerprint, pooled)
-            bar.update(len(batch))
-        bar.close()
-    state.wait_for_everyone()
+
+    def make(batches, names):
+        speech_encoder = _speech_encoder(library, encoder).to(PartialState().device)
+        audio = load_batches([[clips[key] for key in batch] for batch in batches])
+        for batch, inputs in zip(batches, audio, strict=True):
+            yield {encoder: dict(zip(batch, _pool(speech_encoder, inputs), strict=True))}
+
+    extract_missing(clips, lambda key: clip_duration_s(clips[key]), batch_size, {encoder: cache}, make, "pooled clips")
     return cache
 
 
-def _speech_encoder(library: EncoderLibrary, encoder: str, sampling_rate: int) -> SpeechEncoder:
-    speech_encoder = SpeechEncoder(library.configs[encoder], sampling_rate)
+def _speech_encoder(library: EncoderLibrary, encoder: str) -> SpeechEncoder:
+    speech_encoder = SpeechEncoder(library.configs[encoder], AffectFeatureExtractor().sampling_rate)
     speech_encoder.backbone.load_state_dict(library.backbone(encoder).state_dict())
     return speech_encoder.eval()
 
@@ -110,6 +99,7 @@ def _speech_encoder(library: EncoderLibrary, encoder: str, sampling_rate: int) -
 @torch.no_grad()
 def _pool(speech_encoder: SpeechEncoder, inputs) -> list[np.ndarray]:
     """(hidden states, width) of each clip."""
+    inputs = inputs.to(PartialState().device)
     lengths = inputs["attention_mask"].long().sum(dim=1)
     frames, mask = speech_encoder(inputs["input_values"], lengths, ["weighted_sum"])
     side_by_side = [row[valid].float().mean(dim=0) for row, valid in zip(frames["weighted_sum"], mask, strict=True)]

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import copy
-import logging
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
+import numpy as np
 import torch
 from accelerate import PartialState
+from clip_duration import audio_header
+from clip_loading import LoadableClip, load_batches
 from encoder_sources import EncoderSource, resolve_encoder
+from extraction import extract_missing
 from frame_cache import FrameCache
 from text_representations import load_tokenizer
-from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedTokenizerBase
 
-from speech_affect import AffectBranchConfig, AffectEncoderConfig, AffectFeatureExtractor, AffectFusionConfig
+from speech_affect import AffectBranchConfig, AffectEncoderConfig, AffectFusionConfig
 from speech_affect.encoder import truncate_layers
 from speech_affect.front_end import AffectFrontEnd
 from speech_affect.text_encoder import pooler_option
 
 
-logger = logging.getLogger(__name__)
-
 # what an acoustic branch's raw frames depend on
 ACOUSTIC_SETTINGS = ("source", "num_mel_bins", "window_s", "hop_s")
-
-
-class LoadableClip(Protocol):
-    """Audio that is made when it is needed."""
-
-    def load(self) -> dict: ...
 
 
 class EncoderLibrary:
@@ -112,7 +106,9 @@ def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> d
 def _front_end_config(branches: list[dict], library: EncoderLibrary) -> AffectFusionConfig:
     heard = [branch for branch in branches if branch["source"] not in library.text_names]
     by_name = {AffectBranchConfig(**branch).name: branch for branch in heard}
-    encoders = {name: config.to_dict() for name, config in library.configs.items() if not config.is_text}
+    encoders = {
+        name: library.configs[name].to_dict() for name in library.configs if name in {b["source"] for b in heard}
+    }
     return AffectFusionConfig(branches=list(by_name.values()), encoders=encoders)
 
 
@@ -120,11 +116,10 @@ def extract_frames(
     clips: dict[str, dict | LoadableClip], branches: list[dict], library: EncoderLibrary, root: Path, batch_size: int
 ) -> dict[str, FrameCache]:
     """
-    Make the frames that are not on disk yet; processes share the clips, and a killed run goes on where it was.
+    Make the frames that are not on disk yet, as [`extract_missing`] does: the same for any number of processes.
 
     Args:
-        clips: per fingerprint the audio, `{"path", "bytes"}`, or what makes it when it is needed: its `load()` gives
-            `{"array", "sampling_rate"}`.
+        clips: per fingerprint the audio, `{"path", "bytes"}`, or what makes it when it is needed.
         branches: settings of every branch, duplicates allowed; those of text are passed over, as they have
             [`extract_text_frames`].
         library: the encoders.
@@ -134,37 +129,34 @@ def extract_frames(
     Returns:
         per name of a branch that hears audio the cache, now with every clip.
     """
-    state = PartialState()
     caches = frame_caches(branches, library, root)
-    missing = [f for f in clips if not all(cache.has(f) for cache in caches.values())]
-    state.wait_for_everyone()  # all must have looked before one begins to write
-    if missing:
-        logger.info("%d of %d clips to run through %s", len(missing), len(clips), ", ".join(caches))
-        front_end = _front_end(branches, library).to(state.device)
-        extractor = AffectFeatureExtractor()
-        mine = missing[state.process_index :: state.num_processes]
-        bar = tqdm(total=len(mine), desc="representations", unit="clip", disable=not state.is_main_process)
-        for start in range(0, len(mine), batch_size):
-            batch = mine[start : start + batch_size]
-            _extract_batch(batch, clips, front_end, extractor, caches, state.device)
-            bar.update(len(batch))
-        bar.close()
-    state.wait_for_everyone()
+
+    def make(batches, names):
+        read = [branch for branch in branches if AffectBranchConfig(**branch).name in names]
+        return _run_front_end([[(key, clips[key]) for key in batch] for batch in batches], read, library)
+
+    extract_missing(clips, lambda key: clip_duration_s(clips[key]), batch_size, caches, make, "clips")
     return caches
 
 
-def _front_end(branches: list[dict], library: EncoderLibrary) -> AffectFrontEnd:
-    front_end = AffectFrontEnd(_front_end_config(branches, library))
-    for name, encoder in front_end.encoders.items():
-        encoder.backbone.load_state_dict(library.backbone(name).state_dict())
-    return front_end.eval()
+def clip_duration_s(clip: dict | LoadableClip) -> float:
+    """From the header of its file, or as it will be made; nothing is decoded."""
+    return audio_header(clip).duration_s if isinstance(clip, dict) else clip.duration_s
 
 
 @torch.no_grad()
-def _extract_batch(fingerprints, clips, front_end, extractor, caches, device) -> None:
-    audio = [clips[f] if isinstance(clips[f], dict) else clips[f].load() for f in fingerprints]
-    batch = extractor(audio, return_tensors="pt").to(device)
-    frames, masks = front_end(**batch)
-    for name, cache in caches.items():
-        for row, fingerprint in enumerate(fingerprints):
-            cache.write(fingerprint, frames[name][row][masks[name][row]].float().cpu().numpy())
+def _run_front_end(batches: list[list[tuple[str, dict | LoadableClip]]], branches, library) -> Iterator[dict]:
+    """Per batch, branch and fingerprint the frames (frames, width), float32."""
+    device = PartialState().device
+    front_end = AffectFrontEnd(_front_end_config(branches, library))
+    for name, encoder in front_end.encoders.items():
+        encoder.backbone.load_state_dict(library.backbone(name).state_dict())
+    front_end = front_end.eval().to(device)
+    for batch, inputs in zip(batches, load_batches([[clip for _, clip in b] for b in batches]), strict=True):
+        frames, masks = front_end(**inputs.to(device))
+        made: dict[str, dict[str, np.ndarray]] = {}
+        for name, values in frames.items():
+            counts = masks[name].sum(dim=1).tolist()  # valid frames come first
+            rows = zip(batch, values.float().cpu().numpy(), counts, strict=True)
+            made[name] = {key: row[:count] for (key, _), row, count in rows}
+        yield made

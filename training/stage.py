@@ -257,14 +257,10 @@ def teach(stage: Stage, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _standardise(model, train: FrameDataset) -> None:
     """Mean and standard deviation of each branch's raw frames over the training clips."""
-    for name, cache in train.caches.items():
-        count, total, squares = 0, 0.0, 0.0
-        for fingerprint in train.table.fingerprints:
-            frames = torch.from_numpy(cache.read(fingerprint).astype("float64"))
-            count, total, squares = count + len(frames), total + frames.sum(0), squares + frames.square().sum(0)
-        mean = total / count
-        variance = (squares / count - mean.square()).clamp(min=0)
-        model.regressor.set_frame_statistics(name, mean.float(), variance.sqrt().float())
+    with PartialState().main_process_first():  # what it finds is on disk for the others
+        for name, cache in train.caches.items():
+            mean, std = (torch.from_numpy(values).float() for values in cache.statistics(train.table.fingerprints))
+            model.regressor.set_frame_statistics(name, mean, std)
 
 
 def _keep_results(stage: Stage, model, result: dict, batch_size: int) -> None:

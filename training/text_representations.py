@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from accelerate import PartialState
+from extraction import extract_missing
 from frame_cache import FrameCache
-from tqdm.auto import tqdm
+from frame_statistics import frame_statistics
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.configuration_utils import PreTrainedConfig
 
@@ -24,8 +24,6 @@ from speech_affect.text_encoder import TextEncoder, max_tokens, pooler_option
 if TYPE_CHECKING:
     from representations import EncoderLibrary
 
-
-logger = logging.getLogger(__name__)
 
 # texts that the tokenizer gets at a time
 TOKENIZED_AT_ONCE = 10_000
@@ -142,6 +140,10 @@ class TranscriptFrames:
         """
         return self.cache.read(self._key(fingerprint))
 
+    def statistics(self, fingerprints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Of these clips, as [`frame_statistics`] has them."""
+        return frame_statistics(self.cache, list(map(self._key, fingerprints)))
+
     def text_fingerprint(self, fingerprints: Sequence[str]) -> str:
         """Identity of what is read of these clips, in their order; a stage's result depends on it."""
         return hashlib.sha256("".join(map(self._key, fingerprints)).encode()).hexdigest()
@@ -159,7 +161,7 @@ def extract_text_frames(
     transcripts: Mapping[str, str], branches: list[dict], library: EncoderLibrary, root: Path, batch_size: int
 ) -> dict[str, TranscriptFrames]:
     """
-    Make the frames of text branches that are not on disk yet; processes share the texts, as for audio.
+    Make the frames of text branches that are not on disk yet, as [`extract_missing`] does.
 
     Args:
         transcripts: per fingerprint of a clip's audio what is said in it.
@@ -198,29 +200,25 @@ def _key(tokens: Sequence[int]) -> str:
 
 
 def _extract(texts: dict[str, list[int]], states: dict, caches: dict, library, name: str, batch_size: int) -> None:
-    state = PartialState()
-    missing = [key for key in texts if not all(cache.has(key) for cache in caches.values())]
-    state.wait_for_everyone()  # all must have looked before one begins to write
-    if missing:
-        logger.info("%d of %d texts to run through %s", len(missing), len(texts), ", ".join(caches))
-        encoder = TextEncoder(library.configs[name])
-        encoder.backbone.load_state_dict(library.backbone(name).state_dict())
-        encoder = encoder.eval().to(state.device)
-        missing.sort(key=lambda key: len(texts[key]))  # little padding
-        mine = missing[state.process_index :: state.num_processes]
-        bar = tqdm(total=len(mine), desc="transcripts", unit="text", disable=not state.is_main_process)
-        for start in range(0, len(mine), batch_size):
-            batch = mine[start : start + batch_size]
-            _extract_batch({key: texts[key] for key in batch}, encoder, states, caches, state.device)
-            bar.update(len(batch))
-        bar.close()
-    state.wait_for_everyone()
+    def make(batches, branches):
+        read = {branch: states[branch] for branch in branches}
+        return _run_encoder([{key: texts[key] for key in batch} for batch in batches], read, library, name)
+
+    extract_missing(texts, lambda key: len(texts[key]), batch_size, caches, make, "texts")
 
 
 @torch.no_grad()
-def _extract_batch(texts: dict[str, list[int]], encoder: TextEncoder, states: dict, caches: dict, device) -> None:
-    ids, mask = (part.to(device) for part in text_inputs(list(texts.values())).values())
-    frames, mask = encoder(ids, mask, list(dict.fromkeys(states.values())))
-    for branch, state in states.items():
-        for row, key in enumerate(texts):
-            caches[branch].write(key, frames[state][row][mask[row]].float().cpu().numpy())
+def _run_encoder(batches: list[dict[str, list[int]]], states: dict, library, name: str) -> Iterator[dict]:
+    """Per batch, branch and key of a text the frames (tokens, width), float32."""
+    device = PartialState().device
+    encoder = TextEncoder(library.configs[name])
+    encoder.backbone.load_state_dict(library.backbone(name).state_dict())
+    encoder = encoder.eval().to(device)
+    for texts in batches:
+        ids, mask = (part.to(device) for part in text_inputs(list(texts.values())).values())
+        frames, mask = encoder(ids, mask, list(dict.fromkeys(states.values())))
+        made = {}
+        for branch, state in states.items():
+            rows = zip(texts, frames[state].float().cpu(), mask.cpu(), strict=True)
+            made[branch] = {key: row[valid].numpy() for key, row, valid in rows}
+        yield made

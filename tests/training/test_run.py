@@ -141,9 +141,12 @@ def test_folds_copies_unlabelled_speech_conditions_and_probe(rich_recipe, tiny_c
     assert {path.name for path in (out / "figures").iterdir()} == drawn
     stages = sorted((out / "stages").rglob("stage.json"))
     assert len(stages) == 4 + 3
-    before = [path.stat().st_mtime_ns for path in (*stages, *(tmp_path / "c").rglob("*.npy"))]
+    frames = sorted((tmp_path / "c").rglob("*.frames"))
+    assert len(frames) >= 3
+    before = [path.stat().st_mtime_ns for path in (*stages, *frames)]
     assert main(given)["systems"] == results["systems"]
-    assert [path.stat().st_mtime_ns for path in (*stages, *(tmp_path / "c").rglob("*.npy"))] == before
+    assert sorted((tmp_path / "c").rglob("*.frames")) == frames
+    assert [path.stat().st_mtime_ns for path in (*stages, *frames)] == before
 
 
 def _check_folds(out, mfb):

@@ -110,9 +110,9 @@ def test_nothing_is_computed_twice(library, tmp_path, monkeypatch):
     load = EncoderLibrary.backbone
     monkeypatch.setattr(EncoderLibrary, "backbone", lambda self, name: built.append(name) or load(self, name))
     written = []
-    write = text_representations.FrameCache.write
+    write = text_representations.FrameCache.write_batch
     monkeypatch.setattr(
-        text_representations.FrameCache, "write", lambda self, key, f: written.append(key) or write(self, key, f)
+        text_representations.FrameCache, "write_batch", lambda self, batch: written.extend(batch) or write(self, batch)
     )
     # the same words are the same text, however they are written
     caches = extract_text_frames(numbered(["so sad", "So  sad", "sad"]), BRANCHES[1:2], library, tmp_path, 2)
