@@ -59,12 +59,15 @@ def score_table(scores: dict, seeds: Sequence[int], own: int | None) -> str:
 
 
 def gender_table(splits: dict[str, dict]) -> str | None:
-    """CCC by the speaker's gender; None where no clip has one."""
-    rows = [
-        [split, gender, str(group["n"]), *(f"{group['ccc'][d]:.2f}" for d in DIMENSIONS)]
-        for split, scores in splits.items()
-        for gender, group in scores["by_gender"].items()
-    ]
+    """CCC by the speaker's gender, with its 95% interval; None where no clip has one."""
+    rows = []
+    for split, scores in splits.items():
+        for gender, group in scores["by_gender"].items():
+            cells = []
+            for dimension in DIMENSIONS:
+                low, high = group["ci95"][dimension]
+                cells.append(f"{group['ccc'][dimension]:.2f} [{low:.2f}, {high:.2f}]")
+            rows.append([split, gender, str(group["n"]), *cells])
     return markdown_table(["split", "gender", "clips", *DIMENSIONS], rows) if rows else None
 
 

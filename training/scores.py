@@ -28,13 +28,12 @@ def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
         bootstrap_samples: resamples behind each interval.
     """
     seeds = _ccc_per_seed(evaluation.logits, evaluation.labels)
-    intervals = _by_key(bootstrap_ccc(evaluation.logits, evaluation.labels, num_samples=bootstrap_samples))
     scores = {
         "n": len(evaluation.labels),
         **_over_seeds(seeds),
         "ccc_per_seed": {key: seeds[:, i].tolist() for i, key in enumerate(KEYS)},
-        "ci95": {key: [interval.low, interval.high] for key, interval in intervals.items()},
-        "by_gender": group_scores(evaluation, evaluation.genders),
+        "ci95": _intervals(evaluation.logits, evaluation.labels, bootstrap_samples),
+        "by_gender": group_scores(evaluation, evaluation.genders, bootstrap_samples),
         "by_speaker": group_scores(evaluation, evaluation.speakers),
     }
     if evaluation.uncertainty is not None:
@@ -42,14 +41,25 @@ def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
     return scores
 
 
-def group_scores(evaluation: Evaluation, groups: Sequence[str | None]) -> dict[str, dict]:
-    """CCC of each group of 10 clips or more, with its size; clips of unknown group are left out."""
+def group_scores(
+    evaluation: Evaluation, groups: Sequence[str | None], bootstrap_samples: int | None = None
+) -> dict[str, dict]:
+    """
+    CCC of each group of 10 clips or more, with its size; clips of unknown group are left out.
+
+    Args:
+        evaluation: the system on a split.
+        groups: of each clip.
+        bootstrap_samples: resamples behind each interval; no intervals without it.
+    """
     scores = {}
     for group in sorted(set(groups) - {None, UNKNOWN}, key=_natural):
         members = np.array([name == group for name in groups])
         if members.sum() >= SMALLEST_GROUP:
-            seeds = _ccc_per_seed(evaluation.logits[:, members], evaluation.labels[members])
-            scores[group] = {"n": int(members.sum()), **_over_seeds(seeds)}
+            logits, labels = evaluation.logits[:, members], evaluation.labels[members]
+            scores[group] = {"n": int(members.sum()), **_over_seeds(_ccc_per_seed(logits, labels))}
+            if bootstrap_samples is not None:
+                scores[group]["ci95"] = _intervals(logits, labels, bootstrap_samples)
     return scores
 
 
@@ -73,6 +83,11 @@ def _over_seeds(seeds: np.ndarray) -> dict:
         "ccc": dict(zip(KEYS, seeds.mean(axis=0).tolist(), strict=True)),
         "ccc_std_over_seeds": dict(zip(KEYS, seeds.std(axis=0).tolist(), strict=True)),
     }
+
+
+def _intervals(logits: np.ndarray, labels: np.ndarray, bootstrap_samples: int) -> dict[str, list[float]]:
+    intervals = _by_key(bootstrap_ccc(logits, labels, num_samples=bootstrap_samples))
+    return {key: [interval.low, interval.high] for key, interval in intervals.items()}
 
 
 def _by_key(results: BootstrapIntervals | PairedDifferences) -> dict:

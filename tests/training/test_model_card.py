@@ -36,8 +36,11 @@ def by_key(keys=KEYS) -> dict[str, float]:
     return {key: RANDOM.uniform(0.1, 0.9) for key in keys}
 
 
-def group(n: int) -> dict:
-    return {"n": n, "ccc": by_key(), "ccc_std_over_seeds": by_key()}
+def group(n: int, by_gender: bool = False) -> dict:
+    made = {"n": n, "ccc": by_key(), "ccc_std_over_seeds": by_key()}
+    if by_gender:
+        made["ci95"] = {key: sorted(RANDOM.uniform(0.1, 0.9) for _ in range(2)) for key in KEYS}
+    return made
 
 
 def split(n: int) -> dict:
@@ -45,7 +48,7 @@ def split(n: int) -> dict:
         **group(n),
         "ccc_per_seed": {key: [RANDOM.uniform(0.1, 0.9) for _ in range(2)] for key in KEYS},
         "ci95": {key: sorted(RANDOM.uniform(0.1, 0.9) for _ in range(2)) for key in KEYS},
-        "by_gender": {"Female": group(71), "Male": group(56)},
+        "by_gender": {"Female": group(71, by_gender=True), "Male": group(56, by_gender=True)},
         "by_speaker": {str(speaker): group(20 + speaker) for speaker in range(3)},
     }
 
@@ -199,7 +202,10 @@ def test_groups_conditions_and_coverage(results):
     for name, gender, n, *cells in table(section(text, "By gender", 3))[1:]:
         expected = pupil["splits"][name]["by_gender"][gender]
         assert int(n) == expected["n"]
-        assert [float(cell) for cell in cells] == pytest.approx([expected["ccc"][d] for d in DIMENSIONS], abs=0.00501)
+        for dimension, cell in zip(DIMENSIONS, cells, strict=True):
+            ccc, low, high = (float(number) for number in re.findall(r"[\d.]+", cell))
+            assert ccc == pytest.approx(expected["ccc"][dimension], abs=0.00501)
+            assert [low, high] == pytest.approx(expected["ci95"][dimension], abs=0.00501)
     for name, n, *cells in table(section(text, "By speaker", 3))[1:]:
         assert n == "3"
         for dimension, cell in zip(DIMENSIONS, cells, strict=True):
@@ -264,7 +270,7 @@ def test_limits_are_found_in_the_results(results):
     pupil["splits"]["test1"]["ccc"] |= {"activation": 0.5, "valence": 0.2, "dominance": 0.4, "mean": 0.37}
     for gender, value in (("Female", 0.3), ("Male", 0.95)):
         pupil["splits"]["test1"]["by_gender"][gender]["ccc"] |= {"activation": 0.5, "valence": 0.5, "dominance": value}
-    pupil["splits"]["cv3"]["by_gender"] = {"Male": group(11)}
+    pupil["splits"]["cv3"]["by_gender"] = {"Male": group(11, by_gender=True)}
     for name, value in (("white_0db", 0.05), ("room_0.3s", 0.3)):
         pupil["conditions"]["test1"][name]["ccc"]["mean"] = value
     limits = section(build_card(results, "pupil").text, "Limits")

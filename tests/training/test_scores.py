@@ -55,6 +55,8 @@ def test_groups(evaluation):
     assert {group: score["n"] for group, score in scores["by_gender"].items()} == {"Female": 40, "Male": 11}
     check(scores["by_gender"]["Female"], oracle(evaluation, slice(0, 40)))
     check(scores["by_gender"]["Male"], oracle(evaluation, slice(40, 51)))
+    low, high = scores["by_gender"]["Female"]["ci95"]["valence"]
+    assert low < scores["by_gender"]["Female"]["ccc"]["valence"] < high
     # numbers first and in their order; the unknown are no speaker
     assert list(scores["by_speaker"]) == ["9", "10", "Anna"]
     check(scores["by_speaker"]["9"], oracle(evaluation, slice(12, 40)))
