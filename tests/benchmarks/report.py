@@ -1,0 +1,124 @@
+"""A benchmark's result: put together, printed, written."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .alternating import Turn, ratio, row
+from .machine import floor
+from .settings import Settings
+
+
+SCHEMA_VERSION = 1
+
+
+@dataclass
+class Result:
+    """
+    Args:
+        settings: sizes and counts.
+        rows: per contender its quantities, `{"seconds": {"median", "q25", "q75", "n"}, ...}`, plain facts, and
+            `floor`; or `missing`, why it did not run.
+        ratios: `{"of", "to", "quantity", "median", "q25", "q75", "n"}` of pairs within a round.
+        targets: `{"what", "value", "at_least" or "at_most", "met"}`.
+    """
+
+    settings: dict
+    rows: dict[str, dict] = field(default_factory=dict)
+    ratios: dict[str, dict] = field(default_factory=dict)
+    targets: dict[str, dict] = field(default_factory=dict)
+
+    def add_turns(self, turns: dict[str, list[Turn]], facts: dict[str, dict] | None = None) -> None:
+        """A row of each contender; `facts` are joined to it by name."""
+        for name, values in turns.items():
+            self.rows[name] = {**row(values), **(facts or {}).get(name, {})}
+
+    def add_floor(self, name: str, operations: float, num_bytes: float, machine: dict, quantity="seconds") -> None:
+        """The least time of a row, and how many times that it takes."""
+        least = floor(operations, num_bytes, machine)
+        least["times_floor"] = self.rows[name][quantity]["median"] / least["floor_s"]
+        self.rows[name]["floor"] = least
+
+    def add_missing(self, name: str, reason: str) -> None:
+        """A contender that did not run."""
+        self.rows[name] = {"missing": reason}
+
+    def add_ratio(self, turns: dict[str, list[Turn]], slow: str, fast: str, quantity="seconds") -> None:
+        """How many times as much `slow` needs as `fast`, if both ran: `slow_over_fast`, or `..._cpu`."""
+        if slow in turns and fast in turns:
+            name = f"{slow}_over_{fast}{'_cpu' * (quantity == 'cpu_seconds')}"
+            self.ratios[name] = ratio(turns, slow, fast, quantity)
+
+    def add_target(
+        self, name: str, what: str, value: float | None, at_least: float | None = None, at_most: float | None = None
+    ) -> None:
+        """What was aimed at, and whether it was reached; None where the value was not measured."""
+        met = None
+        if value is not None:
+            met = value >= at_least if at_least is not None else value <= at_most
+        limit = {"at_least": at_least} if at_least is not None else {"at_most": at_most}
+        self.targets[name] = {"what": what, "value": value, **limit, "met": met}
+
+    def ratio_median(self, name: str) -> float | None:
+        """None for one that was not measured."""
+        return self.ratios[name]["median"] if name in self.ratios else None
+
+
+def write_result(name: str, result: Result, machine: dict, settings: Settings, folder: Path) -> Path:
+    """Keep a result as `folder/name.json`; the path."""
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "benchmark": name,
+        "quick": settings.quick,
+        "audio": settings.audio,
+        "machine": machine,
+        **vars(result),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(_rounded(content), indent=2) + "\n")
+    os.replace(temporary, path)
+    return path
+
+
+def _rounded(value):
+    """Five significant digits: more would only be noise."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def print_result(name: str, result: Result, machine: dict) -> None:
+    """The table of a result."""
+    rates = f"{machine['gemm_gflops']:g} GFLOP/s, {machine['bandwidth_gb_per_s']:g} GB/s per core"
+    print(f"\n{name} on {machine['processor']} ({rates}), load {machine['load_average'][0]:g}, {machine['date']}")
+    width = max(map(len, result.rows), default=0)
+    for label, values in result.rows.items():
+        print(f"  {label:{width}}  {_row_text(values)}")
+    for label, values in result.ratios.items():
+        print(f"  {label}: {values['median']:.3g}x  [{values['q25']:.3g}, {values['q75']:.3g}] n={values['n']}")
+    for target in result.targets.values():
+        limit = f"at least {target['at_least']:g}" if "at_least" in target else f"at most {target['at_most']:g}"
+        value = "not measured" if target["value"] is None else f"{target['value']:.3g}"
+        verdict = {True: "met", False: "MISSED", None: "open"}[target["met"]]
+        print(f"  {verdict}: {target['what']}: {value} ({limit})")
+
+
+def _row_text(values: dict) -> str:
+    if "missing" in values:
+        return values["missing"]
+    parts = []
+    for quantity, value in values.items():
+        if quantity == "floor":
+            parts.append(f"floor {1000 * value['floor_s']:.3g} ms ({value['bound_by']}), {value['times_floor']:.3g}x")
+        elif isinstance(value, dict):
+            parts.append(f"{quantity} {value['median']:.4g} [{value['q25']:.4g}, {value['q75']:.4g}] n={value['n']}")
+        else:
+            parts.append(f"{quantity} {value:,}" if isinstance(value, (int, float)) else f"{quantity} {value}")
+    return "  ".join(parts)

@@ -1,0 +1,213 @@
+"""The benchmarks run, and what they write has what README tells; their figures are no matter here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+QUANTITIES = ("median", "q25", "q75", "n")
+# row -> quantities that README may tell
+ROWS = {
+    "latency": {
+        "student_onnx_10s": {"seconds", "cpu_seconds"},
+        "student_onnx_session_10s": {"seconds"},
+        "student_model_10s": {"seconds"},
+        "student_pipeline_10s": {"seconds"},
+        "nano_onnx_10s": {"seconds"},
+        "nano_int8_onnx_10s": {"seconds"},
+        "teacher_pipeline_10s": {"seconds"},
+        "teacher_onnx_10s": {"seconds"},
+        "wav2vec2_12_layers_onnx_10s": {"seconds"},
+        "hubert_large_model_10s": {"seconds"},
+    },
+    "folder": {
+        "onnx_batch1_1_process": {"seconds", "files_per_s", "audio_s_per_s"},
+        "pipeline_batch8_1_process": {"seconds", "files_per_s", "audio_s_per_s"},
+    },
+    "long_audio": {
+        "onnx_estimate_1h": {"cpu_seconds", "peak_mb_above_import"},
+        "onnx_curve_10h": {"cpu_seconds", "peak_mb_above_import"},
+        "pipeline_estimate_1h": {"cpu_seconds", "peak_mb_above_import"},
+    },
+    "cold_start": {
+        "onnx_light": {"seconds", "import_seconds", "load_seconds", "first_call_seconds"},
+        "pipeline": {"seconds", "import_seconds", "load_seconds", "first_call_seconds"},
+    },
+    "extraction": {"plain_loop_1_process": {"seconds"}, "padded_1_process": {"seconds"}, "cut_1_process": {"seconds"}},
+    "training": {"cached_padded": {"seconds"}, "encoder_in_loop_padded": {"seconds"}},
+    "export_size": {"student_fp32": set(), "student_int8": set(), "nano_fp32": set(), "nano_int8": set()},
+}
+RATIOS = {
+    "latency": ["wav2vec2_12_layers_onnx_10s_over_student_onnx_10s", "student_pipeline_10s_over_student_onnx_10s"],
+    "folder": ["pipeline_batch1_1_process_over_onnx_batch1_1_process"],
+    "long_audio": [],
+    "cold_start": ["pipeline_over_onnx_light"],
+    "extraction": ["plain_loop_1_process_over_cut_1_process"],
+    "training": ["encoder_in_loop_padded_over_cached_padded"],
+    "export_size": [],
+}
+
+
+def run_benchmarks(*arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(BENCHMARKS / "run.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=check, cwd=BENCHMARKS)
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """`benchmarks.NAME`, as run.py has them."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS.parent))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+@pytest.mark.parametrize("name", ROWS)
+def test_a_quick_run_writes_what_readme_tells(name, tmp_path):
+    pytest.importorskip("onnx")
+    done = run_benchmarks(name, "--quick", "--output", str(tmp_path), check=False)
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / f"{name}.json").read_text())
+    assert written["schema_version"] == 1
+    assert written["benchmark"] == name
+    assert written["quick"] is True
+    machine = written["machine"]
+    assert machine["threads"] == 1
+    assert machine["gemm_gflops"] > 0 and machine["bandwidth_gb_per_s"] > 0
+    assert len(machine["load_average"]) == 3 and machine["processor"] and machine["date"]
+    for row, quantities in ROWS[name].items():
+        for quantity in quantities:
+            value = written["rows"][row][quantity]
+            assert set(value) == set(QUANTITIES)
+            assert 0 <= value["q25"] <= value["median"] <= value["q75"]
+        if quantities:
+            floor = written["rows"][row]["floor"]
+            assert floor["floor_s"] > 0 and floor["times_floor"] > 0
+        assert row in done.stdout
+    for ratio in RATIOS[name]:
+        assert written["ratios"][ratio]["n"] >= 1
+    for target in written["targets"].values():
+        assert ("at_least" in target) != ("at_most" in target)
+        assert target["met"] in (True, False, None)
+
+
+def test_a_name_that_is_none_is_refused():
+    done = run_benchmarks("latancy", check=False)
+    assert done.returncode == 2
+    assert "no benchmark is called latancy; there are latency, folder" in done.stderr
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path):
+    done = run_benchmarks("latency", "--audio", str(tmp_path / "nowhere"), check=False)
+    assert done.returncode == 2
+    assert "nowhere is no folder" in done.stderr
+
+
+def test_contenders_take_turns(modules):
+    from benchmarks.alternating import take_turns
+
+    order = []
+
+    def contender(name):
+        def turn():
+            order.append(name)
+            return {"seconds": len(order)}
+
+        return turn
+
+    turns = take_turns({"a": contender("a"), "b": contender("b")}, 3)
+    assert order == ["a", "b", "a", "b", "a", "b"]
+    assert [turn["seconds"] for turn in turns["b"]] == [2, 4, 6]
+
+
+def test_ratio_is_the_median_over_rounds(modules):
+    from benchmarks.alternating import ratio
+
+    slow = [{"seconds": s} for s in (10.0, 40.0, 90.0)]
+    fast = [{"seconds": s} for s in (1.0, 2.0, 30.0)]
+    # 10, 20 and 3 by round; the ratio of the medians would be 20
+    result = ratio({"slow": slow, "fast": fast}, "slow", "fast")
+    assert result["median"] == 10
+    assert (result["of"], result["to"], result["n"]) == ("slow", "fast", 3)
+
+
+def test_summary_by_hand(modules):
+    from benchmarks.alternating import summary
+
+    assert summary([5.0, 1.0, 2.0, 4.0, 3.0]) == {"median": 3, "q25": 2, "q75": 4, "n": 5}
+    assert summary([7.0]) == {"median": 7, "q25": 7, "q75": 7, "n": 1}
+
+
+@pytest.mark.parametrize(
+    ("call_s", "calls"),
+    [(0.0, None), (0.03, 2)],  # a short call is warmed up and repeated; a long one is measured at once
+)
+def test_a_turn_repeats_short_calls(modules, call_s, calls):
+    import time
+
+    from benchmarks.alternating import timed
+
+    made = []
+
+    def call():
+        made.append(None)
+        time.sleep(call_s)
+
+    turn = timed(call, turn_s=0.02)()
+    assert turn["seconds"] >= call_s
+    assert len(made) == calls if calls else len(made) > 2
+
+
+def test_operations_by_hand(modules):
+    torch = pytest.importorskip("torch")
+    from benchmarks.operations import count_operations
+
+    linear = torch.nn.Linear(4, 3)
+    assert count_operations(linear, lambda: linear(torch.zeros(5, 4))) == 2 * 5 * 4 * 3
+    convolution = torch.nn.Conv1d(4, 6, kernel_size=3, stride=2, groups=2)
+    assert count_operations(convolution, lambda: convolution(torch.zeros(1, 4, 9))) == 2 * 4 * 6 * 3 * 2
+    gru = torch.nn.GRU(4, 8, num_layers=2, batch_first=True)
+    # three gates, each from the input and from the state before
+    expected = 7 * (2 * 3 * 8 * (4 + 8) + 2 * 3 * 8 * (8 + 8))
+    assert count_operations(gru, lambda: gru(torch.zeros(1, 7, 4))) == expected
+
+
+def test_floor_is_the_slower_of_the_two_bounds(modules):
+    from benchmarks.machine import floor
+
+    machine = {"gemm_gflops": 100.0, "bandwidth_gb_per_s": 10.0}
+    assert floor(2e9, 1e6, machine)["floor_s"] == pytest.approx(0.02)
+    assert floor(2e9, 1e6, machine)["bound_by"] == "operations"
+    assert floor(2e6, 1e9, machine)["floor_s"] == pytest.approx(0.1)
+    assert floor(2e6, 1e9, machine)["bound_by"] == "bytes"
+
+
+def test_a_target_knows_whether_it_was_met(modules):
+    from benchmarks.report import Result
+
+    result = Result({})
+    result.add_target("fast", "times as fast", 401.0, at_least=400)
+    result.add_target("small", "bytes", 101, at_most=100)
+    result.add_target("open", "not measured", None, at_most=100)
+    assert [target["met"] for target in result.targets.values()] == [True, False, None]
+
+
+def test_recordings_have_the_length_asked_for(modules, tmp_path):
+    import numpy as np
+    import soundfile
+    from benchmarks.speech import speech_files, waveform, write_recording
+
+    made = tmp_path / "made"
+    made.mkdir()
+    soundfile.write(made / "clip.wav", np.full(16000, 0.25), 16000)
+    words, files = speech_files(made, tmp_path / "unused")
+    assert words == "1 clips of made"
+    assert len(waveform(files, 2.5)) == 40000
+    assert soundfile.info(write_recording(tmp_path / "long.wav", files, 2.25)).frames == 36000
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ValueError, match="has no .wav files; give a folder of 16 kHz speech"):
+        speech_files(empty, tmp_path / "unused")
