@@ -60,12 +60,20 @@ class AudioFile:
         """
         while True:
             try:
-                block = self._file.read(block_samples, dtype="float32", always_2d=True)
+                block = self._read(block_samples)
             except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
                 raise self._unreadable(error) from error
             if not len(block):
                 return
             yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+
+    def _read(self, block_samples: int) -> np.ndarray:
+        """(samples, channels) float32."""
+        if self._file.subtype != "PCM_16":
+            return self._file.read(block_samples, dtype="float32", always_2d=True)
+        # libsndfile's own conversion takes three times as long, for the same values
+        block = self._file.read(block_samples, dtype="int16", always_2d=True)
+        return np.multiply(block, np.float32(1 / 32768), dtype=np.float32)
 
     def close(self) -> None:
         self._file.close()

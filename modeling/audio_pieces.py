@@ -155,4 +155,4 @@ def to_waveform(samples: np.ndarray, sampling_rate: int, target_rate: int) -> np
             f"a clip lasts {len(samples) / sampling_rate:.3f} s; at least {SHORTEST_S} s are needed: "
             "drop it or join it with its neighbour"
         )
-    return np.clip(waveform, -1, 1)
+    return waveform if waveform is samples else np.clip(waveform, -1, 1)

@@ -199,13 +199,22 @@ class OnnxAffect:
 
     def _run(self, pieces: list[_Piece]) -> None:
         lengths = np.array([len(piece.waveform) for piece in pieces], dtype=np.int64)
-        waveforms = np.zeros((len(pieces), lengths.max()), dtype=np.float32)
-        for row, piece in zip(waveforms, pieces, strict=True):
-            row[: len(piece.waveform)] = piece.waveform
+        waveforms = _padded([piece.waveform for piece in pieces])
+        for piece in pieces:
             piece.waveform = None
         outputs = self._session.run(None, {"input_values": waveforms, "num_samples": lengths})
         for piece, estimate in zip(pieces, _estimates(dict(zip(self._names, outputs, strict=True))), strict=True):
             piece.estimate = estimate
+
+
+def _padded(waveforms: list[np.ndarray]) -> np.ndarray:
+    """(clips, samples of the longest), zeros after the shorter ones; one alone is not copied."""
+    if len(waveforms) == 1:
+        return waveforms[0][None]
+    rows = np.zeros((len(waveforms), max(map(len, waveforms))), dtype=np.float32)
+    for row, waveform in zip(rows, waveforms, strict=True):
+        row[: len(waveform)] = waveform
+    return rows
 
 
 def _estimates(outputs: dict[str, np.ndarray]) -> list[AffectEstimate]:
