@@ -211,3 +211,56 @@ def test_recordings_have_the_length_asked_for(modules, tmp_path):
     empty.mkdir()
     with pytest.raises(ValueError, match="has no .wav files; give a folder of 16 kHz speech"):
         speech_files(empty, tmp_path / "unused")
+
+
+def latency_file(folder: Path, quick: bool = False) -> None:
+    """Every contender takes 10 ms, but for the student's 2.5 ms and eGeMAPS, which is not installed."""
+    from benchmarks.summary import CONTENDERS
+
+    rows = {name: {"seconds": {"median": 0.01}} for name in CONTENDERS}
+    rows["student_onnx_10s"]["seconds"]["median"] = 0.0025
+    rows["egemaps_10s"] = {"missing": "not installed"}
+    machine = {
+        "processor": "abacus",
+        "cores": 2,
+        "date": "2026-01-02T03:04:05+00:00",
+        "load_average": [0.25, 0, 0],
+        "versions": {"torch": "2.14.1", "onnxruntime": "1.32.0"},
+    }
+    targets = {
+        "a": {"what": "times as fast", "value": 399.6, "at_least": 500, "met": False},
+        "b": {"what": "bytes", "value": 74410, "at_most": 100000, "met": True},
+        "c": {"what": "two processes", "value": None, "at_least": 1.7, "met": None},
+    }
+    content = {"quick": quick, "rows": rows, "machine": machine, "targets": targets}
+    (folder / "latency.json").write_text(json.dumps(content))
+
+
+def test_summary_of_results(modules, tmp_path, capsys):
+    from benchmarks.summary import main
+
+    latency_file(tmp_path)
+    main(["--results", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert (
+        "abacus, 2 cores, 2026-01-02; torch 2.14.1, onnxruntime 1.32.0; load at the start of each at most 0.2"
+        in printed
+    )
+    assert "| `student`, ONNX | 2.5 ms | 1 |" in printed
+    assert "| HuBERT-large, PyTorch | 10 ms | 4 |" in printed
+    assert "openSMILE" not in printed
+    assert "| times as fast | 400 | at least 500, missed |" in printed
+    assert "| bytes | 74,410 | at most 100,000 |" in printed
+    assert "| two processes | not measured | at least 1.7 |" in printed
+    assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latency.json", "latency.png"]
+
+
+def test_no_summary_of_nothing_or_of_quick_runs(modules, tmp_path):
+    from benchmarks.summary import read_results
+
+    with pytest.raises(ValueError, match=r"has no results; run python tests/benchmarks/run\.py first"):
+        read_results(tmp_path)
+    latency_file(tmp_path, quick=True)
+    with pytest.raises(ValueError, match="latency in .* came from --quick; run without it"):
+        read_results(tmp_path)
