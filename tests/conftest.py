@@ -1,6 +1,11 @@
 """A tiny corpus in MSP-Podcast layout, a tiny encoder folder, and a recipe over both."""
 
 import csv
+import os
+
+
+# before torch is imported: tests run side by side, and threads that share a core with another process wait for it
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -128,7 +128,7 @@ def test_the_two_commands_for_a_fresh_machine():
     job = block('pip install -e ".[train]" && accelerate launch')
     assert run_command(job) == []  # what the demo recipe's own tests run
     assert block("[train,dev]").strip() == 'pip install -e ".[train,dev]"'
-    assert block("pytest").strip() == "pytest"
+    assert block("pytest").strip() == "pytest -n auto --dist loadfile"
 
 
 @pytest.fixture
