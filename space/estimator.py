@@ -1,0 +1,133 @@
+"""A loaded model, and what it says of a recording."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from refusal import Refusal
+from transformers import AutoFeatureExtractor, AutoModel, pipeline
+
+import speech_affect  # noqa: F401  registers models and the pipeline
+from speech_affect.tc_gru import TimeConvGRU
+
+
+CURVE_FROM_S = 4.0  # shorter recordings have no curve
+MOST_WINDOWS = 240
+WINDOW_S, HOPS_S = 2.0, (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+DIMENSIONS = ("activation", "valence", "dominance")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """
+    Args:
+        whole: what the pipeline says of the recording.
+        windows: of its windows, with `start_s` and `end_s`; none for a short one.
+        window_s, hop_s: of those windows, in seconds; `None` without any.
+        seconds: that the whole took, without the windows.
+    """
+
+    whole: dict
+    windows: list[dict]
+    window_s: float | None
+    hop_s: float | None
+    seconds: float
+
+
+class Estimator:
+    """
+    A model behind the pipeline `speech-emotion-regression`, with a time limit.
+
+    Args:
+        name: folder or Hub id.
+        revision: on the Hub.
+
+    Attributes:
+        label_range: lowest and highest value.
+        parameters: how many weights.
+        bytes: of the weights on disk, or None where they came from the Hub.
+    """
+
+    def __init__(self, name: str, revision: str | None = None):
+        model = AutoModel.from_pretrained(name, revision=revision)
+        extractor = AutoFeatureExtractor.from_pretrained(name, revision=revision)
+        if model.config.reads_text:
+            raise ValueError("this model reads transcripts; give one that hears audio alone")
+        self.model = model
+        self.title = Path(name).name
+        self.label_range = tuple(float(bound) for bound in model.config.label_range)
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._pipeline = pipeline("speech-emotion-regression", model=model, feature_extractor=extractor)
+        self._deadline = threading.local()
+        for module in model.modules():
+            if isinstance(module, TimeConvGRU) or type(module).__name__ == "SpeechEncoder":
+                module.register_forward_pre_hook(self._check_deadline)
+        noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+        self._pipeline({"array": 0.1 * noise * np.linspace(0, 1, 32_000, dtype=np.float32), "sampling_rate": 16000})
+
+    def estimate(
+        self, path: str, duration_s: float, timeout_s: float, scale: str = "label", window_s=None, hop_s=None
+    ) -> Estimate:
+        """
+        Args:
+            path: of a recording.
+            duration_s: its length in seconds, which decides about the windows where they are not given.
+            timeout_s: after which no more is computed.
+            scale, window_s, hop_s: as of the pipeline.
+
+        Raises:
+            Refusal: it took too long.
+            ValueError: options out of range, or no audio.
+        """
+        if window_s is None and hop_s is None and duration_s >= CURVE_FROM_S:
+            window_s, hop_s = curve_windows(duration_s)
+        with self._limited(timeout_s), torch.inference_mode():
+            start = time.perf_counter()
+            whole = self._pipeline(path, scale=scale)
+            seconds = time.perf_counter() - start
+            windows = []
+            if window_s is not None or hop_s is not None:
+                windows = self._pipeline(path, scale=scale, window_s=window_s, hop_s=hop_s, batch_size=8)
+        return Estimate(whole, windows, window_s, hop_s, seconds)
+
+    @contextmanager
+    def _limited(self, timeout_s: float):
+        self._deadline.at, self._deadline.timeout_s = time.monotonic() + timeout_s, timeout_s
+        try:
+            yield
+        finally:
+            self._deadline.at = None
+
+    def _check_deadline(self, *_) -> None:
+        at = getattr(self._deadline, "at", None)
+        if at is not None and time.monotonic() > at:
+            raise Refusal(f"This took longer than {self._deadline.timeout_s:g} s and was stopped: try a shorter clip.")
+
+
+def curve_windows(duration_s: float) -> tuple[float, float]:
+    """Window and hop in seconds: as fine as a table of some hundred rows allows."""
+    hop_s = next((hop for hop in HOPS_S if duration_s / hop <= MOST_WINDOWS), duration_s / MOST_WINDOWS)
+    return max(WINDOW_S, 2 * hop_s), hop_s
+
+
+def weights_bytes(folder: str) -> int | None:
+    """Of the safetensors in a folder; None for a Hub id."""
+    if not os.path.isdir(folder):
+        return None
+    return sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
+
+
+def trained_on(folder: str) -> str | None:
+    """Name of the corpus that a checkpoint's run.json tells, or None."""
+    try:
+        return str(json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))["corpus"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
