@@ -11,10 +11,11 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 from estimator import Estimator
-from page import STYLE, THEME, Page, build_empty_page, build_page
+from page import EXAMPLES, STYLE, THEME, Page, build_empty_page, build_page
 from settings import Settings
 
 
+SPARE_THREADS = 16  # for live sessions, and to send others away
 HERE = Path(__file__).resolve().parent
 
 
@@ -50,7 +51,9 @@ def launch(settings: Settings, **options) -> None:
     """Serve the page until it is interrupted."""
     build_app(settings).launch(
         server_port=settings.port,
+        max_threads=settings.concurrency + settings.queue_size + SPARE_THREADS,
         max_file_size=int(settings.max_size_mb * 1e6),
+        allowed_paths=[str(EXAMPLES)],
         footer_links=["api"],
         theme=THEME,
         css=STYLE,

@@ -17,11 +17,13 @@ from page_text import ABOUT, HEAD, no_model_text
 from refusal import Refusal
 from result_view import message_html, result_html
 from settings import Settings
+from turns import Turns
 from upload import clock, read_recording
 from uploads import Uploads
 
 
 HERE = Path(__file__).resolve().parent
+EXAMPLES = HERE / "examples"
 CURVE_JS = (HERE / "curve.js").read_text(encoding="utf-8")
 STYLE = (HERE / "style.css").read_text(encoding="utf-8")
 THEME = gr.themes.Base(
@@ -46,7 +48,8 @@ class Page:
         self.settings = settings
         self.estimators = estimators
         self.estimator = next(iter(estimators.values()))
-        self.uploads = Uploads(settings.timeout_s, get_upload_folder())
+        self.uploads = Uploads(settings.kept_s, get_upload_folder())
+        self.turns = Turns(settings.concurrency, settings.queue_size, settings.timeout_s)
 
     def show(self, path: str | None, shown: str | None) -> tuple[str, str | None]:
         """The result of a recording as HTML, and the file that it plays, which is held until the next one."""
@@ -55,8 +58,9 @@ class Page:
         if not path:
             return "", None
         try:
-            recording = self._recording(path)
-            estimate = self.estimator.estimate(path, recording.duration_s, self.settings.timeout_s)
+            with self.turns.turn():
+                recording = self._recording(path)
+                estimate = self.estimator.estimate(path, recording.duration_s, self.settings.timeout_s)
         except Exception as error:
             self.uploads.release(path)
             return message_html(said(error)), None
@@ -77,7 +81,7 @@ class Page:
     def compare(self, path: str | None) -> str:
         """All models on one recording, as HTML."""
         try:
-            with self.uploads.held(path):
+            with self.uploads.held(path), self.turns.turn():
                 recording = self._recording(path)
                 rows = compare(self.estimators, path, recording.duration_s, self.settings.timeout_s)
         except Exception as error:
@@ -94,7 +98,7 @@ class Page:
             gr.Error: one sentence for the user.
         """
         try:
-            with self.uploads.held(audio):
+            with self.uploads.held(audio), self.turns.turn():
                 recording = self._recording(audio)
                 estimate = self.estimator.estimate(
                     audio, recording.duration_s, self.settings.timeout_s, scale, window_s or None, hop_s or None
@@ -122,7 +126,6 @@ def said(error: Exception) -> str:
 
 def build_page(page: Page) -> gr.Blocks:
     """The page of a model."""
-    settings = page.settings
     with gr.Blocks(
         title="What a voice sounds like", delete_cache=(CLEAN_EVERY_S, KEPT_S), analytics_enabled=False
     ) as app:
@@ -137,7 +140,7 @@ def build_page(page: Page) -> gr.Blocks:
         with gr.Tab("About"):
             gr.Markdown(_about(page))
         _wire_endpoint(page.predict)
-    return app.queue(max_size=settings.queue_size, default_concurrency_limit=settings.concurrency)
+    return app.queue(default_concurrency_limit=None)  # the page has its own turns, and says when it is busy
 
 
 def build_empty_page(name: str, reason: str | None) -> gr.Blocks:
@@ -159,13 +162,18 @@ def _estimate_tab(page: Page) -> None:
     clip = gr.Audio(sources=["upload", "microphone"], type="filepath", label="Recording", elem_id="clip", buttons=[])
     button = gr.Button("Estimate", variant="primary", elem_id="estimate")
     result = gr.HTML(elem_id="result", elem_classes="affect", js_on_load=CURVE_JS)
-    examples = sorted((HERE / "examples").glob("*.flac"))
-    if examples:
-        gr.Examples(
-            [str(path) for path in examples], clip, label="Examples (a synthesiser's voices)", cache_examples=False
-        )
+    _example_buttons(page, clip, result, shown)
     for event in (clip.upload, clip.stop_recording, clip.clear, button.click):
         event(page.show, [clip, shown], [result, shown], api_visibility="private", show_progress="minimal")
+
+
+def _example_buttons(page: Page, clip: gr.Audio, result: gr.HTML, shown: gr.State) -> None:
+    """Each puts its clip where an upload would be; gradio's own examples would be deleted with old uploads."""
+    with gr.Row(elem_id="examples"):
+        for path in sorted(EXAMPLES.glob("*.ogg")):
+            button = gr.Button(f"Example: {path.stem.replace('_', ' ')}", size="sm")
+            chosen = button.click(lambda path=path: str(path), None, clip, api_visibility="private")
+            chosen.then(page.show, [clip, shown], [result, shown], api_visibility="private", show_progress="minimal")
 
 
 def _live_tab(page: Page) -> None:
@@ -179,7 +187,6 @@ def _live_tab(page: Page) -> None:
         [view, session],
         stream_every=LIVE_EVERY_S,
         time_limit=int(page.settings.max_length_s),
-        concurrency_limit=4 * page.settings.concurrency,
         show_progress="hidden",
         api_visibility="private",
     )

@@ -1,0 +1,44 @@
+"""The page as a process, for tests."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+
+SPACE = Path(__file__).resolve().parents[2] / "space"
+
+
+@contextmanager
+def served(checkpoint: Path, folder: Path, *options: str):
+    """`python space/app.py` at a free port: (address, process, folder of its temporary files)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    temporary = folder / "uploads"
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(temporary), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, str(SPACE / "app.py"), "--model", str(checkpoint), "--port", str(port), *options]
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _await(address, process, folder / "log")
+        yield address, process, temporary
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _await(address: str, process: subprocess.Popen, log: Path) -> None:
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(address + "/config", timeout=5).close()
+            return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.2)
+    raise AssertionError(log.read_text())

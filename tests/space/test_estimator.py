@@ -1,0 +1,84 @@
+"""The page's numbers are the pipeline's, within a time."""
+
+import csv
+import io
+import json
+from base64 import b64decode
+
+import pytest
+from space_sounds import voice
+from transformers import pipeline
+
+import speech_affect  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def estimator(checkpoint):
+    from estimator import Estimator
+
+    return Estimator(str(checkpoint))
+
+
+def test_equal_to_the_pipeline(estimator, checkpoint, clip):
+    expected = pipeline("speech-emotion-regression", model=str(checkpoint))
+    estimate = estimator.estimate(str(clip), 6.3, 30.0)
+    assert (estimate.window_s, estimate.hop_s) == (2.0, 0.5)
+    assert estimate.whole == expected(str(clip))
+    assert estimate.windows == expected(str(clip), window_s=2.0, hop_s=0.5, batch_size=8)
+    assert estimator.estimate(str(clip), 6.3, 30.0, "unit", 3.0, 3.0).windows == expected(
+        str(clip), window_s=3.0, hop_s=3.0, batch_size=8, scale="unit"
+    )
+
+
+def test_files_to_download_hold_every_digit(estimator, clip):
+    from download import as_csv, as_json, download_links
+
+    estimate = estimator.estimate(str(clip), 6.3, 30.0)
+    rows = list(csv.DictReader(io.StringIO(as_csv(estimate))))
+    assert [{name: float(value) for name, value in row.items()} for row in rows] == estimate.windows
+    links = download_links(estimate, "small", (1.0, 7.0))
+    encoded = links.split('href="data:application/json;base64,')[1].split('"')[0]
+    assert json.loads(b64decode(encoded)) == as_json(estimate, "small", (1.0, 7.0))
+    assert json.loads(b64decode(encoded))["windows"] == estimate.windows
+
+
+def test_a_short_clip_has_no_curve_but_a_line(estimator, tmp_path):
+    import soundfile
+    from download import as_csv
+
+    soundfile.write(tmp_path / "short.wav", voice(3.9), 16000)
+    estimate = estimator.estimate(str(tmp_path / "short.wav"), 3.9, 30.0)
+    assert estimate.windows == [] and estimate.window_s is None
+    [row] = csv.DictReader(io.StringIO(as_csv(estimate)))
+    assert {name: float(value) for name, value in row.items()} == estimate.whole
+
+
+def test_work_stops_at_the_time_limit(estimator, clip):
+    from refusal import Refusal
+
+    with pytest.raises(Refusal, match=r"took longer than 1e-06 s and was stopped"):
+        estimator.estimate(str(clip), 6.3, 1e-6)
+    assert estimator.estimate(str(clip), 6.3, 30.0).windows  # the next one has its own time
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "expected"), [(4, (2, 0.5)), (120, (2, 0.5)), (121, (2, 1)), (900, (10, 5)), (72000, (600, 300))]
+)
+def test_windows_stay_under_some_hundred(duration_s, expected):
+    from estimator import curve_windows
+
+    assert curve_windows(duration_s) == expected
+    assert duration_s / expected[1] <= 240
+
+
+def test_a_model_that_reads_text_is_refused(monkeypatch):
+    import estimator
+
+    class Reads:
+        config = type("Config", (), {"reads_text": True})
+
+    auto = type("Auto", (), {"from_pretrained": staticmethod(lambda *_, **__: Reads)})
+    monkeypatch.setattr(estimator, "AutoModel", auto)
+    monkeypatch.setattr(estimator, "AutoFeatureExtractor", auto)
+    with pytest.raises(ValueError, match="this model reads transcripts; give one that hears audio alone"):
+        estimator.Estimator("any")

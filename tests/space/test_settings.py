@@ -1,0 +1,45 @@
+"""What the Space is told."""
+
+import pytest
+
+
+def test_the_command_line_comes_before_the_environment(tmp_path):
+    from settings import Settings
+
+    environment = {
+        "MODEL_ID": "user/a",
+        "TEACHER_ID": "user/t",
+        "MAX_SIZE_MB": "7.5",
+        "CONCURRENCY": "3",
+        "TIMEOUT_S": "",
+    }
+    settings = Settings.read(["--model", "user/b", "--port", "99"], environment, tmp_path)
+    assert settings == Settings(model="user/b", teacher="user/t", max_size_mb=7.5, concurrency=3, port=99)
+
+
+def test_without_a_model_it_is_that_of_the_main_job(tmp_path):
+    from settings import Settings
+
+    assert Settings.read([], {}, tmp_path) == Settings()
+    for name in ("student_kd", "fusion"):
+        (tmp_path / "outputs" / "demo" / name).mkdir(parents=True)
+    settings = Settings.read([], {}, tmp_path)
+    assert settings.model == str(tmp_path / "outputs" / "demo" / "student_kd")
+    assert settings.teacher == str(tmp_path / "outputs" / "demo" / "fusion")
+    # the demo's teacher did not teach another model
+    assert Settings.read(["--model", "user/b"], {}, tmp_path).teacher == ""
+
+
+def test_refuses_what_is_no_number(tmp_path):
+    from settings import Settings
+
+    with pytest.raises(ValueError, match="MAX_LENGTH_S is 'long'; give a number"):
+        Settings.read([], {"MAX_LENGTH_S": "long"}, tmp_path)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
+def test_refuses_limits_that_are_none(value):
+    from settings import Settings
+
+    with pytest.raises(ValueError, match=f"max_size_mb is {value}; it must be above 0"):
+        Settings(max_size_mb=value)
