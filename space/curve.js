@@ -29,7 +29,7 @@ const secondsAt = (svg, event) => {
   return ((event.clientX - box.left) / box.width - data.left) / (1 - data.left) * data.duration_s;
 };
 const play = (svg) => {
-  const player = element.querySelector("audio");
+  const player = document.querySelector("#clip audio");
   if (!player) return;
   player.currentTime = Number(svg.dataset.at || 0);
   player.play().catch(() => {});
@@ -49,7 +49,7 @@ element.addEventListener("keydown", (event) => {
   if (step) { read(svg, Number(svg.dataset.at || 0) + step); event.preventDefault(); }
   if (event.key === "Enter" || event.key === " ") { play(svg); event.preventDefault(); }
 });
-element.addEventListener("timeupdate", (event) => {
-  const svg = element.querySelector("svg[data-points]");
-  if (svg && event.target.tagName === "AUDIO" && !event.target.paused) read(svg, event.target.currentTime);
+document.addEventListener("timeupdate", (event) => {
+  const svg = element.querySelector("#curve svg[data-points]");
+  if (svg && event.target.matches("#clip audio") && !event.target.paused) read(svg, event.target.currentTime);
 }, true);

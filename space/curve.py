@@ -14,25 +14,27 @@ WIDTH, WAVE, GAP, HEIGHT, LEFT, BOTTOM = 800, 56, 10, 250, 30, 20
 DIMENSIONS = ("activation", "valence", "dominance")
 
 
-def curve_svg(windows: Sequence[dict], duration_s: float, peaks: np.ndarray, label_range: tuple[float, float]) -> str:
+def curve_svg(
+    windows: Sequence[dict], duration_s: float, peaks: np.ndarray | None, label_range: tuple[float, float]
+) -> str:
     """
     Args:
         windows: of the pipeline; a window's values stand at its middle, and None is a gap.
         duration_s: of the recording, in seconds.
-        peaks: (columns,) loudest sample of each equal part, 0 to 1.
+        peaks: (columns,) loudest sample of each equal part, 0 to 1; None for no waveform.
         label_range: of the values.
 
     Returns:
         an `<svg>`; its `data-points` are `[second, activation, valence, dominance]` of each window, as JSON.
     """
     low, high = label_range
-    top, bottom = WAVE + GAP, HEIGHT - BOTTOM
+    top, bottom = (GAP if peaks is None else WAVE + GAP), HEIGHT - BOTTOM
     across = (WIDTH - LEFT) / duration_s
 
     def height(value: float) -> float:
         return bottom - (bottom - top) * (value - low) / (high - low)
 
-    parts = [_waveform(peaks)]
+    parts = [] if peaks is None else [_waveform(peaks)]
     for value in (low, (low + high) / 2, high):
         y = height(value)
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH}"/>')

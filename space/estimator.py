@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from refusal import Refusal
+from declined import Refusal
 from transformers import AutoFeatureExtractor, AutoModel, pipeline
 
 import speech_affect  # noqa: F401  registers models and the pipeline

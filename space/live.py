@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from declined import Refusal
 from estimator import DIMENSIONS, Estimator
-from refusal import Refusal
 from upload import clock
 
 from speech_affect.speech_activity import SpeechActivity

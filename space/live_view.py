@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from curve import curve_svg
 from live import LiveSession
 from plane import plane_svg
-from result_view import numbers_html
+from result_view import legend_html, numbers_html
 from upload import clock
 
 
@@ -25,11 +24,11 @@ def live_html(session: LiveSession, label_range: tuple[float, float]) -> str:
         shown = [
             {**second, "start_s": second["start_s"] - first, "end_s": second["end_s"] - first} for second in seconds
         ]
-        curve = curve_svg(shown, shown[-1]["end_s"], np.zeros(1), label_range)
+        curve = legend_html() + curve_svg(shown, shown[-1]["end_s"], None, label_range)
     heard = f"{clock(session.duration_s)} heard, {session.now['speech_ratio']:.0%} of it no silence"
     return (
         f'<div class="top"><div id="live_numbers" class="numbers" data-heard="{session.duration_s:.3f}">'
-        f"{numbers_html(session.now, [], label_range)}</div>"
+        f"{numbers_html(session.now, label_range)}</div>"
         f'<div id="live_plane" class="plane">{plane_svg(session.now, seconds, label_range)}</div></div>'
         f'<div id="live_curve" class="curve">{curve}</div><p class="note">{heard}. Nothing of it is kept.</p>'
     )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from urllib.parse import quote
 
 import gradio as gr
 from comparison import compare, comparison_html
+from declined import Refusal
 from download import as_json
 from estimator import Estimator, trained_on
 from gradio.utils import get_upload_folder
 from live import hear
 from live_view import live_html
 from page_text import ABOUT, HEAD, no_model_text
-from refusal import Refusal
 from result_view import message_html, result_html
 from settings import Settings
 from turns import Turns
@@ -24,6 +23,7 @@ from uploads import Uploads
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE / "examples"
+UPLOAD_JS = (HERE / "upload.js").read_text(encoding="utf-8")
 CURVE_JS = (HERE / "curve.js").read_text(encoding="utf-8")
 STYLE = (HERE / "style.css").read_text(encoding="utf-8")
 THEME = gr.themes.Base(
@@ -51,22 +51,21 @@ class Page:
         self.uploads = Uploads(settings.kept_s, get_upload_folder())
         self.turns = Turns(settings.concurrency, settings.queue_size, settings.timeout_s)
 
-    def show(self, path: str | None, shown: str | None) -> tuple[str, str | None]:
-        """The result of a recording as HTML, and the file that it plays, which is held until the next one."""
+    def show(self, path: str | None, shown: str | None) -> tuple:
+        """The result of a recording as HTML; its file, which is held until the next one; None to empty the input."""
         self.uploads.hold(path)
         self.uploads.release(shown)
         if not path:
-            return "", None
+            return "", None, gr.skip()
         try:
             with self.turns.turn():
                 recording = self._recording(path)
                 estimate = self.estimator.estimate(path, recording.duration_s, self.settings.timeout_s)
         except Exception as error:
             self.uploads.release(path)
-            return message_html(said(error)), None
-        address = f"gradio_api/file={quote(path)}"
-        title, label_range = self.estimator.title, self.estimator.label_range
-        return result_html(estimate, recording, address, title, label_range), path
+            return message_html(said(error)), None, None
+        html = result_html(estimate, recording, self.estimator.title, self.estimator.label_range)
+        return html, path, gr.skip()
 
     def hear(self, chunk, session):
         """What a live session shows after a chunk of the microphone."""
@@ -159,12 +158,30 @@ def build_empty_page(name: str, reason: str | None) -> gr.Blocks:
 
 def _estimate_tab(page: Page) -> None:
     shown = gr.State(None, delete_callback=page.uploads.release)
-    clip = gr.Audio(sources=["upload", "microphone"], type="filepath", label="Recording", elem_id="clip", buttons=[])
+    clip = _recording_input("clip")
     button = gr.Button("Estimate", variant="primary", elem_id="estimate")
-    result = gr.HTML(elem_id="result", elem_classes="affect", js_on_load=CURVE_JS)
+    result = gr.HTML(elem_id="result", elem_classes="affect", js_on_load=CURVE_JS + _upload_check(page, "clip"))
     _example_buttons(page, clip, result, shown)
     for event in (clip.upload, clip.stop_recording, clip.clear, button.click):
-        event(page.show, [clip, shown], [result, shown], api_visibility="private", show_progress="minimal")
+        event(page.show, [clip, shown], [result, shown, clip], api_visibility="private", show_progress="minimal")
+
+
+def _recording_input(elem_id: str) -> gr.Audio:
+    # a plain player: gradio's own waveform fails loudly on what is no audio, and decodes hours in the browser
+    plain = gr.WaveformOptions(show_recording_waveform=False)
+    return gr.Audio(
+        sources=["upload", "microphone"],
+        type="filepath",
+        label="Recording",
+        elem_id=elem_id,
+        buttons=[],
+        waveform_options=plain,
+    )
+
+
+def _upload_check(page: Page, elem_id: str) -> str:
+    """Script that keeps files from being sent which would be refused for their size."""
+    return UPLOAD_JS.replace("ELEMENT", f"#{elem_id}").replace("MOST_MB", f"{page.settings.max_size_mb:g}")
 
 
 def _example_buttons(page: Page, clip: gr.Audio, result: gr.HTML, shown: gr.State) -> None:
@@ -173,7 +190,9 @@ def _example_buttons(page: Page, clip: gr.Audio, result: gr.HTML, shown: gr.Stat
         for path in sorted(EXAMPLES.glob("*.ogg")):
             button = gr.Button(f"Example: {path.stem.replace('_', ' ')}", size="sm")
             chosen = button.click(lambda path=path: str(path), None, clip, api_visibility="private")
-            chosen.then(page.show, [clip, shown], [result, shown], api_visibility="private", show_progress="minimal")
+            chosen.then(
+                page.show, [clip, shown], [result, shown, clip], api_visibility="private", show_progress="minimal"
+            )
 
 
 def _live_tab(page: Page) -> None:
@@ -196,11 +215,10 @@ def _live_tab(page: Page) -> None:
 def _compare_tab(page: Page) -> None:
     names = " and ".join(estimator.title for estimator in page.estimators.values())
     gr.Markdown(f"One recording through {names}, side by side.")
-    clip = gr.Audio(
-        sources=["upload", "microphone"], type="filepath", label="Recording", elem_id="compare_clip", buttons=[]
-    )
+    clip = _recording_input("compare_clip")
     button = gr.Button("Compare", variant="primary", elem_id="compare")
-    result = gr.HTML(elem_id="compare_result", elem_classes="affect")
+    check = _upload_check(page, "compare_clip")
+    result = gr.HTML(elem_id="compare_result", elem_classes="affect", js_on_load=check)
     for event in (clip.upload, clip.stop_recording, button.click):
         event(page.compare, clip, result, api_visibility="private")
 

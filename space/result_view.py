@@ -16,13 +16,12 @@ ENDS = {"activation": ("calm", "excited"), "valence": ("negative", "positive"), 
 NO_SPEECH = "Nothing but silence or a steady background was heard, so there are no values."
 
 
-def numbers_html(whole: dict, windows: list[dict], label_range: tuple[float, float]) -> str:
+def numbers_html(whole: dict, label_range: tuple[float, float]) -> str:
     """
     A card for each value.
 
     Args:
         whole: of the pipeline, on the label scale.
-        windows: of the curve, whose spread is shown; may be empty.
         label_range: lowest and highest value.
     """
     low, high = label_range
@@ -35,7 +34,7 @@ def numbers_html(whole: dict, windows: list[dict], label_range: tuple[float, flo
         else:
             share = 100 * (value - low) / (high - low)
             inside = (
-                f'<strong data-value="{value!r}">{value:.2f}</strong>{_spread(name, whole, windows)}'
+                f'<strong data-value="{value!r}">{value:.2f}</strong>{_uncertainty(name, whole)}'
                 f'<span class="bar"><i style="left:{share:.1f}%"></i></span>'
             )
         cards.append(
@@ -45,15 +44,17 @@ def numbers_html(whole: dict, windows: list[dict], label_range: tuple[float, flo
     return "".join(cards)
 
 
-def _spread(name: str, whole: dict, windows: list[dict]) -> str:
-    if whole.get("uncertainty"):
-        stated = whole["uncertainty"][name]
-        return f'<span class="spread" title="standard deviation that the model states">± {stated:.2f}</span>'
-    values = [window[name] for window in windows if window[name] is not None]
-    if len(values) > 1:
-        text = f"{min(values):.1f} to {max(values):.1f} over time"
-        return f'<span class="spread" title="over the windows below">{text}</span>'
-    return '<span class="spread">this model states no uncertainty</span>'
+def _uncertainty(name: str, whole: dict) -> str:
+    if not whole.get("uncertainty"):
+        return '<span class="uncertainty">this model states no uncertainty</span>'
+    stated = whole["uncertainty"][name]
+    return f'<span class="uncertainty" title="standard deviation that the model states">± {stated:.2f}</span>'
+
+
+def legend_html() -> str:
+    """Names of a curve's lines, with places for what a pointer reads."""
+    keys = (f'<span class="key {name}">{name} <b data-key="{name}"></b></span>' for name in DIMENSIONS)
+    return f'<p class="reading">{"".join(keys)}<span data-key="time"></span></p>'
 
 
 def table_html(windows: list[dict]) -> str:
@@ -70,25 +71,20 @@ def table_html(windows: list[dict]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def result_html(estimate: Estimate, recording: Recording, address: str, title: str, label_range) -> str:
+def result_html(estimate: Estimate, recording: Recording, title: str, label_range: tuple[float, float]) -> str:
     """
     The whole result.
 
     Args:
         estimate: of the recording.
         recording: what was decoded.
-        address: from which the page plays it.
         title: of the model.
         label_range: lowest and highest value.
     """
     curve = legend = ""
     if estimate.windows:
         curve = curve_svg(estimate.windows, recording.duration_s, recording.peaks, label_range)
-        legend = (
-            '<p id="reading" aria-live="off">'
-            + "".join(f'<span class="key {name}">{name} <b data-key="{name}"></b></span>' for name in DIMENSIONS)
-            + '<span data-key="time"></span></p>'
-        )
+        legend = legend_html()
     windows = ""
     if estimate.windows:
         windows = (
@@ -97,9 +93,8 @@ def result_html(estimate: Estimate, recording: Recording, address: str, title: s
         )
     note = f'<p class="note">{NO_SPEECH}</p>' if not estimate.whole["speech_ratio"] else ""
     return (
-        f'{note}<div class="top"><div id="numbers">{numbers_html(estimate.whole, estimate.windows, label_range)}</div>'
+        f'{note}<div class="top"><div id="numbers">{numbers_html(estimate.whole, label_range)}</div>'
         f'<div id="plane">{plane_svg(estimate.whole, estimate.windows, label_range)}</div></div>'
-        f'<audio id="player" controls preload="metadata" src="{escape(address)}" aria-label="the recording"></audio>'
         f'{legend}<div id="curve">{curve}</div>{windows}{download_links(estimate, title, label_range)}'
         f'<p class="note">{clock(recording.duration_s)} of audio in {1000 * estimate.seconds:.0f} ms '
         f"by {escape(title)}; "

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from refusal import Refusal
+from declined import Refusal
 
 
 BUSY = "The page is busy just now: try again in a minute."

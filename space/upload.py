@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-from refusal import Refusal
+from declined import Refusal
 
 from speech_affect.audio_file import AudioFile
 

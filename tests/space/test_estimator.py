@@ -54,7 +54,7 @@ def test_a_short_clip_has_no_curve_but_a_line(estimator, tmp_path):
 
 
 def test_work_stops_at_the_time_limit(estimator, clip):
-    from refusal import Refusal
+    from declined import Refusal
 
     with pytest.raises(Refusal, match=r"took longer than 1e-06 s and was stopped"):
         estimator.estimate(str(clip), 6.3, 1e-6)

@@ -36,8 +36,8 @@ def test_stereo_is_averaged(estimator):
 
 
 def test_a_session_ends_and_forgets(estimator):
+    from declined import Refusal
     from live import SHOWN_S, hear
-    from refusal import Refusal
 
     session = hear(None, (16000, voice(65.0)), estimator, 60.0)
     assert len(session.seconds) == SHOWN_S and session.seconds[-1]["start_s"] == 64.0

@@ -6,7 +6,7 @@ import pytest
 
 
 def test_the_third_is_sent_away_and_the_second_waits():
-    from refusal import Refusal
+    from declined import Refusal
     from turns import Turns
 
     turns, served, leave = Turns(1, 1, 5.0), [], threading.Event()
@@ -28,7 +28,7 @@ def test_the_third_is_sent_away_and_the_second_waits():
 
 
 def test_nobody_waits_for_ever():
-    from refusal import Refusal
+    from declined import Refusal
     from turns import Turns
 
     turns = Turns(1, 1, 0.05)

@@ -9,7 +9,7 @@ LIMITS = {"max_size_mb": 1.0, "max_length_s": 20.0}
 
 
 def refusal(path) -> str:
-    from refusal import Refusal
+    from declined import Refusal
     from upload import read_recording
 
     with pytest.raises(Refusal) as caught:

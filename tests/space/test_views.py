@@ -22,26 +22,25 @@ def estimate(whole=WHOLE, windows=()):
 def test_numbers_with_every_digit_and_their_place():
     from result_view import numbers_html
 
-    html = numbers_html({**WHOLE, "valence": 4.251234567}, [], (1.0, 7.0))
+    html = numbers_html({**WHOLE, "valence": 4.251234567}, (1.0, 7.0))
     assert 'data-name="valence"' in html and '<strong data-value="4.251234567">4.25</strong>' in html
     assert 'style="left:25.0%"' in html and 'style="left:100.0%"' in html
     assert html.count("this model states no uncertainty") == 3
 
 
-def test_uncertainty_is_the_models_own_or_the_range_over_time():
+def test_uncertainty_is_the_models_own():
     from result_view import numbers_html
 
     stated = {**WHOLE, "uncertainty": {"activation": 0.5, "valence": 0.25, "dominance": 1.0}}
-    assert "± 0.25" in numbers_html(stated, [], (1.0, 7.0))
-    windows = [{**WHOLE, "valence": value} for value in (2.0, None, 5.0)]
-    assert "2.0 to 5.0 over time" in numbers_html(WHOLE, windows, (1.0, 7.0))
+    html = numbers_html(stated, (1.0, 7.0))
+    assert "± 0.25" in html and "states no uncertainty" not in html
 
 
 def test_silence_has_no_values():
     from result_view import NO_SPEECH, NO_VALUE, result_html
 
     silent = {"activation": None, "valence": None, "dominance": None, "speech_ratio": 0.0}
-    html = result_html(estimate(silent), recording(), "a", "model", (1.0, 7.0))
+    html = result_html(estimate(silent), recording(), "model", (1.0, 7.0))
     assert NO_SPEECH in html and f'<strong data-value="">{NO_VALUE}</strong>' in html
 
 
@@ -51,15 +50,15 @@ def test_nothing_given_is_markup():
     from result_view import message_html, result_html
 
     window = {"start_s": 0.0, "end_s": 2.0, **WHOLE}
-    html = result_html(estimate(windows=[window, window]), recording(), HOSTILE, HOSTILE, (1.0, 7.0))
+    html = result_html(estimate(windows=[window, window]), recording(), HOSTILE, (1.0, 7.0))
     row = {**WHOLE, "model": HOSTILE, "ms_per_audio_s": 1.0, "parameters": 5, "bytes": None}
     for text in (html, message_html(HOSTILE), comparison_html([row]), no_model_text(HOSTILE, HOSTILE)):
         assert "<img" not in text and 'onerror=alert(1)>"' not in text
 
 
 def test_errors_tell_no_path_and_nothing_of_ours(caplog):
+    from declined import Refusal
     from page import FAILED, said
-    from refusal import Refusal
 
     assert said(Refusal("Too long.")) == "Too long."
     assert said(ValueError("window_s is 9; it must be less")) == "Window_s is 9; it must be less"

@@ -1,4 +1,4 @@
-"""What a user is told when a request is not served: one sentence, without paths."""
+"""A request that is not served, and what its user is told: one sentence, without paths."""
 
 from __future__ import annotations
 
