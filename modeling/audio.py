@@ -36,6 +36,26 @@ def decode_audio(source: str | os.PathLike | bytes | io.IOBase) -> tuple[np.ndar
     return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32), file.sampling_rate
 
 
+def to_array(samples) -> np.ndarray:
+    """
+    An array, list or tensor as an array, without a copy where there need be none.
+
+    Raises:
+        ValueError: lists of different lengths, or a tensor that numpy cannot have: sparse, or without data.
+    """
+    try:
+        if hasattr(samples, "is_floating_point"):  # a tensor; torch itself is not needed here
+            # numpy has no bfloat16
+            is_short = samples.is_floating_point() and samples.element_size() < 4
+            samples = (samples.float() if is_short else samples).numpy(force=True)
+        return np.asarray(samples)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"audio is a {type(samples).__name__} that is no array of numbers ({error}); give numbers as (samples,), "
+            "(channels, samples) or (samples, channels)"
+        ) from error
+
+
 def to_mono(samples, channel_axis: int | None = None) -> np.ndarray:
     """
     An array of samples as mono float32 in [-1, 1].
@@ -51,11 +71,7 @@ def to_mono(samples, channel_axis: int | None = None) -> np.ndarray:
     Raises:
         ValueError: another shape or type, NaN or infinity, or floats on an integer scale.
     """
-    if hasattr(samples, "detach"):  # a tensor; torch itself is not needed here
-        samples = samples.detach().cpu()
-        # numpy has no bfloat16
-        samples = (samples.float() if samples.is_floating_point() else samples).numpy()
-    array = np.asarray(samples)
+    array = to_array(samples)
     if array.ndim not in (1, 2) or array.dtype.kind not in "fiu":
         raise ValueError(
             f"audio has shape {array.shape} and type {array.dtype}; give numbers as (samples,), (channels, samples) "
@@ -67,9 +83,12 @@ def to_mono(samples, channel_axis: int | None = None) -> np.ndarray:
         array = (array.astype(np.float32) - 128) / 128
     elif array.dtype.kind == "i":
         array = array / _INTEGER_SCALES[array.dtype.name]
-    if array.ndim == 2:
-        array = array.mean(axis=int(array.shape[0] > array.shape[1]) if channel_axis is None else channel_axis)
-    array = array.astype(np.float32, copy=False)
+    if array.size == 0:
+        return np.zeros(0, dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+        if array.ndim == 2:
+            array = array.mean(axis=int(array.shape[0] > array.shape[1]) if channel_axis is None else channel_axis)
+        array = array.astype(np.float32, copy=False)
     peak = float(max(array.max(initial=0), -array.min(initial=0)))  # NaN where one sample is
     if not np.isfinite(peak):
         raise ValueError("audio has NaN or infinite samples; repair or drop the clip")

@@ -14,6 +14,7 @@ from .temporary_copy import temporary_copy
 
 
 FORMATS = "wav, flac, ogg, opus, mp3"
+MOST_VALUES = 1 << 24  # of all channels, decoded at once
 
 
 class AudioFile:
@@ -60,12 +61,27 @@ class AudioFile:
         """
         while True:
             try:
-                block = self._read(block_samples)
+                block = self._mono(block_samples)
             except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
                 raise self._unreadable(error) from error
             if not len(block):
                 return
-            yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+            yield block
+
+    def _mono(self, samples: int) -> np.ndarray:
+        """The next samples, fewer at the end; a header may promise a thousand channels, so few at a time are mixed."""
+        at_once = max(1, MOST_VALUES // self._file.channels)
+        blocks = [self._mix(self._read(min(at_once, samples)))]
+        while len(blocks[-1]) == at_once and (left := samples - at_once * len(blocks)) > 0:
+            blocks.append(self._mix(self._read(min(at_once, left))))
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+    def _mix(self, block: np.ndarray) -> np.ndarray:
+        """(samples, channels) -> (samples,)"""
+        if block.shape[1] == 1:
+            return block[:, 0]
+        with np.errstate(over="ignore", invalid="ignore"):  # of floats that are refused later
+            return block.mean(axis=1)
 
     def _read(self, block_samples: int) -> np.ndarray:
         """(samples, channels) float32."""
@@ -92,13 +108,18 @@ class AudioFile:
         if isinstance(source, (str, os.PathLike)):
             if not os.path.isfile(source):
                 raise ValueError(f"{self._name} is no file; give the path of an audio file, its bytes, or an array")
-            return os.fspath(source)
+            path = os.fspath(source)
+            # a name that is no text, which the file system may have all the same, is opened by its bytes
+            return path if isinstance(path, bytes) or _is_text(path) else os.fsencode(path)
         if isinstance(source, (bytes, bytearray)):
             self._name = "the given bytes"
             return io.BytesIO(source)
-        if _can_seek(source):
-            source.seek(0)
-            return source
+        try:
+            if _can_seek(source):
+                source.seek(0)
+                return source
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self._name} cannot be read ({error}); open it in binary mode, 'rb'") from error
         self._copy = temporary_copy(source, self._name)
         return self._copy
 
@@ -115,6 +136,10 @@ class _SequentialFile(soundfile.SoundFile):
     # from the whole
     def seekable(self) -> bool:
         return False
+
+
+def _is_text(name: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _can_seek(file) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from .audio import to_mono
+from .audio import to_array, to_mono
 from .audio_file import AudioFile
-from .resampling import resampling_ratio
+from .resampling import whole_rate
 
 
 class AudioArray:
@@ -22,8 +22,7 @@ class AudioArray:
     """
 
     def __init__(self, samples, sampling_rate: int):
-        if isinstance(samples, (list, tuple)):
-            samples = np.asarray(samples)
+        samples = to_array(samples)
         if samples.ndim == 2 and samples.shape[0] <= samples.shape[1]:
             samples = samples.T  # the shorter axis is that of the channels; a block alone would not tell
         self._samples = samples if samples.ndim in (1, 2) else to_mono(samples)
@@ -83,7 +82,7 @@ def open_audio(clip, sampling_rate: int) -> AudioFile | AudioArray:
     encoded = isinstance(clip, (str, os.PathLike, bytes, bytearray)) or hasattr(clip, "read")
     source = AudioFile(clip) if encoded else AudioArray(clip, sampling_rate)
     try:
-        resampling_ratio(source.sampling_rate, source.sampling_rate)  # refuses what cannot be resampled
+        source.sampling_rate = whole_rate(source.sampling_rate)  # refuses what cannot be resampled
     except ValueError:
         source.close()
         raise
@@ -93,13 +92,21 @@ def open_audio(clip, sampling_rate: int) -> AudioFile | AudioArray:
 def _unpack(clip: Mapping, sampling_rate: int):
     array = clip.get("array") if clip.get("array") is not None else clip.get("raw")
     if array is None:
-        encoded = clip.get("bytes") or clip.get("path")
-        if encoded is None:
-            raise ValueError(
-                "a dict needs 'array' or 'raw' with 'sampling_rate', or 'path' or 'bytes'; "
-                f"this one has {', '.join(map(repr, clip)) or 'nothing'}"
-            )
-        return encoded, sampling_rate
+        return _encoded(clip), sampling_rate
     if clip.get("sampling_rate") is None:
         raise ValueError("a dict with 'array' or 'raw' also needs its 'sampling_rate'")
     return array, clip["sampling_rate"]
+
+
+def _encoded(clip: Mapping):
+    given = [clip[name] for name in ("bytes", "path") if clip.get(name) is not None]
+    if not given:
+        raise ValueError(
+            "a dict needs 'array' or 'raw' with 'sampling_rate', or 'path' or 'bytes'; "
+            f"this one has {', '.join(map(repr, clip)) or 'nothing'}"
+        )
+    for encoded in given:
+        if not isinstance(encoded, (str, os.PathLike, bytes, bytearray)) and not hasattr(encoded, "read"):
+            kind = type(encoded).__name__
+            raise ValueError(f"a dict has a {kind} as 'bytes' or 'path'; give bytes, or a path as text")
+    return given[0] or given[-1]

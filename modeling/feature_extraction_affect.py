@@ -6,7 +6,7 @@ import numpy as np
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 
-from .audio import BLOCK_SAMPLES
+from .audio import BLOCK_SAMPLES, to_mono
 from .audio_pieces import to_waveform
 from .audio_source import is_clip, open_audio
 
@@ -70,7 +70,7 @@ class AffectFeatureExtractor(SequenceFeatureExtractor):
         )
 
     def _waveform(self, clip, sampling_rate: int | None) -> np.ndarray:
-        with open_audio(clip, sampling_rate or self.sampling_rate) as source:
-            blocks = list(source.blocks(BLOCK_SAMPLES))
+        with open_audio(clip, self.sampling_rate if sampling_rate is None else sampling_rate) as source:
+            blocks = [to_mono(block) for block in source.blocks(BLOCK_SAMPLES)]
             samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
             return to_waveform(samples, source.sampling_rate, self.sampling_rate)

@@ -12,6 +12,7 @@ from transformers.pipelines.base import ChunkPipeline
 from transformers.utils import logging
 
 from .affect_result import AffectEstimate, affect_result, check_scale
+from .audio import to_array
 from .audio_pieces import WHOLE_S, PiecePart, read_pieces, to_waveform
 from .audio_source import is_clip, open_audio
 from .feature_extraction_affect import AffectFeatureExtractor
@@ -202,7 +203,7 @@ class SpeechEmotionRegressionPipeline(ChunkPipeline):
 
 def _as_array(clip):
     """A list of numbers is taken apart by transformers; an array is not."""
-    return np.asarray(clip) if isinstance(clip, (list, tuple)) and is_clip(clip) else clip
+    return to_array(clip) if isinstance(clip, (list, tuple)) and is_clip(clip) else clip
 
 
 def _estimates_of(output) -> list[AffectEstimate]:

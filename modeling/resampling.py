@@ -18,6 +18,32 @@ GROUP = 32
 BLOCK_SAMPLES = 1 << 17  # in double precision at once
 
 
+def whole_rate(sampling_rate) -> int:
+    """
+    A sampling rate as a plain int, from whatever number it is.
+
+    Args:
+        sampling_rate: in hertz, 1,000 to 768,000.
+
+    Raises:
+        ValueError: the rate is outside its range, or no whole number.
+    """
+    try:
+        # neither an array of one number is a number, nor a text of digits
+        is_number = np.ndim(sampling_rate) == 0 and not isinstance(sampling_rate, bool)
+        rate = int(sampling_rate) if is_number else 0
+        is_whole = is_number and bool(rate == sampling_rate)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError):
+        is_whole = False
+    if not is_whole:
+        raise ValueError(f"sampling_rate is {sampling_rate!r}; give a whole number of hertz")
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ValueError(
+            f"sampling_rate is {sampling_rate}; {LOWEST_RATE} to {HIGHEST_RATE} Hz are allowed: check the audio's rate"
+        )
+    return rate
+
+
 def resampling_ratio(sampling_rate: int, target_rate: int) -> Fraction:
     """
     Input samples per output sample.
@@ -31,13 +57,7 @@ def resampling_ratio(sampling_rate: int, target_rate: int) -> Fraction:
     Raises:
         ValueError: the rate is outside its range, or no whole number.
     """
-    if isinstance(sampling_rate, bool) or int(sampling_rate) != sampling_rate:
-        raise ValueError(f"sampling_rate is {sampling_rate!r}; give a whole number of hertz")
-    if not LOWEST_RATE <= sampling_rate <= HIGHEST_RATE:
-        raise ValueError(
-            f"sampling_rate is {sampling_rate}; {LOWEST_RATE} to {HIGHEST_RATE} Hz are allowed: check the audio's rate"
-        )
-    exact = Fraction(int(sampling_rate), target_rate)
+    exact = Fraction(whole_rate(sampling_rate), target_rate)
     return exact.limit_denominator(max(1, int((LARGEST_FILTER / exact) ** 0.5)))
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .audio import to_mono
+from .audio import to_array, to_mono
 from .audio_spans import SHORTEST_S
 from .modeling_affect import AffectOutput
-from .resampling import Resampler
+from .resampling import Resampler, whole_rate
 from .stream_frames import FrontEndStream
 from .stream_hidden import RegressorStream
 from .stream_pooling import StreamPool
@@ -114,7 +114,7 @@ class AffectStream:
         _check_mode(model)
         self._state = _State(model, sampling_rate)
         self._output: AffectOutput | None = None
-        self.sampling_rate = sampling_rate
+        self.sampling_rate = self._state.sampling_rate
         self.final_points: list[CurvePoint] = []
 
     @property
@@ -188,9 +188,9 @@ class _State:
 
     def __init__(self, model: AffectModel, sampling_rate: int):
         self.model = model
-        self.sampling_rate = sampling_rate
+        self.sampling_rate = whole_rate(sampling_rate)
         self.samples_in = self.samples_heard = 0
-        self.resampler = Resampler(sampling_rate, model.config.sampling_rate)
+        self.resampler = Resampler(self.sampling_rate, model.config.sampling_rate)
         self.pending = np.zeros(0, dtype=np.float32)
         self.front_end = FrontEndStream(model.front_end)
         self.regressor = RegressorStream(model.regressor)
@@ -289,7 +289,7 @@ def _check_mode(model: AffectModel) -> None:
 
 def _blocks(samples, size: int):
     """Pieces of at most so many samples of each channel."""
-    samples = samples if hasattr(samples, "detach") else np.asarray(samples)
+    samples = to_array(samples)
     if samples.ndim not in (1, 2):
         to_mono(samples)  # which refuses it
     if samples.ndim == 2 and samples.shape[0] > MOST_CHANNELS:

@@ -47,4 +47,6 @@ def _read(stream, name: str) -> bytes:
         raise ValueError(f"{name} cannot be read ({error})") from error
     if isinstance(chunk, str):
         raise ValueError(f"{name} is open as text; open it in binary mode, 'rb'")
+    if not isinstance(chunk, (bytes, bytearray, memoryview)):
+        raise ValueError(f"{name} reads a {type(chunk).__name__}; give an object whose read() gives bytes")
     return chunk

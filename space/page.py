@@ -160,8 +160,10 @@ def _estimate_tab(page: Page) -> None:
     shown = gr.State(None, delete_callback=page.uploads.release)
     clip = _recording_input("clip")
     button = gr.Button("Estimate", variant="primary", elem_id="estimate")
-    result = gr.HTML(elem_id="result", elem_classes="affect", js_on_load=CURVE_JS + _upload_check(page, "clip"))
+    script = CURVE_JS + _upload_check(page, "clip")
+    result = gr.HTML(elem_id="result", elem_classes="affect", js_on_load=script, render=False)
     _example_buttons(page, clip, result, shown)
+    result.render()
     for event in (clip.upload, clip.stop_recording, clip.clear, button.click):
         event(page.show, [clip, shown], [result, shown, clip], api_visibility="private", show_progress="minimal")
 

@@ -46,7 +46,7 @@ def numbers_html(whole: dict, label_range: tuple[float, float]) -> str:
 
 def _uncertainty(name: str, whole: dict) -> str:
     if not whole.get("uncertainty"):
-        return '<span class="uncertainty">this model states no uncertainty</span>'
+        return '<span class="uncertainty">no uncertainty stated</span>'
     stated = whole["uncertainty"][name]
     return f'<span class="uncertainty" title="standard deviation that the model states">± {stated:.2f}</span>'
 

@@ -22,8 +22,12 @@ WORDS = {"A": "Angry", "H": "Happy", "S": "Sad", "N": "Neutral"}
 
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory):
+    """52 tones in MSP-Podcast layout."""
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def write_corpus(folder):
     """52 tones of 0.4 to 0.8 s, each with three grades: activation is loudness, dominance pitch, valence chance."""
-    folder = tmp_path_factory.mktemp("corpus")
     (folder / "Audios").mkdir()
     (folder / "Labels").mkdir()
     generator = np.random.default_rng(0)
@@ -59,7 +63,11 @@ def tiny_corpus(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory):
     """A folder with a tiny Whisper, as transformers saves it."""
-    folder = tmp_path_factory.mktemp("encoder")
+    return write_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+def write_encoder(folder):
+    """A tiny Whisper, as transformers saves it."""
     torch.manual_seed(0)
     config = WhisperConfig(
         d_model=16,
@@ -85,9 +93,16 @@ def tiny_encoder(tmp_path_factory):
 @pytest.fixture
 def tiny_recipe(tiny_encoder, tmp_path):
     """A recipe file with every role, one training step from done."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(recipe_settings(tiny_encoder), sort_keys=False))
+    return path
+
+
+def recipe_settings(encoder):
+    """Every role, with this encoder."""
     whisper = {"source": "whisper", "hidden_state": 1, "conv_kernel_size": 3, "conv_stride": 2}
-    recipe = {
-        "encoders": {"whisper": {"id": str(tiny_encoder)}},
+    return {
+        "encoders": {"whisper": {"id": str(encoder)}},
         "systems": {
             "mfb": {"role": "baseline", "branches": ["mfb"]},
             "fusion": {"role": "teacher", "branches": ["mfb", whisper], "emotions": "agreed"},
@@ -103,6 +118,3 @@ def tiny_recipe(tiny_encoder, tmp_path):
         "stage_workers": 1,
         "disable_tqdm": True,
     }
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
-    return path

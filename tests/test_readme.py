@@ -85,6 +85,18 @@ def test_an_onnx_file(demo):
     assert printed.startswith("{'activation': ")
 
 
+def test_figures_of_speed_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tests"))
+    from benchmarks.summary import FIGURE, RESULTS, latency_table, machine_line, read_results, target_table
+
+    results = read_results(RESULTS)
+    assert latency_table(results["latency"]) in README
+    assert target_table(results) in README
+    assert machine_line(results) in README.replace("\n", " ")
+    assert f"](tests/benchmarks/results/{FIGURE})" in README and (RESULTS / FIGURE).is_file()
+    assert shlex.split(block("benchmarks/summary.py"))[:2] == ["python", "tests/benchmarks/run.py"]
+
+
 def test_the_cost_model(capsys):
     from cost_model import main
 
@@ -96,23 +108,41 @@ def test_the_cost_model(capsys):
 def test_to_the_hub_by_hand(demo, monkeypatch):
     import publish
     from hub_push import Pushed
+    from hub_space import PushedSpace
 
     pushed = []
-    for name in ("push_checkpoint", "push_metric", "push_dataset_card"):
+    for name in ("push_checkpoint", "push_metric", "push_dataset_card", "push_space"):
 
         def push(*names, name=name, **options):
-            pushed.append((name, names[-1]))
-            return Pushed(names[-1], f"https://huggingface.co/{names[-1]}", "0123456789", private=True)
+            pushed.append((name, *names))
+            kind = PushedSpace if name == "push_space" else Pushed
+            return kind(names[-1], f"https://huggingface.co/{names[-1]}", "0123456789", private=True)
 
         monkeypatch.setattr(publish, name, push)
     monkeypatch.chdir(demo)
     for line in block("training/publish.py").strip().splitlines():
         assert "(private, commit 0123456)" in publish.main(shlex.split(line, comments=True)[2:])
     assert pushed == [
-        ("push_checkpoint", "user/demo-student_kd"),
+        ("push_checkpoint", "outputs/demo/student_kd", "user/demo-student_kd"),
         ("push_metric", "user/ccc"),
         ("push_dataset_card", "user/msp-podcast"),
+        ("push_space", "user/page", "user/demo-student_kd", None),
     ]
+
+
+def test_the_page(demo, monkeypatch):
+    install, command = block("space/app.py").strip().splitlines()
+    assert install == 'pip install -e ".[space]"'
+    program, script, *arguments = shlex.split(command)
+    assert (program, script) == ("python", "space/app.py")
+    monkeypatch.chdir(demo)
+    from app import build_app
+    from settings import Settings
+
+    words = str(
+        [getattr(block, "value", "") for block in build_app(Settings.read(arguments, {}, demo)).blocks.values()]
+    )
+    assert "What the numbers are" in words and "student_kd" in words
 
 
 def test_a_card_by_hand(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
@@ -21,6 +22,23 @@ _UNREACHED = ("ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtoc
 
 class PublishError(OSError):
     """A push that did not succeed; what is on disk is as it was, and pushing again is safe."""
+
+
+@contextmanager
+def explained(repo_id: str, about: str | None = None) -> Iterator[None]:
+    """
+    Turn whatever huggingface_hub raises inside into a [`PublishError`] of one sentence.
+
+    Args:
+        repo_id: where the push goes.
+        about: the repository that is asked for; by default that one.
+    """
+    try:
+        yield
+    except PublishError:
+        raise
+    except HUB_ERRORS as error:
+        raise PublishError(f"pushing to {repo_id} failed: {reason(error, about or repo_id)}") from error
 
 
 def reason(error: BaseException, repo_id: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub_errors import HUB_ERRORS, NO_TOKEN, PublishError, reason
+from hub_errors import NO_TOKEN, PublishError, explained
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.utils import validate_repo_id
 
@@ -88,6 +88,7 @@ def push_files(
     token: str | None,
     revision: str | None,
     commit_message: str,
+    owned: tuple[str, ...] = (),
 ) -> Pushed:
     """
     Push files, by their path in the repository, in one commit, which also takes away weights that are none of them.
@@ -96,23 +97,25 @@ def push_files(
     Args:
         files: path in the repository -> file on disk, or content.
         repo_type: `model`, `dataset`, or `space` (one of Gradio).
+        owned: folders of the repository, `name/` each, whose other files are taken away too.
     """
     validate_repo_id(repo_id)
     if not commit_message:
         raise ValueError("commit_message is empty; say what is pushed, or leave it out")
+    api = hub_api(repo_id, token)
+    with explained(repo_id):
+        return _push(api, files, repo_id, repo_type, private, revision, commit_message, owned)
+
+
+def hub_api(repo_id: str, token: str | None) -> HfApi:
+    """The Hub to push to `repo_id` with a token, by default the one of this machine; a PublishError without any."""
     token = token or get_token()
     if token is None:
         raise PublishError(f"pushing to {repo_id} failed: {NO_TOKEN}")
-    api = HfApi(token=token, library_name="speech-affect")
-    try:
-        return _push(api, files, repo_id, repo_type, private, revision, commit_message)
-    except PublishError:
-        raise
-    except HUB_ERRORS as error:
-        raise PublishError(f"pushing to {repo_id} failed: {reason(error, repo_id)}") from error
+    return HfApi(token=token, library_name="speech-affect")
 
 
-def _push(api, files, repo_id, repo_type, private, revision, commit_message) -> Pushed:
+def _push(api, files, repo_id, repo_type, private, revision, commit_message, owned) -> Pushed:
     space_sdk = "gradio" if repo_type == "space" else None
     url = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=space_sdk)
     repo_id = url.repo_id
@@ -126,10 +129,14 @@ def _push(api, files, repo_id, repo_type, private, revision, commit_message) -> 
         api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
         info = api.repo_info(repo_id, repo_type=repo_type, revision=revision)
     there = {sibling.rfilename for sibling in info.siblings or []}
-    stale = [path for path in sorted(there - set(files)) if "/" not in path and path.endswith(STALE_SUFFIXES)]
+    stale = [path for path in sorted(there - set(files)) if _is_stale(path, owned)]
     operations = [CommitOperationAdd(path, content) for path, content in files.items()]
     operations += [CommitOperationDelete(path) for path in stale]
     commit = api.create_commit(
         repo_id, operations, commit_message=commit_message, repo_type=repo_type, revision=revision
     )
     return Pushed(repo_id, str(url), commit.oid, bool(info.private))
+
+
+def _is_stale(path: str, owned: tuple[str, ...]) -> bool:
+    return path.startswith(owned) if "/" in path else path.endswith(STALE_SUFFIXES)

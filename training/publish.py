@@ -1,8 +1,10 @@
-"""Push a trained system, the metric or the data set's page to the Hugging Face Hub by hand. Private without --public.
+"""Push a trained system, the metric, the data set's page or the Space to the Hugging Face Hub by hand. Private
+without --public.
 
 python training/publish.py outputs/demo/student_kd --repo_id user/name [--public] [--revision BRANCH]
 python training/publish.py --metric user/ccc
 python training/publish.py --dataset_card user/msp-podcast
+python training/publish.py --space user/name [--model_id user/student] [--teacher_id user/fusion]
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 from hub_errors import PublishError
 from hub_pages import push_dataset_card, push_metric
 from hub_push import Pushed, checkpoint_files, push_checkpoint
+from hub_space import push_space
 from huggingface_hub import constants, get_session
 
 
@@ -33,6 +36,9 @@ def main(argv: list[str]) -> str:
         return _said("the metric", push_metric(arguments.metric, **where))
     if arguments.dataset_card:
         return _said("the data set's page", push_dataset_card(arguments.dataset_card, **where))
+    if arguments.space:
+        pushed = push_space(arguments.space, arguments.model_id, arguments.teacher_id, **where)
+        return _said("the Space", pushed) + _secret(pushed.unreadable)
     folder = arguments.folder
     note = {
         "repo_id": arguments.repo_id,
@@ -54,6 +60,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--repo_id", help="user/name of its repository; a name alone is one of your own.")
     parser.add_argument("--metric", metavar="USER/ccc", help="Push the CCC metric as a Space instead.")
     parser.add_argument("--dataset_card", metavar="USER/NAME", help="Push the MSP-Podcast builder instead.")
+    parser.add_argument("--space", metavar="USER/NAME", help="Push the app, with the package beside it, instead.")
+    parser.add_argument("--model_id", metavar="USER/NAME", help="On the Hub: what the Space estimates with.")
+    parser.add_argument("--teacher_id", metavar="USER/NAME", help="On the Hub: what the Space compares it with.")
     parser.add_argument("--public", action="store_true", help="Anyone may see it; without it, it is private.")
     parser.add_argument("--revision", help="Branch to push to; main by default.")
     parser.add_argument("--commit_message", help="Of a system's commit.")
@@ -61,10 +70,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--if_changed", action="store_true", help="Only if the folder has changed since its last push."
     )
     arguments = parser.parse_args(argv)
-    if sum(map(bool, (arguments.folder, arguments.metric, arguments.dataset_card))) != 1:
-        parser.error("give a system's folder, or --metric, or --dataset_card")
+    if sum(map(bool, (arguments.folder, arguments.metric, arguments.dataset_card, arguments.space))) != 1:
+        parser.error("give a system's folder, or --metric, or --dataset_card, or --space")
     if bool(arguments.folder) != bool(arguments.repo_id):
         parser.error("a system's folder needs --repo_id, which is for a folder alone")
+    if (arguments.model_id or arguments.teacher_id) and not arguments.space:
+        parser.error("--model_id and --teacher_id are of a Space: give --space")
     return arguments
 
 
@@ -101,6 +112,14 @@ def _sha256(path: Path) -> str:
 def _said(what: str, pushed: Pushed) -> str:
     seen = "private" if pushed.private else "public"
     return f"{what} is at {pushed.url} ({seen}, commit {pushed.commit[:7]})"
+
+
+def _secret(unreadable: tuple[str, ...]) -> str:
+    """What is left to do for a Space whose models are not for everybody."""
+    if not unreadable:
+        return ""
+    closed = f"{' and '.join(unreadable)} {'are' if len(unreadable) > 1 else 'is'} private or gated"
+    return f"; {closed}: add a secret HF_TOKEN that may read that, in the Space's settings"
 
 
 if __name__ == "__main__":

@@ -17,15 +17,16 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from clip_table import ClipTable, table_fingerprint
+from early_stopping import EarlyStopping
 from frame_cache import FrameCache
 from frame_dataset import FrameDataset, collate_frames
 from prediction import Predictions, predict, write_predictions
 from progress import show_progress
+from resumption import drop_torn_checkpoints, train
 from systems import SystemSpec
 from text_representations import TranscriptFrames
 from trainer import AffectTrainer, DistillationTrainer
-from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import TrainingArguments, set_seed
 
 from corpora.corpus import LEARNT_FROM
 from metrics.calibration import uncertainty_scale
@@ -110,6 +111,8 @@ class Stage:
             "frames": {name: cache.folder.name for name, cache in self.caches.items()},
             "texts": {split: self._texts(split) for split in LEARNT_FROM},
             "teachers": [teacher.fingerprint for teacher in self.teachers],
+            # FSDP cannot go on from what Trainer saves without it, nor the other way round
+            **({"sharded": True} if os.environ.get("ACCELERATE_USE_FSDP") == "true" else {}),
         }
 
     def _texts(self, split: str) -> list[str]:
@@ -172,8 +175,11 @@ def run_stage(stage: Stage, batch_size: int) -> dict:
         `{"fingerprint", "best_step", "development", "seconds", ...}`.
     """
     result = stage.result() or _train(stage, batch_size)
-    if PartialState().is_main_process and stage.unpredicted():
-        _predict_splits(stage, batch_size)
+    if PartialState().is_main_process:
+        # after the result is noted: a part of them alone is nothing to go on from
+        shutil.rmtree(stage.folder / "checkpoints", ignore_errors=True)
+        if stage.unpredicted():
+            _predict_splits(stage, batch_size)
     PartialState().wait_for_everyone()
     return result
 
@@ -187,7 +193,7 @@ def _train(stage: Stage, batch_size: int) -> dict:
     started = time.perf_counter()
     trainer = _trainer(stage, batch_size)
     show_progress(trainer, enabled=not trainer.args.disable_tqdm)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(trainer.args.output_dir))
+    train(trainer)
     development = trainer.evaluate()
     result = {
         "fingerprint": stage.fingerprint,
@@ -198,9 +204,10 @@ def _train(stage: Stage, batch_size: int) -> dict:
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "seconds": round(time.perf_counter() - started, 1),
     }
+    weights = trainer.accelerator.get_state_dict(trainer.model)  # under FSDP, every process gives its part
     if state.is_main_process:
         _write_json(stage.folder / "history.json", trainer.state.log_history)
-        _keep_results(stage, trainer.accelerator.unwrap_model(trainer.model), result, batch_size)
+        _keep_results(stage, weights, result, batch_size)
     state.wait_for_everyone()
     logger.info("%s: CCC on development %.3f", stage.label, result["development"]["ccc_mean"])
     return result
@@ -209,19 +216,17 @@ def _train(stage: Stage, batch_size: int) -> dict:
 def _prepare_folder(stage: Stage) -> None:
     """Keep the checkpoints of an interrupted run of the same stage; drop those of any other."""
     marker = stage.folder / "settings.json"
-    if stage.folder.is_dir() and (
-        not marker.is_file() or json.loads(marker.read_text())["fingerprint"] != stage.fingerprint
-    ):
+    if stage.folder.is_dir() and _read_json(marker).get("fingerprint") != stage.fingerprint:
         logger.info("%s: settings or data changed, starting anew", stage.folder)
         shutil.rmtree(stage.folder)
     (stage.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    drop_torn_checkpoints(stage.folder / "checkpoints", PartialState().num_processes)
     _write_json(marker, {"fingerprint": stage.fingerprint, **stage.settings()})
 
 
 def _trainer(stage: Stage, batch_size: int) -> AffectTrainer:
     set_seed(stage.seed)
-    model_class = AffectStudentModel if stage.spec.role == "student" else AffectFusionModel
-    model = model_class(copy.deepcopy(stage.config), with_front_end=False)  # saving notes things in a config
+    model = _new_model(stage)
     train = stage.dataset("train")
     _standardise(model, train)
     trainer_class, extra = AffectTrainer, {}
@@ -234,9 +239,14 @@ def _trainer(stage: Stage, batch_size: int) -> AffectTrainer:
         train_dataset=train,
         eval_dataset=stage.dataset("development"),
         data_collator=collate_frames,
-        callbacks=[EarlyStoppingCallback(stage.patience)] if stage.patience is not None else [],
+        callbacks=[EarlyStopping(stage.patience)] if stage.patience is not None else [],
         **extra,
     )
+
+
+def _new_model(stage: Stage) -> AffectFusionModel | AffectStudentModel:
+    model_class = AffectStudentModel if stage.spec.role == "student" else AffectFusionModel
+    return model_class(copy.deepcopy(stage.config), with_front_end=False)  # saving notes things in a config
 
 
 def teach(stage: Stage, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -263,14 +273,16 @@ def _standardise(model, train: FrameDataset) -> None:
             model.regressor.set_frame_statistics(name, mean, std)
 
 
-def _keep_results(stage: Stage, model, result: dict, batch_size: int) -> None:
+def _keep_results(stage: Stage, weights: dict[str, torch.Tensor], result: dict, batch_size: int) -> None:
+    model = _new_model(stage)  # whole and in this process alone, however training had divided it
+    model.load_state_dict(weights)
+    model.to(stage.arguments.device)
     if stage.config.predict_uncertainty:
         development = predict(model, stage.dataset("development"), batch_size)
         labels = stage.tables["development"].labels
         scale = uncertainty_scale(development.logits, labels, development.uncertainty)
         model.regressor.set_uncertainty_scale(torch.from_numpy(scale).float())
     model.save_pretrained(stage.folder / "model")
-    shutil.rmtree(stage.folder / "checkpoints")
     _write_json(stage.folder / "stage.json", result)
 
 
@@ -289,7 +301,7 @@ def _read_json(path: Path) -> dict:
     """What [`_write_json`] wrote; nothing where there is no file, or a damaged one."""
     try:
         return json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):
         return {}
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 
 import numpy as np
 import torch
+from accelerate.utils import convert_outputs_to_fp32
+from length_buckets import LengthBucketSampler
 from systems import Distillation
+from torch.utils.data import SequentialSampler
 from transformers import EvalPrediction, Trainer
 
 from corpora.corpus import DIMENSIONS
@@ -26,7 +30,38 @@ class AffectTrainer(Trainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, compute_metrics=concordance_metrics, **kwargs)
+        for name, head in self.model.regressor.named_children():
+            if name.endswith("output"):
+                # of bf16's eight bits the label would get no more either, and so the loss
+                head.register_forward_hook(lambda head, inputs, output: output.float())
+        self._prepare_sharding()
         self._logged_parts: dict[str, list[torch.Tensor]] = defaultdict(list)
+
+    def _prepare_sharding(self) -> None:
+        """Under FSDP, undoes what accelerate takes for granted of language models."""
+        if self.is_fsdp_enabled:
+            # it shards the input embeddings apart, and there are none
+            self.model.get_input_embeddings = lambda: None
+            # it rounds the whole batch to bf16, labels too; autocast, as without FSDP, rounds within operations
+            self.accelerator.state.fsdp_plugin.mixed_precision_policy = None
+            self.model.forward = convert_outputs_to_fp32(self.accelerator.autocast()(self.model.forward))
+        elif os.environ.get("ACCELERATE_USE_FSDP") == "true":
+            raise ValueError(
+                f"FSDP is asked for, but accelerate shards on GPUs alone and the device is {self.args.device}; "
+                "without a GPU give training/accelerate/ddp_cpu.yaml"
+            )
+
+    def _get_train_sampler(self, train_dataset=None):
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        dataset = train_dataset if train_dataset is not None else self.train_dataset
+        batch_size = self.args.train_batch_size * self.args.world_size  # processes wait for the longest of their clips
+        frames = next(iter(dataset.caches.values()))  # of any branch: they all grow with the clip
+        lengths = [len(frames.read(fingerprint)) for fingerprint in dataset.table.fingerprints]
+        return LengthBucketSampler(lengths, batch_size, self.args.seed)
+
+    def _get_eval_sampler(self, eval_dataset):
+        return SequentialSampler(eval_dataset)  # which Trainer's own is not under group_by_length
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)

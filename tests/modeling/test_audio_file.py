@@ -1,11 +1,14 @@
 """Files are decoded in blocks that are the whole decoding, cut."""
 
 import io
+import os
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
+from speech_affect import audio_file
 from speech_affect.audio import decode_audio
 from speech_affect.audio_file import AudioFile
 
@@ -67,6 +70,23 @@ class UnseekablePipe(Pipe):
     tell = seek
 
 
+class Stuck(io.BytesIO):
+    """Says that it can seek."""
+
+    def seek(self, *_):
+        raise OSError(29, "Illegal seek")
+
+
+class Reads:
+    """Reads what it was given."""
+
+    def __init__(self, value):
+        self._value = value
+
+    def read(self, *_):
+        return self._value
+
+
 def test_bytes_and_file_objects_equal_the_path(encoded):
     content = encoded.read_bytes()
     expected, rate = decode_audio(str(encoded))
@@ -85,6 +105,44 @@ def test_a_copy_is_closed_with_the_file(encoded):
     copy = file._copy
     file.close()
     assert copy.closed
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_many_channels_are_mixed_few_samples_at_a_time(subtype, monkeypatch):
+    file = io.BytesIO()
+    soundfile.write(file, melody(0.5, 8000, 48), 8000, format="WAV", subtype=subtype)
+    expected, _ = decode_audio(file)
+    monkeypatch.setattr(audio_file, "MOST_VALUES", 4800)
+    asked, read = [], audio_file._SequentialFile.read
+
+    def counted(self, frames, **options):
+        asked.append(frames)
+        return read(self, frames, **options)
+
+    monkeypatch.setattr(audio_file._SequentialFile, "read", counted)
+    with AudioFile(file) as opened:
+        blocks = list(opened.blocks(1030))
+    assert [len(block) for block in blocks] == [1030, 1030, 1030, 910]
+    np.testing.assert_array_equal(np.concatenate(blocks), expected)
+    # 48 channels of 100 samples; 3 x (10 x 100 + 30), 910 and the end
+    assert asked == [*([100] * 10 + [30]) * 3, *[100] * 10, 100]
+
+
+@pytest.mark.filterwarnings("error")
+def test_channels_of_infinities_are_mixed_without_a_warning():
+    file = io.BytesIO()
+    soundfile.write(file, np.array([[np.inf, -np.inf], [3e38, 3e38]]), 8000, format="WAV", subtype="FLOAT")
+    assert not np.isfinite(decode_audio(file)[0]).any()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names that are no text exist there alone")
+def test_a_name_that_is_no_text(tmp_path):
+    path = os.path.join(os.fsencode(tmp_path), b"\xff\xfe.wav")
+    content = io.BytesIO()
+    soundfile.write(content, melody(0.2, 8000), 8000, format="WAV")
+    with open(path, "wb") as file:
+        file.write(content.getvalue())
+    np.testing.assert_array_equal(decode_audio(os.fsdecode(path))[0], decode_audio(content)[0])
 
 
 @pytest.mark.parametrize("name", ["wav", "ogg", "mp3", "flac"])
@@ -127,3 +185,16 @@ def test_refusals(tmp_path):
         pytest.raises(ValueError, match="the given file object is open as text; open it in binary mode, 'rb'"),
     ):
         AudioFile(text)
+
+
+def test_file_objects_that_do_not_read(tmp_path):
+    closed = io.BytesIO(b"RIFF")
+    closed.close()
+    with open(tmp_path / "clip.wav", "wb") as writing:
+        for file, reason in ((closed, "closed"), (writing, "read"), (Stuck(b"RIFF"), "Illegal seek")):
+            message = rf"the given file object cannot be read \(.*{reason}.*\); open it in binary mode, 'rb'"
+            with pytest.raises(ValueError, match=message):
+                AudioFile(file)
+    for value, kind in ((None, "NoneType"), (3, "int"), ([b"RIFF"], "list")):
+        with pytest.raises(ValueError, match=f"reads a {kind}; give an object whose read\\(\\) gives bytes"):
+            AudioFile(Reads(value))

@@ -83,6 +83,8 @@ def test_files_and_dicts(encoded, tmp_path):
         io.BytesIO(encoded),
         {"path": str(path), "bytes": None},
         {"path": "elsewhere.wav", "bytes": encoded},
+        {"path": path, "bytes": b""},
+        {"bytes": io.BytesIO(encoded)},
         {"raw": MONO, "sampling_rate": RATE},
         {"array": MONO, "sampling_rate": np.int64(RATE), "path": "elsewhere.wav"},
         Decoder(),
@@ -111,6 +113,14 @@ def test_several_are_not_one():
         ({"array": MONO, "sampling_rate": 0}, "sampling_rate is 0; 1000 to 768000 Hz are allowed"),
         ({"array": MONO, "sampling_rate": 1e7}, "sampling_rate is 10000000.0; 1000 to 768000 Hz"),
         ({"array": MONO, "sampling_rate": 16000.5}, "sampling_rate is 16000.5; give a whole number of hertz"),
+        ({"array": MONO, "sampling_rate": "16000"}, "sampling_rate is '16000'; give a whole number of hertz"),
+        ({"array": 0.5, "sampling_rate": RATE}, r"audio has shape \(\) and type float64"),
+        ({"array": {"array": MONO}, "sampling_rate": RATE}, r"audio has shape \(\) and type object"),
+        ({"array": [MONO, MONO[1:]], "sampling_rate": RATE}, "audio is a list that is no array of numbers"),
+        ({"bytes": 5}, "a dict has a int as 'bytes' or 'path'; give bytes, or a path as text"),
+        ({"bytes": MONO, "path": "a.wav"}, "a dict has a ndarray as 'bytes' or 'path'"),
+        ({"path": ["a.wav"]}, "a dict has a list as 'bytes' or 'path'"),
+        ({"path": ""}, "'' is no file"),
         (np.zeros((2, 3, 4)), r"audio has shape \(2, 3, 4\)"),
         (np.float32(0.5), "a clip is a float32"),
     ],
@@ -118,6 +128,13 @@ def test_several_are_not_one():
 def test_refusals(clip, message):
     with pytest.raises(ValueError, match=message):
         open_audio(clip, RATE)
+
+
+@pytest.mark.parametrize("rate", [22050.0, np.int16(22050), np.float64(22050), torch.tensor(22050)])
+def test_a_rate_is_an_int_whatever_it_was(rate):
+    for clip, default in (({"array": MONO, "sampling_rate": rate}, 8000), (MONO, rate)):
+        with open_audio(clip, default) as source:
+            assert source.sampling_rate == RATE and type(source.sampling_rate) is int
 
 
 def test_a_rate_of_a_file_that_cannot_be(tmp_path):

@@ -134,6 +134,28 @@ REFUSED = [
 ]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rate", [16000, 44100])
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300, 9.0])
+def test_files_that_hold_what_no_sound_is(extractor, rate, value):
+    samples = tone(rate).astype(np.float64)
+    samples[1234] = value
+    with pytest.raises(ValueError, match="audio reaches 9" if value == 9 else "audio has NaN or infinite samples"):
+        extractor(encoded(samples, rate, format="WAV", subtype="DOUBLE"))
+
+
+def test_files_are_clipped_to_full_scale_at_every_rate(extractor):
+    for rate in (16000, 48000):
+        samples = extractor(encoded(3 * tone(rate), rate, format="WAV", subtype="FLOAT"))["input_values"][0]
+        assert np.abs(samples).max() == 1
+
+
+@pytest.mark.parametrize("rate", [0, 0.0, False, [16000], "16000", np.array([8000, 16000]), float("nan")])
+def test_a_rate_that_is_none_is_not_replaced(extractor, rate):
+    with pytest.raises(ValueError, match="sampling_rate is"):
+        extractor(tone(16000), sampling_rate=rate)
+
+
 @pytest.mark.parametrize("given, message", REFUSED, ids=[message[:30] for _, message in REFUSED])
 def test_refusals_say_what_to_do(extractor, given, message):
     with pytest.raises(ValueError, match=message):

@@ -319,6 +319,8 @@ def test_options_at_construction_and_at_call(student):
         (np.zeros(0, dtype=np.float32), {"window_s": 1}, ValueError, "a clip lasts 0.000 s"),
         (np.zeros(16000), {"sampling_rate": 10}, ValueError, "sampling_rate is 10; 1000 to 768000"),
         (np.zeros(16000), {"sampling_rate": 0}, ValueError, "sampling_rate is 0; 1000 to 768000"),
+        (np.zeros(16000), {"sampling_rate": [16000]}, ValueError, r"sampling_rate is \[16000\]; give a whole number"),
+        ([0.1, [0.2, 0.3]], {}, ValueError, "audio is a list that is no array of numbers"),
         (np.full(16000, np.nan), {}, ValueError, "NaN"),
         (np.zeros(16000), {"scale": "stars"}, ValueError, "scale is 'stars'"),
         (np.zeros(16000), {"window_s": 0.01}, ValueError, "window_s is 0.01"),

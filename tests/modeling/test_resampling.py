@@ -4,6 +4,8 @@ import copy
 import math
 import subprocess
 import sys
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from torchaudio.functional import resample as torchaudio_resample
 
 import speech_affect
 from speech_affect.audio import resample_audio, to_mono
-from speech_affect.resampling import Resampler, resample, resampling_ratio
+from speech_affect.resampling import Resampler, resample, resampling_ratio, whole_rate
 
 
 RATES = [8000, 11025, 12000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000]
@@ -133,6 +135,25 @@ def test_refused_rates(rate, message):
         resample_audio(noise(10), rate, 16000)
 
 
+NO_RATES = [math.nan, math.inf, Decimal("NaN"), Fraction(1, 3), 16000j, "16000", "fast", b"16000", None, {}, [16000]]
+
+
+@pytest.mark.parametrize("rate", [*NO_RATES, np.array([16000]), torch.tensor([16000])], ids=repr)
+def test_what_is_no_number_of_hertz(rate):
+    for use in (whole_rate, lambda rate: Resampler(rate, 16000), lambda rate: resampling_ratio(rate, 16000)):
+        with pytest.raises(ValueError, match=r"^sampling_rate is .*; give a whole number of hertz$"):
+            use(rate)
+
+
+@pytest.mark.parametrize(
+    "rate", [16000, 16000.0, np.int16(16000), np.float32(16000), np.array(16000), torch.tensor(16000), Decimal(16000)]
+)
+def test_any_number_is_a_rate(rate):
+    assert whole_rate(rate) == 16000 and type(whole_rate(rate)) is int
+    # an int16 cannot hold the ratio's terms
+    assert resampling_ratio(rate, 44100) == Fraction(160, 441)
+
+
 def test_the_channel_axis_can_be_told():
     wide = np.stack([noise(3), -noise(3) / 2, noise(3), noise(3)])  # more channels than samples
     np.testing.assert_allclose(to_mono(wide, channel_axis=0), wide.mean(axis=0), atol=1e-7)
@@ -144,6 +165,39 @@ def test_tensors_of_any_floating_type(dtype):
     tensor = torch.tensor([0.5, -0.25, 1.0], dtype=dtype, requires_grad=True)
     np.testing.assert_array_equal(to_mono(tensor), np.float32([0.5, -0.25, 1.0]))
     np.testing.assert_array_equal(to_mono(torch.tensor([2**14], dtype=torch.int16)), np.float32([0.5]))
+
+
+def test_a_tensor_that_is_a_view_of_a_conjugate():
+    values = torch.tensor([0.5 + 0.25j, -1 - 0.125j])
+    np.testing.assert_array_equal(to_mono(values.conj().imag), np.float32([-0.25, 0.125]))
+    with pytest.raises(ValueError, match="type complex64; give numbers as"):
+        to_mono(values.conj())
+
+
+@pytest.mark.parametrize(
+    "samples, kind",
+    [
+        (torch.zeros(8).to_sparse(), "Tensor"),
+        (torch.zeros(8, device="meta"), "Tensor"),
+        ([0.1, [0.2, 0.3]], "list"),
+        (([0.1, 0.2], [0.3]), "tuple"),
+    ],
+    ids=["sparse", "no data", "nested", "ragged"],
+)
+def test_what_is_no_array_of_numbers(samples, kind):
+    with pytest.raises(ValueError, match=f"^audio is a {kind} that is no array of numbers .*; give numbers as"):
+        to_mono(samples)
+
+
+@pytest.mark.filterwarnings("error")
+def test_samples_beyond_float32_and_no_samples_at_all_give_no_warning():
+    for loudest in (1e300, np.finfo(np.float64).max):
+        with pytest.raises(ValueError, match="NaN or infinite samples"):
+            to_mono(np.full((4, 2), loudest))
+    with pytest.raises(ValueError, match="NaN or infinite samples"):
+        to_mono(np.array([[np.inf, -np.inf]], dtype=np.float32).T, channel_axis=0)
+    for shape in ((5, 0), (0, 5), (0,), (0, 0)):
+        assert to_mono(np.zeros(shape)).shape == (0,)
 
 
 def test_audio_needs_no_torch():

@@ -309,11 +309,26 @@ def test_kinds_of_pieces():
         (0.5, r"audio has shape \(\)"),
         (np.zeros(9, bool), "type bool"),
         (np.full(9, 3000.0), "audio reaches 3000"),
+        ([[0.1, 0.2], [0.3]], "audio is a list that is no array of numbers"),
+        (torch.zeros(9).to_sparse(), "audio is a Tensor that is no array of numbers"),
     ],
 )
 def test_refused_pieces(piece, message):
     with pytest.raises(ValueError, match=message):
         AffectStream(make_model("mfb")).push(piece)
+
+
+@pytest.mark.parametrize("rate", [None, "16000", [16000], float("inf"), 999])
+def test_refused_rates(rate):
+    with pytest.raises(ValueError, match="sampling_rate is"):
+        AffectStream(make_model("mfb"), sampling_rate=rate)
+
+
+@pytest.mark.parametrize("rate", [np.int16(16000), torch.tensor(16000), 16000.0])
+def test_any_number_is_a_rate(rate):
+    stream = AffectStream(make_model("mfb"), sampling_rate=rate)
+    stream.push(speech(0.5))
+    assert stream.sampling_rate == 16000 and stream.duration_s == 0.5
 
 
 def test_after_the_end():

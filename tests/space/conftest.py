@@ -33,8 +33,19 @@ def clip(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(checkpoint, tmp_path_factory):
-    """A page with narrow limits: 2 MB, 30 s of audio, files kept for 2 s."""
+    """A page with narrow limits: 2 MB, 30 s of audio, files kept for 10 s."""
     folder = tmp_path_factory.mktemp("server")
-    limits = ("--max_size_mb", "2", "--max_length_s", "30", "--timeout_s", "20", "--kept_s", "2", "--queue_size", "12")
+    limits = (
+        "--max_size_mb",
+        "2",
+        "--max_length_s",
+        "30",
+        "--timeout_s",
+        "20",
+        "--kept_s",
+        "10",
+        "--queue_size",
+        "12",
+    )
     with served(checkpoint, folder, "--teacher", str(checkpoint), *limits) as running:
         yield running

@@ -1,6 +1,7 @@
 """A Hugging Face Hub on this machine, as far as pushing and loading go: the real HTTP API, kept in memory.
 
-Read off huggingface_hub's client (2.4): repositories, branches, commits, Git LFS, files with ranges and ETags.
+Read off huggingface_hub's client (2.4): repositories, branches, commits, Git LFS, files with ranges and ETags,
+variables of Spaces.
 Xet storage takes uploads of one file at a time, uncompressed (HF_XET_XORB_COMPRESSION_POLICY=none), and gives them out
 as LFS does.
 """
@@ -17,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
-LFS_SUFFIXES = (".safetensors", ".bin", ".onnx", ".parquet", ".wav", ".png")
+LFS_SUFFIXES = (".safetensors", ".bin", ".onnx", ".parquet", ".wav", ".flac", ".ogg", ".png")
 REPOSITORY = r"(?P<repo>[^/]+/[^/]+)"
 KIND = r"/api/(?P<kind>models|datasets|spaces)"
 PREFIX = r"(?:/(?P<kind>datasets|spaces))?/"
@@ -33,6 +34,7 @@ ROUTES = [
     ("paths-info", "POST", rf"{KIND}/{REPOSITORY}/paths-info/(?P<revision>[^/]+)"),
     ("tree", "GET", rf"{KIND}/{REPOSITORY}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?"),
     ("xet-token", "GET", rf"{KIND}/{REPOSITORY}/xet-(?:write|read)-token/(?P<revision>[^/]+)"),
+    ("variables", "POST", rf"/api/spaces/{REPOSITORY}/variables"),
     ("refs", "GET", rf"{KIND}/{REPOSITORY}/refs"),
     ("info", "GET", rf"{KIND}/{REPOSITORY}(?:/revision/(?P<revision>[^/]+))?"),
     ("lfs-batch", "POST", rf"{PREFIX}{REPOSITORY}\.git/info/lfs/objects/batch"),
@@ -74,6 +76,8 @@ class Repository:
     trees: dict[str, dict[str, File]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     branches: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)  # of a Space
+    gated: bool = False
 
     def commit(self, branch: str, tree: dict[str, File], message: str) -> str:
         content = [len(self.trees), message, {path: file.oid for path, file in tree.items()}]
@@ -383,6 +387,13 @@ class Handler(BaseHTTPRequestHandler):
         repository.branches[unquote(branch)] = self._at(repository, start)[0]
         return {}
 
+    def _variables(self, repo):
+        variables = self._repository("spaces", repo, write=True).variables
+        asked = json.loads(self.body)
+        variables[asked["key"]] = asked["value"]
+        updated = "2026-01-01T00:00:00.000Z"
+        return {key: {"key": key, "value": value, "updatedAt": updated} for key, value in variables.items()}
+
     def _refs(self, kind, repo):
         branches = self._repository(kind, repo).branches.items()
         named = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha} for name, sha in branches]
@@ -392,7 +403,13 @@ class Handler(BaseHTTPRequestHandler):
         repository = self._repository(kind, repo)
         sha, tree = self._at(repository, revision)
         answer = {"id": unquote(repo), "_id": sha[:24], "sha": sha, "private": repository.private, "tags": []}
-        return {**answer, "gated": False, "downloads": 0, "likes": 0, "siblings": [{"rfilename": p} for p in tree]}
+        return {
+            **answer,
+            "gated": "auto" if repository.gated else False,
+            "downloads": 0,
+            "likes": 0,
+            "siblings": [{"rfilename": p} for p in tree],
+        }
 
     def _paths_info(self, kind, repo, revision):
         _, tree = self._at(self._repository(kind, repo), revision)

@@ -96,10 +96,14 @@ def test_a_server_that_says_nothing_is_not_waited_for_without_end(hub, checkpoin
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "give a system's folder, or --metric, or --dataset_card"),
+        ([], "give a system's folder, or --metric, or --dataset_card, or --space"),
         (["folder", "--metric", "alice/ccc"], "give a system's folder, or --metric, or --dataset_card"),
         (["folder"], "a system's folder needs --repo_id, which is for a folder alone"),
         (["--metric", "alice/ccc", "--repo_id", "alice/ccc"], "a system's folder needs --repo_id"),
+        (["--space", "alice/feel", "--metric", "alice/ccc"], "give a system's folder, or --metric, or"),
+        (["--space", "alice/feel", "--repo_id", "alice/feel"], "a system's folder needs --repo_id"),
+        (["--metric", "alice/ccc", "--model_id", "alice/s"], "--model_id and --teacher_id are of a Space"),
+        (["folder", "--repo_id", "alice/s", "--teacher_id", "alice/t"], "are of a Space: give --space"),
     ],
 )
 def test_what_to_give(argv, said, capsys):

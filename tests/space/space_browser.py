@@ -1,0 +1,109 @@
+"""A browser on the page, and what it hears, sends and complains about."""
+
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Playwright
+
+
+DIMENSIONS = ("activation", "valence", "dominance")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (  # chromium's own business with other hosts
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+)
+
+
+def launch(playwright: Playwright, microphone: Path) -> Browser:
+    """Debian's chromium without a window; its microphone plays a wav file over and over."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        said = "no chromium is installed (on Debian: apt-get install chromium)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(said)
+        pytest.skip(said)
+    fake = (
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={microphone}",
+    )
+    return playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu", *QUIET, *fake])
+
+
+class Visit:
+    """
+    One visitor's page.
+
+    Args:
+        browser: of [`launch`].
+        address: of the server.
+        options: of the browser's context, such as `color_scheme`.
+
+    Attributes:
+        page: of Playwright.
+        errors: what the console says in red, and exceptions that nobody caught.
+        strangers: requests to other hosts.
+    """
+
+    def __init__(self, browser: Browser, address: str, **options):
+        options = {"viewport": {"width": 1100, "height": 900}, **options}
+        self.context = browser.new_context(permissions=["microphone"], accept_downloads=True, **options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(60_000)  # tests beside others on few cores are slow
+        self.errors: list[str] = []
+        self.strangers: list[str] = []
+        self._late_progress = False
+        host = urlsplit(address).netloc
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.context.on("request", lambda request: self._request(request.url, host))
+        self.page.goto(address)
+        self.page.wait_for_selector("#clip input[type=file]", state="attached")
+
+    def upload(self, path: Path | dict, clip: str = "#clip") -> None:
+        """Give a file to a recording, in place of the one there; a dict is one that Playwright makes up."""
+        chosen = self.page.locator(f"{clip} input[type=file]")
+        if not chosen.count():
+            self.page.locator(clip).get_by_label("Clear").click()
+        chosen.set_input_files(path)
+
+    def numbers(self, where: str = "#numbers") -> dict[str, float]:
+        """The three values in full precision."""
+        values = {}
+        for name in DIMENSIONS:
+            card = f'{where} [data-name="{name}"]'
+            values[name] = float(
+                self.page.locator(f"{card}[data-value], {card} [data-value]").get_attribute("data-value")
+            )
+        return values
+
+    def messages(self) -> list[str]:
+        """All that the page says has gone wrong."""
+        found = self.page.locator("[role=alert]:visible, .toast-body:visible").all()
+        return [" ".join(element.inner_text().split()) for element in found]
+
+    def screenshot(self, name: str) -> None:
+        """Of the whole page, where the variable SCREENSHOTS names a folder."""
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type != "error":
+            return
+        # gradio asks how far an upload is when a short one has ended: a 404, and the answer to it
+        if "upload_progress" in message.location["url"]:
+            self._late_progress = True
+        elif not (self._late_progress and message.text == "Response"):
+            self.errors.append(f"{message.text} ({message.location['url']})")
+
+    def _request(self, url: str, host: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != host:
+            self.strangers.append(url)
