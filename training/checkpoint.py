@@ -41,8 +41,7 @@ def write_checkpoint(stages: list[Stage], library: EncoderLibrary, folder: Path,
         the folder.
     """
     best = best_stage(stages)
-    written = folder / "run.json"
-    if written.is_file() and json.loads(written.read_text()).get("fingerprint") == best.fingerprint:
+    if _fingerprint(folder / "run.json") == best.fingerprint:
         return folder
     model = best.model()
     model.attach_front_end({name: library.backbone(name) for name in model.config.encoders})
@@ -54,9 +53,21 @@ def write_checkpoint(stages: list[Stage], library: EncoderLibrary, folder: Path,
         library.tokenizer(name).save_pretrained(temporary)
     content = {"fingerprint": best.fingerprint, "stage": best.settings(), "result": best.result(), **provenance}
     (temporary / "run.json").write_text(json.dumps(content, indent=2, default=str) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
+    earlier = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(earlier, ignore_errors=True)
+    if folder.is_dir():
+        os.replace(folder, earlier)  # a part of it under its own name would pass for all of it
     os.replace(temporary, folder)
+    shutil.rmtree(earlier, ignore_errors=True)
     return folder
+
+
+def _fingerprint(path: Path) -> str | None:
+    """Of the stage that a folder was made from; None where its run.json is not there, or damaged."""
+    try:
+        return json.loads(path.read_text()).get("fingerprint")
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def verify_checkpoint(

@@ -7,6 +7,7 @@ import mmap
 import os
 import re
 import zlib
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from platform import node
@@ -19,6 +20,7 @@ from filelock import FileLock, Timeout
 # a shard that has as much is not added to
 SHARD_BYTES = 1 << 28
 INDEX, DATA, DAMAGED = ".index", ".frames", ".damaged"
+START_AGAIN = "start the run again: what was in it is made anew"
 
 
 class Entry(NamedTuple):
@@ -185,17 +187,20 @@ class ShardReader:
         (rows, width), read-only.
 
         Raises:
-            ValueError: the bytes are not those that were written. Their whole shard is then struck off.
+            ValueError: the bytes are not those that were written. Their whole shard is then struck off. Or another
+                process has done so.
         """
         entry = self.entries[key]
         stop = entry.stop(self.dtype.itemsize)
-        mapped = self._map(entry.shard, stop)
+        try:
+            mapped = self._map(entry.shard, stop)
+        except FileNotFoundError:
+            raise ValueError(f"{entry.shard.with_suffix(DATA)} has been deleted (clip {key}); {START_AGAIN}") from None
         if entry.checksum is not None:
             if zlib.crc32(memoryview(mapped)[entry.offset : stop]) != entry.checksum:
                 self._strike_off(entry.shard)
                 raise ValueError(
-                    f"{entry.shard.with_suffix(DATA)} is damaged (clip {key}) and has been deleted; start the run "
-                    "again: what was in it is made anew"
+                    f"{entry.shard.with_suffix(DATA)} is damaged (clip {key}) and has been deleted; {START_AGAIN}"
                 )
             self.entries[key] = entry._replace(checksum=None)
         frames = np.frombuffer(mapped, self.dtype, entry.rows * entry.width, entry.offset)
@@ -210,7 +215,7 @@ class ShardReader:
 
     def _strike_off(self, shard: Path) -> None:
         """The marker that is left keeps writers from using the name again."""
-        if shard.exists():
+        with suppress(FileNotFoundError):  # another process was faster
             os.replace(shard, shard.with_suffix(DAMAGED))
         shard.with_suffix(DATA).unlink(missing_ok=True)
         self.entries = {key: entry for key, entry in self.entries.items() if entry.shard != shard}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkstemp
@@ -15,6 +17,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     from frame_cache import FrameCache
+
+
+logger = logging.getLogger(__name__)
 
 
 def frame_statistics(cache: FrameCache, fingerprints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -30,11 +35,14 @@ def frame_statistics(cache: FrameCache, fingerprints: Sequence[str]) -> tuple[np
     """
     digest = hashlib.sha256("\n".join(sorted(fingerprints)).encode()).hexdigest()
     path = cache.folder / f"statistics-{digest[:32]}.json"
-    if path.is_file():
-        kept = json.loads(path.read_text())
+    kept = _read(path)
+    if kept is not None:
         return np.array(kept["mean"]), np.array(kept["std"])
     mean, std = _moments(cache, fingerprints)
-    _write(path, {"clips": len(fingerprints), "mean": mean.tolist(), "std": std.tolist()})
+    try:
+        _write(path, {"clips": len(fingerprints), "mean": mean.tolist(), "std": std.tolist()})
+    except OSError as error:  # a full disk, or a folder that is only to be read
+        logger.info("statistics of %s are not kept: %s", cache.folder, error)
     return mean, std
 
 
@@ -48,9 +56,27 @@ def _moments(cache: FrameCache, fingerprints: Sequence[str]) -> tuple[np.ndarray
     return mean, np.sqrt(np.maximum(squares / count - np.square(mean), 0))
 
 
+def _read(path: Path) -> dict | None:
+    """What [`_write`] wrote; None where there is no file, or a damaged one."""
+    try:
+        kept = json.loads(path.read_text())
+        return kept if kept.pop("checksum", None) == _checksum(kept) else None
+    except (FileNotFoundError, ValueError, AttributeError):
+        return None
+
+
 def _write(path: Path, content: dict) -> None:
     """Whole or not at all, whoever else writes the same."""
     handle, temporary = mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w") as file:
-        json.dump(content, file)
-    os.replace(temporary, path)
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump({**content, "checksum": _checksum(content)}, file)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def _checksum(content: dict) -> int:
+    """JSON gives every float back to the bit."""
+    return zlib.crc32(json.dumps(content).encode())

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -25,12 +26,14 @@ from probe import run_probe
 from provenance import corpus_fingerprint, describe_corpus, describe_encoders, describe_environment
 from publication import Publication
 from recipe import RunArguments, parse_arguments
+from refusal import refusal
 from report import write_report
 from representations import EncoderLibrary
 from results_table import render_markdown
+from run_lock import only_run_in
 from stage import Stage
 from stage_pool import default_workers, run_stages
-from transformers import AutoModel
+from transformers import AutoModel, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from corpora.corpus import Corpus, check_disjoint
@@ -42,12 +45,19 @@ logger = logging.getLogger("run")
 
 
 def main(argv: list[str]) -> dict:
-    """Run a recipe; returns what is in `results.json`."""
-    started = time.perf_counter()
-    # 1. Settings
+    """Run a recipe, alone in its output folder; returns what is in `results.json`."""
     run, training = parse_arguments(argv)
     state = PartialState()
     _set_up_logging(state)
+    with only_run_in(Path(training.output_dir)) if state.is_main_process else nullcontext():
+        return run_recipe(run, training)
+
+
+def run_recipe(run: RunArguments, training: TrainingArguments) -> dict:
+    """All of a run, step by step."""
+    started = time.perf_counter()
+    # 1. Settings
+    state = PartialState()
     publication = Publication(training, run.specs)
     if state.device.type == "cpu":  # launchers leave each process one thread
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // state.num_processes))
@@ -144,5 +154,8 @@ def _set_up_logging(state: PartialState) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    except Exception as error:
+        sentence = refusal(error)
+        if sentence is None:
+            raise
+        sys.exit(f"error: {sentence}")

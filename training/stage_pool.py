@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
 
 import torch
 from accelerate import PartialState
@@ -43,6 +43,7 @@ def run_stages(
     Raises:
         ValueError: several workers in each of a group of processes.
         RuntimeError: a stage whose teacher is neither finished nor among the stages.
+        ChildProcessError: a worker died.
         What a stage raises; stages that have not begun are then left out.
     """
     processes = PartialState().num_processes
@@ -75,6 +76,12 @@ def run_stages(
                 bar.update()
                 if on_finished is not None:
                     on_finished(stage)
+    except BrokenProcessPool:
+        labels = ", ".join(stage.label for stage in running.values())
+        raise ChildProcessError(
+            f"a process died that was training one of: {labels} (killed, often for want of memory); start the run "
+            f"again: it goes on where it was; with fewer than {workers} --stage_workers it takes less memory"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
         bar.close()
@@ -86,15 +93,14 @@ def _run(stage: Stage, batch_size: int) -> dict:
 
 
 def _start() -> None:
-    threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.WARNING)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
 
 
-def _follow_parent(parent: int) -> None:
-    """A run that was killed leaves no process behind that goes on training."""
-    while os.getppid() == parent:
-        time.sleep(1)
+def _follow_parent() -> None:
+    """A run that was killed leaves no process behind that goes on training: the next may begin at once."""
+    parent_process().join()
     os._exit(1)

@@ -1,0 +1,46 @@
+"""What ends a run and is no fault of the program, in one sentence that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+
+
+# what the libraries that write weights say when a write fails, which they do not say by an OSError
+FAILED_WRITE = re.compile(
+    r"No space left on device|File too large|Disk quota exceeded|Read-only file system|Input/output error"
+    r"|PytorchStreamWriter failed writing|inline_container"
+)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+GOES_ON = "start the run again: it goes on where it was"
+
+
+def refusal(error: Exception) -> str | None:
+    """
+    The sentence for an error, on one line.
+
+    Args:
+        error: that ended a run.
+
+    Returns:
+        None for what is a fault of the program: there the traceback says most.
+    """
+    sentence = _sentence(error)
+    return None if sentence is None else " ".join(sentence.split())
+
+
+def _sentence(error: Exception) -> str | None:
+    if isinstance(error, OSError) and error.errno is not None:
+        name = error.filename if error.filename2 is None else error.filename2  # of a copy
+        file = f"{name}: " if isinstance(name, (str, os.PathLike)) else ""
+        if error.errno in FULL:
+            return f"{file}{error.strerror}; make room, and {GOES_ON}"
+        if error.errno in FORBIDDEN:
+            return f"{file}{error.strerror}; give an --output_dir and a --cache_dir that can be written"
+    if isinstance(error, (ValueError, OSError)):
+        return str(error)
+    if FAILED_WRITE.search(str(error)):
+        return f"a file could not be written ({error}); make room on the disk, and {GOES_ON}"
+    return None
