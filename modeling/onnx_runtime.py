@@ -118,10 +118,12 @@ class OnnxAffect:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         cut = {"window_s": window_s, "hop_s": hop_s, "segments": segments}
         as_list = window_s is not None or segments is not None
-        clips = [inputs] if is_clip(inputs) else inputs
-        estimated = self._estimated(clips, sampling_rate or self.metadata.sampling_rate, cut, batch_size)
+        # what is no clip and cannot be several is refused as a clip
+        is_one = is_clip(inputs) or not isinstance(inputs, Iterable)
+        rate = self.metadata.sampling_rate if sampling_rate is None else sampling_rate
+        estimated = self._estimated([inputs] if is_one else inputs, rate, cut, batch_size)
         results = (self._results(pieces, scale, as_list) for pieces in estimated)
-        if is_clip(inputs):
+        if is_one:
             return next(results)
         return list(results) if isinstance(inputs, (list, tuple)) else results
 

@@ -34,8 +34,8 @@ def run(settings: Settings, machine: dict) -> Result:
     """
     Rows `plain_loop_1_process`, `padded_1_process`, `cut_2_processes` and so on, of a part of the clips.
 
-    cut: without padding to 30 s; `corpus_1_process` and `corpus_2_processes` do that to all clips, as these few are done
-    in little more time than a process takes to load the encoder.
+    cut: without padding to 30 s; `corpus_1_process` and `corpus_2_processes` do that to all clips, as these few are
+    done in little more time than a process takes to load the encoder.
     """
     count = QUICK_CLIPS if settings.quick else NUM_CLIPS
     part = settings.files[:: max(1, len(settings.files) // count)][:count]

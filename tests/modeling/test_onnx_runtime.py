@@ -248,6 +248,7 @@ def test_clips_shorter_than_the_model_s_frame_are_refused(path):
         ({"hop_s": 1}, "hop_s is 1 without window_s"),
         ({"segments": [(2, 1)]}, "segment 0 is"),
         ({"sampling_rate": 7}, "sampling_rate is 7"),
+        ({"sampling_rate": 0}, "sampling_rate is 0"),
     ],
 )
 def test_options_out_of_range_are_refused(exported, options, message):
@@ -262,6 +263,8 @@ def test_short_and_unreadable_clips_are_refused(exported, tmp_path):
         exported(str(tmp_path / "missing.wav"))
     with pytest.raises(ValueError, match="a clip is a NoneType"):
         exported([None])
+    with pytest.raises(ValueError, match="a clip is a NoneType"):
+        exported(None)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):

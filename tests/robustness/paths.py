@@ -1,0 +1,138 @@
+"""Paths and addresses behind which there is no recording, or none that can be had."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .case import Case
+from .encoded import FORMATS, any_file
+
+
+ADDRESSES = (
+    *("http://127.0.0.1:1/a.wav", "http://127.0.0.1:99999/a", "http://127.0.0.1:1/a b\n.wav", "HTTP://127.0.0.1:1/"),
+    *("ftp://127.0.0.1/a.wav", "file:///etc/passwd", "s3://a/b", "data://x", "http://", "http://[::1", "http://\x00/"),
+)
+
+
+def _fault_free(rng: np.random.Generator) -> bytes:
+    return any_file(rng, str(rng.choice(FORMATS)))
+
+
+def _written(folder: Path, name: str | bytes, content: bytes) -> str:
+    path = os.path.join(os.fsencode(folder), os.fsencode(name))
+    with open(path, "wb") as file:
+        file.write(content)
+    return os.fsdecode(path)
+
+
+def _empty(rng, folder):
+    path = _written(folder, "empty.wav", b"")
+    return Case("empty file", lambda: path)
+
+
+def _folder(rng, folder):
+    path = folder / "folder.wav"
+    path.mkdir()
+    return Case("folder", lambda: path)
+
+
+def _loop(rng, folder):
+    path, other = folder / "a.wav", folder / "b.wav"
+    path.symlink_to(other)
+    other.symlink_to(path)
+    return Case("loop of symbolic links", lambda: path)
+
+
+def _dangling(rng, folder):
+    path = folder / "gone.wav"
+    path.symlink_to(folder / "nothing.wav")
+    return Case("symbolic link to nothing", lambda: str(path))
+
+
+def _link(rng, folder):
+    path = folder / "link.wav"
+    path.symlink_to(_written(folder, "clip.wav", _fault_free(rng)))
+    return Case("symbolic link to a recording", lambda: path)
+
+
+def _unreadable(rng, folder):
+    path = _written(folder, "secret.wav", _fault_free(rng))
+    os.chmod(path, 0)
+    return Case("file without permission", lambda: path, unprivileged=True)
+
+
+def _locked_folder(rng, folder):
+    locked = folder / "locked"
+    locked.mkdir()
+    path = _written(locked, "clip.wav", _fault_free(rng))
+    os.chmod(locked, 0)
+    return Case("file in a folder without permission", lambda: path, unprivileged=True)
+
+
+def _pipe(rng, folder):
+    path = folder / "pipe.wav"
+    os.mkfifo(path)
+    return Case("named pipe that nobody writes to", lambda: path)
+
+
+def _name(rng, folder):
+    names = (b"\xff\xfe.wav", "sprach\u00e9 \u4e2d\u6587.wav", "a\nb.wav", "wav", ".wav", "-", "%s.wav", "a;b.flac ")
+    name = names[rng.integers(len(names))]
+    path = _written(folder, name, _fault_free(rng))
+    return Case(f"file of the name {name!r}", lambda: path)
+
+
+def _extension(rng, folder):
+    extensions = ("txt", "raw", "pcm", "mp3", "wav", "ogg", "flac", "npy", "json", "sd2", "gsm", "vox")
+    extension = extensions[rng.integers(len(extensions))]
+    path = _written(folder, f"clip.{extension}", _fault_free(rng))
+    return Case(f"recording called .{extension}", lambda: path)
+
+
+def _no_audio(rng, folder):
+    extension = str(rng.choice(["wav", "raw", "mp3", "sd2", "gsm", "vox", "flac"]))
+    contents = (b"PK\x03\x04", b"\x89PNG\r\n\x1a\n", b"<!DOCTYPE html>\n", b"%PDF-1.7\n", b"", b"\x00" * 500, b"RIFF")
+    content = contents[rng.integers(7)] + rng.bytes(int(rng.integers(3000)))
+    path = _written(folder, f"clip.{extension}", content)
+    return Case(f"no audio, called .{extension}", lambda: path)
+
+
+def _special(rng, folder):
+    path = str(rng.choice(["/dev/null", "/dev/zero", "/proc/self/mem", "/proc/self/maps", "/", "/proc/self/fd/0"]))
+    return Case(path, lambda: path)
+
+
+def _no_path(rng, folder):
+    texts = ("", ".", "..", "a\x00b.wav", "x" * 5000, "nowhere/clip.wav", "\udcff.wav", "~", "/etc/passwd/x", "con")
+    text = texts[rng.integers(len(texts))]
+    return Case(f"text {text[:20]!r}", lambda: text)
+
+
+def _address(rng, folder):
+    address = ADDRESSES[rng.integers(len(ADDRESSES))]
+    return Case(f"address {address!r}", lambda: address)
+
+
+MAKERS = (
+    *(_empty, _folder, _loop, _dangling, _link, _unreadable, _locked_folder),
+    *(_pipe, _name, _extension, _no_audio, _special, _no_path, _address),
+)
+
+
+def any_path(rng: np.random.Generator, folder: Path) -> Case:
+    """
+    A case of one of the kinds above.
+
+    Args:
+        rng: chooses.
+        folder: empty, for its files.
+    """
+    return MAKERS[rng.integers(len(MAKERS))](rng, folder)
+
+
+def any_wrong_extension(rng: np.random.Generator, folder: Path) -> Case:
+    """A recording under another format's name, or something else under that of a recording."""
+    return (_extension, _no_audio)[rng.integers(2)](rng, folder)
