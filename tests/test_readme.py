@@ -97,6 +97,17 @@ def test_figures_of_speed_are_those_of_the_results(monkeypatch):
     assert shlex.split(block("benchmarks/summary.py"))[:2] == ["python", "tests/benchmarks/run.py"]
 
 
+def test_hostile_audio_by_the_command(tmp_path):
+    command = shlex.split(block("tests/robustness/run.py"))
+    assert (
+        command[0] == "python" and command[2] == "--cases"
+    )  # so many take minutes; some of them are tested elsewhere
+    command = [sys.executable, str(ROOT / command[1]), "--cases", "29", "--output", str(tmp_path / "report.json")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "report.json").is_file()
+
+
 def test_the_cost_model(capsys):
     from cost_model import main
 
