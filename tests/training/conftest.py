@@ -47,6 +47,15 @@ def make_table():
     return make
 
 
+@pytest.fixture(scope="session")
+def trained_stages():
+    """The script of that name, as a module."""
+    spec = importlib.util.spec_from_file_location("trained_stages", Path(__file__).with_name("trained_stages.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def write_clip(tmp_path):
     """Writes noise of 0.3 s, another for each name; returns the audio as `datasets` has it."""

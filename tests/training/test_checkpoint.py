@@ -1,10 +1,15 @@
 """A checkpoint that is not what was trained is found out."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
-from checkpoint import verify_checkpoint
+from checkpoint import verify_checkpoint, write_checkpoint
 from prediction import Predictions, write_predictions
+from representations import EncoderLibrary
+from stage import run_stage
 
 from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
 
@@ -28,3 +33,38 @@ def test_verification(tmp_path, error, refused):
             verify_checkpoint(tmp_path / "system", tmp_path, "development", clips)
     else:
         verify_checkpoint(tmp_path / "system", tmp_path, "development", clips)
+
+
+def test_what_is_left_of_an_earlier_checkpoint_does_not_pass_for_it(trained_stages, tmp_path, monkeypatch):
+    """A process that is killed while it takes away the earlier one must not leave a part of it under its name."""
+    library = EncoderLibrary({}, [], None)
+    one, other = (
+        [make_teacher(trained_stages, tmp_path / name, ("--seeds", seed))] for name, seed in (("a", "0"), ("b", "1"))
+    )
+    folder = write_checkpoint(one, library, tmp_path / "system", {})
+    names = {path.name for path in folder.iterdir()}
+    rmtree = shutil.rmtree
+
+    def killed(path, **options):
+        if path.is_dir():
+            (path / "model.safetensors").unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("checkpoint.shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(other, library, folder, {})
+    monkeypatch.setattr("checkpoint.shutil.rmtree", rmtree)
+    for stages in (one, other):
+        write_checkpoint(stages, library, folder, {})
+        assert {path.name for path in folder.iterdir()} == names
+        assert json.loads((folder / "run.json").read_text())["fingerprint"] == stages[0].fingerprint
+    (folder / "run.json").write_text("{")
+    write_checkpoint(other, library, folder, {})
+    assert json.loads((folder / "run.json").read_text())["fingerprint"] == other[0].fingerprint
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def make_teacher(trained_stages, folder, arguments):
+    teacher = trained_stages.make_stages(folder, "--num_train_epochs", "1", *arguments)["teacher"]
+    run_stage(teacher, 8)
+    return teacher

@@ -217,3 +217,23 @@ def test_killed_while_writing_beside_another(tmp_path):
     # each killed writer's shard was continued by the next
     assert len(list(tmp_path.glob("*.lock"))) <= 2
     assert {path.stem.split("-")[-2] for path in tmp_path.glob("*.index")} == {"000", "001"}
+
+
+def test_a_shard_that_another_process_struck_off(tmp_path):
+    writer = ShardWriter(tmp_path, 4)
+    writer.append(batch(1))
+    writer.close()
+    (data,) = tmp_path.glob("*.frames")
+    content = bytearray(data.read_bytes())
+    content[0] ^= 1
+    data.write_bytes(content)
+    readers = [ShardReader(tmp_path, "float32") for _ in range(3)]
+    for reader in readers:
+        reader.refresh()
+    readers[1].read("1-1")  # that reader has the file open; what it has read is whole
+    with pytest.raises(ValueError, match="is damaged .* and has been deleted; start the run again"):
+        readers[0].read("1-0")
+    with pytest.raises(ValueError, match="is damaged .* and has been deleted; start the run again"):
+        readers[1].read("1-0")
+    with pytest.raises(ValueError, match=r"frames has been deleted \(clip 1-0\); start the run again"):
+        readers[2].read("1-0")

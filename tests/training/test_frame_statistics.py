@@ -38,3 +38,27 @@ def test_each_clip_is_read_once_and_never_again(cache, monkeypatch):
     assert opened == list("abcab")
     (kept, _) = sorted(cache.folder.glob("statistics-*"), key=lambda path: path.stat().st_mtime_ns)
     assert json.loads(kept.read_text())["clips"] == 3 and not list(cache.folder.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: text.replace("3", "4"), lambda text: "[1]"])
+def test_a_damaged_file_is_not_believed(cache, damage):
+    first = cache.statistics(list("abc"))
+    (path,) = cache.folder.glob("statistics-*")
+    whole = path.read_text()
+    path.write_text(damage(whole))
+    assert path.read_text() != whole
+    np.testing.assert_array_equal(cache.statistics(list("abc")), first)
+    assert path.read_text() == whole
+
+
+def test_where_nothing_can_be_kept_they_are_worked_out_each_time(cache, monkeypatch):
+    expected = cache.statistics(list("abc"))
+    (path,) = cache.folder.glob("statistics-*")
+    path.unlink()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("frame_statistics.json.dump", full)
+    np.testing.assert_array_equal(cache.statistics(list("abc")), expected)
+    assert not path.exists() and not list(cache.folder.glob("*.tmp"))

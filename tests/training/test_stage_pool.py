@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -189,3 +190,13 @@ def test_real_stages_in_processes_of_their_own(real_stages):
         assert stage.result()["fingerprint"] == stage.fingerprint
         assert stage.result()["steps"] == 2 and stage.predictions_path("test1").is_file()
     assert not teacher.arguments.disable_tqdm  # the worker's own copy was silenced
+
+
+def test_a_worker_that_died_is_told_of_in_one_sentence(threads, monkeypatch):
+    def die(stage, batch_size):
+        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    monkeypatch.setattr(stage_pool, "_run", die)
+    message = "a process died that was training one of: a, b .*; start the run again: .* fewer than 2 --stage_workers"
+    with pytest.raises(ChildProcessError, match=message):
+        run_stages([FakeStage(name, []) for name in "abc"], 8, 2)
