@@ -29,7 +29,7 @@ ERRORS_ALONE = 3  # of onnxruntime's log: at every load it would warn that a str
 class _Piece:
     """A recording, a window or a segment, while its parts pass."""
 
-    activity: SpeechActivity
+    activity: SpeechActivity | None
     times: dict[str, float] | None = None
     stream: OnnxStream | None = None
     waveform: np.ndarray | None = None
@@ -172,6 +172,7 @@ class OnnxAffect:
                     continue
                 piece.times = {} if part.start_s is None else {"start_s": part.start_s, "end_s": part.end_s}
                 piece.speech_ratio = piece.activity.ratio()
+                piece.activity = None  # thousands of windows of a long recording wait for their results
                 if whole:
                     waveform = self._waveform(part.samples, rate)
                     piece.waveform = waveform if piece.speech_ratio > 0 else None
