@@ -21,6 +21,7 @@ from speech_affect.tc_gru import TimeConvGRU
 
 CURVE_FROM_S = 4.0  # shorter recordings have no curve
 MOST_WINDOWS = 240
+MOST_ASKED, MOST_OVERLAP = 2000, 50  # windows that a program may ask for
 WINDOW_S, HOPS_S = 2.0, (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 DIMENSIONS = ("activation", "valence", "dominance")
 
@@ -87,6 +88,7 @@ class Estimator:
             Refusal: it took too long.
             ValueError: options out of range, or no audio.
         """
+        _check_windows(duration_s, window_s, hop_s)
         if window_s is None and hop_s is None and duration_s >= CURVE_FROM_S:
             window_s, hop_s = curve_windows(duration_s)
         with self._limited(timeout_s), torch.inference_mode():
@@ -116,6 +118,21 @@ def curve_windows(duration_s: float) -> tuple[float, float]:
     """Window and hop in seconds: as fine as a table of some hundred rows allows."""
     hop_s = next((hop for hop in HOPS_S if duration_s / hop <= MOST_WINDOWS), duration_s / MOST_WINDOWS)
     return max(WINDOW_S, 2 * hop_s), hop_s
+
+
+def _check_windows(duration_s: float, window_s: float | None, hop_s: float | None) -> None:
+    """Refuse more work and memory than a page has for one visitor; the pipeline refuses what makes no sense."""
+    for name, value in (("window_s", window_s), ("hop_s", hop_s)):
+        if value is not None and not isinstance(value, (int, float)):
+            raise Refusal(f"{name} is no number of seconds.")
+    if not window_s or window_s < 0:
+        return
+    hop_s = hop_s if hop_s and hop_s > 0 else window_s
+    if duration_s / hop_s > MOST_ASKED or min(window_s, duration_s) / hop_s > MOST_OVERLAP:
+        raise Refusal(
+            f"hop_s is {hop_s:g} for windows of {window_s:g} s in {duration_s:.1f} s of audio; at most {MOST_ASKED} "
+            f"windows, and {MOST_OVERLAP} that overlap, are estimated: give a longer hop_s."
+        )
 
 
 def weights_bytes(folder: str) -> int | None:

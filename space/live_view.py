@@ -30,5 +30,5 @@ def live_html(session: LiveSession, label_range: tuple[float, float]) -> str:
         f'<div class="top"><div id="live_numbers" class="numbers" data-heard="{session.duration_s:.3f}">'
         f"{numbers_html(session.now, label_range)}</div>"
         f'<div id="live_plane" class="plane">{plane_svg(session.now, seconds, label_range)}</div></div>'
-        f'<div id="live_curve" class="curve">{curve}</div><p class="note">{heard}. Nothing of it is kept.</p>'
+        f'<div id="live_curve" class="curve">{curve}</div><p class="note">{heard}.</p>'
     )

@@ -31,6 +31,7 @@ THEME = gr.themes.Base(
 )
 CLEAN_EVERY_S, KEPT_S = 600, 3600  # what is left behind, of visitors who vanished
 LIVE_EVERY_S = 0.5
+NO_ADDRESS = "Addresses are not fetched here: send the file itself."
 FAILED = "Something went wrong on our side; the recording was not kept."
 logger = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ def _estimate_tab(page: Page) -> None:
 def _recording_input(elem_id: str) -> gr.Audio:
     # a plain player: gradio's own waveform fails loudly on what is no audio, and decodes hours in the browser
     plain = gr.WaveformOptions(show_recording_waveform=False)
-    return gr.Audio(
+    recorder = gr.Audio(
         sources=["upload", "microphone"],
         type="filepath",
         label="Recording",
@@ -179,6 +180,20 @@ def _recording_input(elem_id: str) -> gr.Audio:
         buttons=[],
         waveform_options=plain,
     )
+    return _files_only(recorder)
+
+
+def _files_only(recorder: gr.Audio) -> gr.Audio:
+    """gradio's component would fetch an address as well, from wherever the server reaches, of any size."""
+    move = recorder.async_move_resource_to_block_cache
+
+    async def move_file(path):
+        if str(path).lower().startswith(("http:", "https:")):
+            raise gr.Error(NO_ADDRESS, print_exception=False)
+        return await move(path)
+
+    recorder.async_move_resource_to_block_cache = move_file
+    return recorder
 
 
 def _upload_check(page: Page, elem_id: str) -> str:
@@ -228,7 +243,7 @@ def _compare_tab(page: Page) -> None:
 def _wire_endpoint(predict) -> None:
     """`/predict`: components that are never seen, for their names and types in the API."""
     with gr.Row(visible=False):
-        audio = gr.Audio(type="filepath", label="audio")
+        audio = _files_only(gr.Audio(type="filepath", label="audio"))
         window_s, hop_s = gr.Number(None, label="window_s"), gr.Number(None, label="hop_s")
         scale = gr.Dropdown(["label", "unit", "signed"], value="label", label="scale")
         answer = gr.JSON(label="estimate")

@@ -104,7 +104,7 @@ def test_hostile_names_are_only_names(client, expected, clip, tmp_path, name):
 
 
 def test_a_path_of_the_server_is_not_read(server, clip):
-    for path in ("/etc/passwd", str(clip)):
+    for path in ("/etc/passwd", str(clip), server[0] + "/theme.css", "https://example.org/a.wav"):
         body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, None, None, "label"]}
         request = urllib.request.Request(
             server[0] + "/gradio_api/call/predict",

@@ -82,3 +82,24 @@ def test_a_model_that_reads_text_is_refused(monkeypatch):
     monkeypatch.setattr(estimator, "AutoFeatureExtractor", auto)
     with pytest.raises(ValueError, match="this model reads transcripts; give one that hears audio alone"):
         estimator.Estimator("any")
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "window_s", "hop_s"), [(900.0, 400.0, 0.4), (900.0, 5.0, 7.2), (6.3, 5.1, 0.1), (6.3, 2.0, None)]
+)
+def test_as_many_windows_as_a_page_has_room_for(duration_s, window_s, hop_s):
+    from declined import Refusal
+    from estimator import _check_windows
+
+    if hop_s in (0.4, 0.1):
+        with pytest.raises(Refusal, match=r"at most 2000 windows, and 50 that overlap, are estimated: give a longer"):
+            _check_windows(duration_s, window_s, hop_s)
+    else:
+        _check_windows(duration_s, window_s, hop_s)
+
+
+def test_a_window_that_is_no_number(estimator, clip):
+    from declined import Refusal
+
+    with pytest.raises(Refusal, match=r"window_s is no number of seconds\."):
+        estimator.estimate(str(clip), 6.3, 30.0, "label", "abc")
