@@ -61,7 +61,7 @@ def _read(path: Path) -> dict | None:
     try:
         kept = json.loads(path.read_text())
         return kept if kept.pop("checksum", None) == _checksum(kept) else None
-    except (FileNotFoundError, ValueError, AttributeError):
+    except (FileNotFoundError, ValueError, AttributeError, TypeError):
         return None
 
 
