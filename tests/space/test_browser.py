@@ -7,13 +7,14 @@ import csv
 import json
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import TimeoutError, expect, sync_playwright
 from space_browser import DIMENSIONS, Visit, launch
 from space_server import served
 from space_sounds import voice
@@ -299,13 +300,21 @@ def tab_to(page, reached, most: int = 40) -> dict:
     raise AssertionError(f"{most} times Tab: {seen}")
 
 
+def file_chooser(page):
+    """What Enter opens; on a busy machine a button may be seen before it listens."""
+    for _ in range(4):
+        with suppress(TimeoutError):
+            with page.expect_file_chooser(timeout=8000) as chosen:
+                page.keyboard.press("Enter")
+            return chosen.value
+    raise AssertionError("no dialogue for files was opened")
+
+
 def test_by_keyboard_alone(visit, clips):
     one = visit()
     page = one.page
     tab_to(page, lambda focus: focus["id"] == "clip" and "Upload" in focus["text"])
-    with page.expect_file_chooser() as chosen:
-        page.keyboard.press("Enter")
-    chosen.value.set_files(clips["long"])
+    file_chooser(page).set_files(clips["long"])
     page.wait_for_selector("#numbers [data-value]")
     tab_to(page, lambda focus: focus["id"] == "estimate")
     page.keyboard.press("Enter")
