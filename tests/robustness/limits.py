@@ -41,6 +41,14 @@ def limit_memory() -> None:
 
 def peak_bytes() -> int:
     """The most memory that this process has held."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            lines = [line.split() for line in file if line.startswith("VmHWM:")]
+    except OSError:
+        lines = []
+    if lines:
+        return int(lines[0][1]) * 1024
+    # on Linux this would begin at the peak of the process that started this one
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

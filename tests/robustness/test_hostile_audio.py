@@ -99,6 +99,13 @@ def test_every_trouble_is_noticed_and_told_apart(monkeypatch, tmp_path):
         assert messages[name][0] == outcome and messages[name][1].startswith(message), (name, messages[name])
 
 
+def test_a_peak_is_that_of_the_process_itself():
+    held = np.ones(25_000_000)  # 200 MB, which a child has no part in
+    code = "from robustness.limits import peak_bytes; print(peak_bytes())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=HERE.parent, capture_output=True, text=True, check=True)
+    assert 1e6 < int(done.stdout) < 1e8 < held.nbytes
+
+
 @pytest.mark.parametrize(
     "change, fault",
     [
