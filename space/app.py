@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import signal
 import sys
+import tempfile
 from pathlib import Path
 
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+import torch
 from estimator import Estimator
-from page import EXAMPLES, STYLE, THEME, Page, build_empty_page, build_page
+from layout import EXAMPLES, STYLE, THEME, build_empty_page, build_page
+from page import Page
+from session_files import keep_uploads_apart
 from settings import Settings
 
 
-SPARE_THREADS = 16  # for live sessions, and to send others away
+SPARE_THREADS = 16  # to send others away
 HERE = Path(__file__).resolve().parent
 
 
@@ -38,6 +45,8 @@ def load_models(settings: Settings) -> dict[str, Estimator]:
 
 def build_app(settings: Settings) -> gr.Blocks:
     """The page of the models, or the one that says how to get one."""
+    keep_uploads_apart()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.concurrency))
     if not settings.model:
         return build_empty_page("", None)
     try:
@@ -51,7 +60,7 @@ def launch(settings: Settings, **options) -> None:
     """Serve the page until it is interrupted."""
     build_app(settings).launch(
         server_port=settings.port,
-        max_threads=settings.concurrency + settings.queue_size + SPARE_THREADS,
+        max_threads=settings.concurrency + settings.queue_size + settings.live_sessions + SPARE_THREADS,
         max_file_size=int(settings.max_size_mb * 1e6),
         allowed_paths=[str(EXAMPLES)],
         footer_links=["api"],
@@ -63,6 +72,20 @@ def launch(settings: Settings, **options) -> None:
     )
 
 
+def use_own_temporary_folder() -> None:
+    """Uploads lie apart from those of other pages on this machine, and go when the page ends."""
+    if os.environ.get("GRADIO_TEMP_DIR"):
+        return
+    folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="speech_affect_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+    def end(*_):
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)  # what is being worked on is not waited for
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
@@ -72,4 +95,5 @@ if __name__ == "__main__":
         chosen = Settings.read(sys.argv[1:], os.environ, HERE.parent)
     except ValueError as error:
         sys.exit(str(error))
+    use_own_temporary_folder()
     launch(chosen)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from html import escape
 
+from deadline import Deadline
 from estimator import DIMENSIONS, Estimator, weights_bytes
 from result_view import NO_VALUE
 
 
-def compare(estimators: dict[str, Estimator], path: str, duration_s: float, timeout_s: float) -> list[dict]:
+def compare(estimators: dict[str, Estimator], path: str, duration_s: float, deadline: Deadline) -> list[dict]:
     """
     Values of each model, and what they cost.
 
@@ -17,14 +17,14 @@ def compare(estimators: dict[str, Estimator], path: str, duration_s: float, time
         estimators: by the name or folder that they were loaded from.
         path: of a recording.
         duration_s: its length in seconds.
-        timeout_s: for all of them together.
+        deadline: for all of them together.
 
     Returns:
         per model a dict with `model`, the three values, `ms_per_audio_s`, `parameters` and `bytes` (None if unknown).
     """
-    end, rows = time.monotonic() + timeout_s, []
+    rows = []
     for name, estimator in estimators.items():
-        estimate = estimator.estimate(path, 0.0, max(0.0, end - time.monotonic()))
+        estimate = estimator.estimate(path, 0.0, deadline)
         rows.append(
             {
                 "model": estimator.title,

@@ -30,7 +30,7 @@ const secondsAt = (svg, event) => {
 };
 const play = (svg) => {
   const player = document.querySelector("#clip audio");
-  if (!player) return;
+  if (!player || !("plays" in svg.dataset)) return;
   player.currentTime = Number(svg.dataset.at || 0);
   player.play().catch(() => {});
 };

@@ -15,7 +15,11 @@ DIMENSIONS = ("activation", "valence", "dominance")
 
 
 def curve_svg(
-    windows: Sequence[dict], duration_s: float, peaks: np.ndarray | None, label_range: tuple[float, float]
+    windows: Sequence[dict],
+    duration_s: float,
+    peaks: np.ndarray | None,
+    label_range: tuple[float, float],
+    plays: bool = True,
 ) -> str:
     """
     Args:
@@ -23,6 +27,7 @@ def curve_svg(
         duration_s: of the recording, in seconds.
         peaks: (columns,) loudest sample of each equal part, 0 to 1; None for no waveform.
         label_range: of the values.
+        plays: whether there is a recording to play.
 
     Returns:
         an `<svg>`; its `data-points` are `[second, activation, valence, dominance]` of each window, as JSON.
@@ -58,10 +63,12 @@ def curve_svg(
         [middle, *(window[name] for name in DIMENSIONS)] for middle, window in zip(middles, windows, strict=True)
     ]
     data = escape(json.dumps({"left": LEFT / WIDTH, "duration_s": duration_s, "points": points}))
-    words = f"Activation, valence and dominance over {clock(duration_s)}. Arrow keys read the values, Enter plays."
+    keys = "Arrow keys read the values" + (", Enter plays." if plays else ".")
+    words = f"Activation, valence and dominance over {clock(duration_s)}. {keys}"
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" tabindex="0" role="slider" aria-label="{words}" aria-valuemin="0" '
-        f'aria-valuemax="{duration_s:.2f}" aria-valuenow="0" data-points="{data}">{"".join(parts)}</svg>'
+        f'aria-valuemax="{duration_s:.2f}" aria-valuenow="0" data-points="{data}"{" data-plays" * plays}>'
+        f"{''.join(parts)}</svg>"
     )
 
 

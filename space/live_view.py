@@ -14,7 +14,7 @@ def live_html(session: LiveSession, label_range: tuple[float, float]) -> str:
     Numbers and plane of all that was heard, and the curve of the last minute.
 
     Args:
-        session: of this visitor.
+        session: that has heard something.
         label_range: of the values.
     """
     seconds = list(session.seconds)
@@ -24,8 +24,10 @@ def live_html(session: LiveSession, label_range: tuple[float, float]) -> str:
         shown = [
             {**second, "start_s": second["start_s"] - first, "end_s": second["end_s"] - first} for second in seconds
         ]
-        curve = legend_html() + curve_svg(shown, shown[-1]["end_s"], None, label_range)
-    heard = f"{clock(session.duration_s)} heard, {session.now['speech_ratio']:.0%} of it no silence"
+        curve = legend_html() + curve_svg(shown, shown[-1]["end_s"], None, label_range, plays=False)
+    heard = (
+        f"{clock(session.duration_s)} heard, {session.now['speech_ratio']:.0%} of it no silence; none of it is kept"
+    )
     return (
         f'<div class="top"><div id="live_numbers" class="numbers" data-heard="{session.duration_s:.3f}">'
         f"{numbers_html(session.now, label_range)}</div>"

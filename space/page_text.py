@@ -29,9 +29,9 @@ is neutral. Model: **{title}**{trained}. The method is that of Mitra et al., Int
 Do not use this to decide about people. The EU AI Act forbids emotion recognition at work and in education. Upload
 your own voice, or speech whose speaker agreed.
 
-A recording is decoded, estimated and deleted: soon after you replace it, clear it or leave the page, and what is left,
-pieces of live sound too, within two hours. Nothing is logged or used for training. At most {size:g} MB and
-{length} per recording.
+A recording is decoded, estimated, and deleted when you replace it, clear it or leave the page; what a connection that
+broke off leaves behind goes within some hour. Live sound is never written to disk. Nothing is logged or used for
+training. At most {size:g} MB and {length} per recording.
 
 ## From a program
 

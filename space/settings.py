@@ -23,9 +23,9 @@ class Settings:
         max_size_mb: of an uploaded file.
         max_length_s: of a recording, in seconds, and of a live session.
         timeout_s: of one request, in seconds.
-        kept_s: how long after its last use an uploaded file is deleted, in seconds.
         concurrency: requests that are worked on at once.
         queue_size: requests that may wait; those after them are refused.
+        live_sessions: microphones that are heard at once.
         port: to listen at.
 
     Raises:
@@ -38,9 +38,9 @@ class Settings:
     max_size_mb: float = 50.0
     max_length_s: float = 900.0
     timeout_s: float = 60.0
-    kept_s: float = 60.0
     concurrency: int = 2
     queue_size: int = 20
+    live_sessions: int = 8
     port: int = 7860
 
     def __post_init__(self):
@@ -53,8 +53,8 @@ class Settings:
     def read(cls, argv: list[str], environment: Mapping[str, str], checkout: Path) -> Settings:
         """
         From the command line, where it is silent from the environment (`MODEL_ID`, `TEACHER_ID`, `MODEL_REVISION`,
-        `MAX_SIZE_MB`, `MAX_LENGTH_S`, `TIMEOUT_S`, `KEPT_S`, `CONCURRENCY`, `QUEUE_SIZE`, `GRADIO_SERVER_PORT`), and
-        else the defaults; models are then those of the main job on the demo corpus.
+        `MAX_SIZE_MB`, `MAX_LENGTH_S`, `TIMEOUT_S`, `CONCURRENCY`, `QUEUE_SIZE`, `LIVE_SESSIONS`,
+        `GRADIO_SERVER_PORT`), and else the defaults; models are then those of the main job on the demo corpus.
 
         Args:
             argv: without the program's name.

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
+from deadline import Deadline
 from declined import Refusal
 
 from speech_affect.audio_file import AudioFile
@@ -31,7 +32,7 @@ class Recording:
     peaks: np.ndarray
 
 
-def read_recording(path: str | None, max_size_mb: float, max_length_s: float) -> Recording:
+def read_recording(path: str | None, max_size_mb: float, max_length_s: float, deadline: Deadline) -> Recording:
     """
     Decode a file once, block by block, up to the longest that is served.
 
@@ -39,9 +40,10 @@ def read_recording(path: str | None, max_size_mb: float, max_length_s: float) ->
         path: of the uploaded file; `None` where none was given.
         max_size_mb: largest file.
         max_length_s: longest audio, in seconds.
+        deadline: of the request.
 
     Raises:
-        Refusal: no file, too large, too long, too short, or no audio.
+        Refusal: no file, too large, too long, too short, too slow, or no audio.
     """
     if not path:
         raise Refusal("Give a recording first: upload a file, record one, or choose an example.")
@@ -58,18 +60,19 @@ def read_recording(path: str | None, max_size_mb: float, max_length_s: float) ->
             rate = file.sampling_rate
             if rate > 0 and file.num_samples > max_length_s * rate:
                 raise Refusal(_too_long(file.num_samples / rate, max_length_s))
-            return _decoded(path, file, max_length_s)
+            return _decoded(path, file, max_length_s, deadline)
     except Refusal:
         raise
     except ValueError:
         raise Refusal(NOT_AUDIO) from None
 
 
-def _decoded(path: str, file: AudioFile, max_length_s: float) -> Recording:
+def _decoded(path: str, file: AudioFile, max_length_s: float, deadline: Deadline) -> Recording:
     rate, count = file.sampling_rate, 0
     width = max(1, round(rate / 100))
     rest, peaks = np.zeros(0, dtype=np.float32), []
     for block in file.blocks(max(1, round(BLOCK_S * rate))):
+        deadline.check()
         count += len(block)
         if count > max_length_s * rate:
             raise Refusal(_too_long(None, max_length_s))

@@ -33,7 +33,7 @@ def clip(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(checkpoint, tmp_path_factory):
-    """A page with narrow limits: 2 MB, 30 s of audio, files kept for 10 s."""
+    """A page with narrow limits: 2 MB, 30 s of audio."""
     folder = tmp_path_factory.mktemp("server")
     limits = (
         "--max_size_mb",
@@ -42,8 +42,6 @@ def server(checkpoint, tmp_path_factory):
         "30",
         "--timeout_s",
         "20",
-        "--kept_s",
-        "10",
         "--queue_size",
         "12",
     )

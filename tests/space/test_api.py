@@ -46,7 +46,7 @@ def files_in(folder: Path) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file()]
 
 
-def await_empty(folder: Path, within_s: float = 40.0) -> None:
+def await_empty(folder: Path, within_s: float = 5.0) -> None:
     end = time.monotonic() + within_s
     while files_in(folder) and time.monotonic() < end:
         time.sleep(0.1)

@@ -6,6 +6,7 @@ import json
 from base64 import b64decode
 
 import pytest
+from deadline import Deadline
 from space_sounds import voice
 from transformers import pipeline
 
@@ -21,11 +22,11 @@ def estimator(checkpoint):
 
 def test_equal_to_the_pipeline(estimator, checkpoint, clip):
     expected = pipeline("speech-emotion-regression", model=str(checkpoint))
-    estimate = estimator.estimate(str(clip), 6.3, 30.0)
+    estimate = estimator.estimate(str(clip), 6.3, Deadline(30.0))
     assert (estimate.window_s, estimate.hop_s) == (2.0, 0.5)
     assert estimate.whole == expected(str(clip))
     assert estimate.windows == expected(str(clip), window_s=2.0, hop_s=0.5, batch_size=8)
-    assert estimator.estimate(str(clip), 6.3, 30.0, "unit", 3.0, 3.0).windows == expected(
+    assert estimator.estimate(str(clip), 6.3, Deadline(30.0), "unit", 3.0, 3.0).windows == expected(
         str(clip), window_s=3.0, hop_s=3.0, batch_size=8, scale="unit"
     )
 
@@ -33,7 +34,7 @@ def test_equal_to_the_pipeline(estimator, checkpoint, clip):
 def test_files_to_download_hold_every_digit(estimator, clip):
     from download import as_csv, as_json, download_links
 
-    estimate = estimator.estimate(str(clip), 6.3, 30.0)
+    estimate = estimator.estimate(str(clip), 6.3, Deadline(30.0))
     rows = list(csv.DictReader(io.StringIO(as_csv(estimate))))
     assert [{name: float(value) for name, value in row.items()} for row in rows] == estimate.windows
     links = download_links(estimate, "small", (1.0, 7.0))
@@ -47,7 +48,7 @@ def test_a_short_clip_has_no_curve_but_a_line(estimator, tmp_path):
     from download import as_csv
 
     soundfile.write(tmp_path / "short.wav", voice(3.9), 16000)
-    estimate = estimator.estimate(str(tmp_path / "short.wav"), 3.9, 30.0)
+    estimate = estimator.estimate(str(tmp_path / "short.wav"), 3.9, Deadline(30.0))
     assert estimate.windows == [] and estimate.window_s is None
     [row] = csv.DictReader(io.StringIO(as_csv(estimate)))
     assert {name: float(value) for name, value in row.items()} == estimate.whole
@@ -57,8 +58,8 @@ def test_work_stops_at_the_time_limit(estimator, clip):
     from declined import Refusal
 
     with pytest.raises(Refusal, match=r"took longer than 1e-06 s and was stopped"):
-        estimator.estimate(str(clip), 6.3, 1e-6)
-    assert estimator.estimate(str(clip), 6.3, 30.0).windows  # the next one has its own time
+        estimator.estimate(str(clip), 6.3, Deadline(1e-6))
+    assert estimator.estimate(str(clip), 6.3, Deadline(30.0)).windows  # the next one has its own time
 
 
 @pytest.mark.parametrize(
@@ -102,4 +103,4 @@ def test_a_window_that_is_no_number(estimator, clip):
     from declined import Refusal
 
     with pytest.raises(Refusal, match=r"window_s is no number of seconds\."):
-        estimator.estimate(str(clip), 6.3, 30.0, "label", "abc")
+        estimator.estimate(str(clip), 6.3, Deadline(30.0), "label", "abc")

@@ -9,21 +9,23 @@ LIMITS = {"max_size_mb": 1.0, "max_length_s": 20.0}
 
 
 def refusal(path) -> str:
+    from deadline import Deadline
     from declined import Refusal
     from upload import read_recording
 
     with pytest.raises(Refusal) as caught:
-        read_recording(path and str(path), **LIMITS)
+        read_recording(path and str(path), **LIMITS, deadline=Deadline(20.0))
     return str(caught.value)
 
 
 def test_length_and_loudness(tmp_path):
+    from deadline import Deadline
     from upload import read_recording
 
     # 4 s: silence, then half of full scale; 400 parts of 10 ms each
     samples = np.concatenate([np.zeros(32000), np.full(32000, 0.5)])
     soundfile.write(tmp_path / "a.wav", samples, 16000)
-    recording = read_recording(str(tmp_path / "a.wav"), **LIMITS)
+    recording = read_recording(str(tmp_path / "a.wav"), **LIMITS, deadline=Deadline(20.0))
     assert recording.duration_s == 4.0
     np.testing.assert_allclose(recording.peaks, np.repeat([0, 0.5], 200), atol=1e-4)
 
@@ -61,6 +63,16 @@ def test_a_header_is_not_believed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(AudioFile, "__init__", with_a_lie)
     assert "is longer than its header says; at most 0:20 are taken" in refusal(tmp_path / "lies.wav")
+
+
+def test_decoding_has_a_time_limit(tmp_path):
+    from deadline import Deadline
+    from declined import Refusal
+    from upload import read_recording
+
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
+    with pytest.raises(Refusal, match=r"took longer than 1e-09 s and was stopped: try a shorter clip"):
+        read_recording(str(tmp_path / "a.wav"), **LIMITS, deadline=Deadline(1e-9))
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5.4, "0:05"), (65, "1:05"), (10800, "3:00:00")])
