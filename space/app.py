@@ -26,18 +26,18 @@ SPARE_THREADS = 16  # to send others away
 HERE = Path(__file__).resolve().parent
 
 
-def load_models(settings: Settings) -> dict[str, Estimator]:
+def load_models(settings: Settings) -> list[Estimator]:
     """
-    The models by folder or Hub id, the one that estimates first.
+    The models, the one that estimates first.
 
     Raises:
         OSError, ValueError: the first one cannot be loaded. A teacher that cannot be is left out, with a line.
     """
     revision = settings.revision or None
-    estimators = {settings.model: Estimator(settings.model, revision)}
+    estimators = [Estimator(settings.model, revision)]
     if settings.teacher and settings.teacher != settings.model:
         try:
-            estimators[settings.teacher] = Estimator(settings.teacher, revision)
+            estimators.append(Estimator(settings.teacher, revision))
         except (OSError, ValueError) as error:
             print(f"no comparison: {_first_line(error)}", file=sys.stderr)
     return estimators

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 
 from deadline import Deadline
-from estimator import DIMENSIONS, Estimator, weights_bytes
+from estimator import DIMENSIONS, Estimator
 from result_view import NO_VALUE
 
 
-def compare(estimators: dict[str, Estimator], path: str, duration_s: float, deadline: Deadline) -> list[dict]:
+def compare(estimators: Iterable[Estimator], path: str, duration_s: float, deadline: Deadline) -> list[dict]:
     """
     Values of each model, and what they cost.
 
     Args:
-        estimators: by the name or folder that they were loaded from.
+        estimators: of the models.
         path: of a recording.
         duration_s: its length in seconds.
         deadline: for all of them together.
@@ -23,7 +24,7 @@ def compare(estimators: dict[str, Estimator], path: str, duration_s: float, dead
         per model a dict with `model`, the three values, `ms_per_audio_s`, `parameters` and `bytes` (None if unknown).
     """
     rows = []
-    for name, estimator in estimators.items():
+    for estimator in estimators:
         estimate = estimator.estimate(path, 0.0, deadline)
         rows.append(
             {
@@ -31,7 +32,7 @@ def compare(estimators: dict[str, Estimator], path: str, duration_s: float, dead
                 **{dimension: estimate.whole[dimension] for dimension in DIMENSIONS},
                 "ms_per_audio_s": 1000 * estimate.seconds / duration_s,
                 "parameters": estimator.parameters,
-                "bytes": weights_bytes(name),
+                "bytes": estimator.bytes,
             }
         )
     return rows

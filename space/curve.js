@@ -18,15 +18,12 @@ const read = (svg, seconds) => {
   if (time) time.textContent = `at ${at.toFixed(1)} s`;
   svg.setAttribute("aria-valuetext", `${at.toFixed(1)} seconds: ${said.join(", ")}`);
   const cursor = svg.querySelector(".cursor");
-  const box = svg.viewBox.baseVal;
-  const x = box.width * (data.left + (1 - data.left) * at / data.duration_s);
-  cursor.setAttribute("transform", `translate(${x - box.width * data.left} 0)`);
+  cursor.setAttribute("transform", `translate(${svg.viewBox.baseVal.width * at / data.duration_s} 0)`);
   cursor.setAttribute("visibility", "visible");
 };
 const secondsAt = (svg, event) => {
-  const data = JSON.parse(svg.dataset.points);
   const box = svg.getBoundingClientRect();
-  return ((event.clientX - box.left) / box.width - data.left) / (1 - data.left) * data.duration_s;
+  return (event.clientX - box.left) / box.width * JSON.parse(svg.dataset.points).duration_s;
 };
 const play = (svg) => {
   const player = document.querySelector("#clip audio");

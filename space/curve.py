@@ -1,4 +1,4 @@
-"""Waveform and the three values over time, as SVG with the numbers that a pointer reads from it."""
+"""Waveform and the three values over time, with the numbers that a pointer reads from them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import numpy as np
 from upload import clock
 
 
-WIDTH, WAVE, GAP, HEIGHT, LEFT, BOTTOM = 800, 56, 10, 250, 30, 20
+# stretched to whatever room the page has; texts stand beside it, so that a phone does not shrink them
+WIDTH, HEIGHT, WAVE, TOP = 1000, 300, 60, 76
 DIMENSIONS = ("activation", "valence", "dominance")
+TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def curve_svg(
+def curve_html(
     windows: Sequence[dict],
     duration_s: float,
     peaks: np.ndarray | None,
@@ -30,51 +32,66 @@ def curve_svg(
         plays: whether there is a recording to play.
 
     Returns:
-        an `<svg>`; its `data-points` are `[second, activation, valence, dominance]` of each window, as JSON.
+        HTML with an `<svg>`, whose `data-points` are `[second, activation, valence, dominance]` of each window, as
+        JSON.
     """
-    low, high = label_range
-    top, bottom = (GAP if peaks is None else WAVE + GAP), HEIGHT - BOTTOM
-    across = (WIDTH - LEFT) / duration_s
-
-    def height(value: float) -> float:
-        return bottom - (bottom - top) * (value - low) / (high - low)
-
-    parts = [] if peaks is None else [_waveform(peaks)]
-    for value in (low, (low + high) / 2, high):
-        y = height(value)
-        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        anchor = "start" if share == 0 else "end" if share == 1 else "middle"
-        x = LEFT + share * (WIDTH - LEFT)
-        text = clock(share * duration_s) if duration_s > 60 else f"{share * duration_s:.1f} s"
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 4}" text-anchor="{anchor}">{text}</text>')
-    middles = [(window["start_s"] + window["end_s"]) / 2 for window in windows]
-    for name in DIMENSIONS:
-        path, drawn = [], False
-        for middle, window in zip(middles, windows, strict=True):
-            value = window[name]
-            if value is not None:
-                path.append(f"{'L' if drawn else 'M'}{LEFT + across * middle:.1f} {height(value):.1f}")
-            drawn = value is not None
-        parts.append(f'<path class="line {name}" d="{"".join(path)}"/>')
-    parts.append(f'<path class="cursor" d="M{LEFT} 0V{bottom}" visibility="hidden"/>')
-    points = [
-        [middle, *(window[name] for name in DIMENSIONS)] for middle, window in zip(middles, windows, strict=True)
-    ]
-    data = escape(json.dumps({"left": LEFT / WIDTH, "duration_s": duration_s, "points": points}))
+    points = [[_middle(window), *(window[name] for name in DIMENSIONS)] for window in windows]
+    data = escape(json.dumps({"duration_s": duration_s, "points": points}))
     keys = "Arrow keys read the values" + (", Enter plays." if plays else ".")
     words = f"Activation, valence and dominance over {clock(duration_s)}. {keys}"
+    attributes = (
+        f'tabindex="0" role="slider" aria-label="{words}" aria-valuemin="0" aria-valuemax="{duration_s:.2f}" '
+        f'aria-valuenow="0" data-points="{data}"{" data-plays" * plays}'
+    )
+    from_y = WAVE if peaks is None else 0
+    drawing = "" if peaks is None else _waveform(peaks)
+    drawing += "".join(_line(windows, name, duration_s, label_range) for name in DIMENSIONS)
+    drawing += f'<path class="cursor" d="M0 {from_y}V{HEIGHT}" visibility="hidden"/>'
+    return _chart(drawing, attributes, duration_s, label_range, from_y)
+
+
+def _chart(drawing: str, attributes: str, duration_s: float, label_range: tuple[float, float], from_y: int) -> str:
+    (low, high), height, levels, grid = label_range, HEIGHT - from_y, [], []
+    for value in (high, (low + high) / 2, low):
+        y = _height(value, label_range)
+        levels.append(f'<span style="top:{100 * (y - from_y) / height:.1f}%">{value:g}</span>')
+        grid.append(f'<path class="grid" d="M0 {y:g}H{WIDTH}"/>')
+    times = "".join(f"<span>{_time(tick * duration_s, duration_s)}</span>" for tick in TICKS)
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" tabindex="0" role="slider" aria-label="{words}" aria-valuemin="0" '
-        f'aria-valuemax="{duration_s:.2f}" aria-valuenow="0" data-points="{data}"{" data-plays" * plays}>'
-        f"{''.join(parts)}</svg>"
+        f'<div class="chart"><div class="levels" aria-hidden="true">{"".join(levels)}</div>'
+        f'<svg viewBox="0 {from_y} {WIDTH} {height}" preserveAspectRatio="none" {attributes}>{"".join(grid)}{drawing}'
+        f'</svg><div class="times" aria-hidden="true">{times}</div></div>'
     )
 
 
+def _line(windows: Sequence[dict], name: str, duration_s: float, label_range: tuple[float, float]) -> str:
+    path, drawn = [], False
+    for window in windows:
+        value = window[name]
+        if value is not None:
+            x, y = WIDTH * _middle(window) / duration_s, _height(value, label_range)
+            path.append(f"{'L' if drawn else 'M'}{x:.1f} {y:.1f}" + "h0" * (not drawn))  # a dot, if none follows
+        drawn = value is not None
+    return f'<path class="line {name}" d="{"".join(path)}"/>'
+
+
 def _waveform(peaks: np.ndarray) -> str:
-    step = (WIDTH - LEFT) / max(1, len(peaks))
-    middle = WAVE / 2
-    tops = [f"{LEFT + (i + 0.5) * step:.1f} {middle - middle * peak:.1f}" for i, peak in enumerate(peaks)]
-    bottoms = [f"{LEFT + (i + 0.5) * step:.1f} {middle + middle * peak:.1f}" for i, peak in enumerate(peaks)]
-    return f'<path class="wave" d="M{"L".join(tops)}L{"L".join(reversed(bottoms))}Z"/>'
+    step, middle = WIDTH / max(1, len(peaks)), WAVE / 2
+    above, below = (
+        [f"{(i + 0.5) * step:.1f} {middle - sign * middle * peak:.1f}" for i, peak in enumerate(peaks)]
+        for sign in (1, -1)
+    )
+    return f'<path class="wave" d="M{"L".join([*above, *reversed(below)])}Z"/>'
+
+
+def _middle(window: dict) -> float:
+    return (window["start_s"] + window["end_s"]) / 2
+
+
+def _height(value: float, label_range: tuple[float, float]) -> float:
+    low, high = label_range
+    return TOP + (HEIGHT - TOP) * (high - value) / (high - low)
+
+
+def _time(seconds: float, duration_s: float) -> str:
+    return clock(seconds) if duration_s > 60 else f"{seconds:.1f} s"

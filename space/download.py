@@ -6,22 +6,23 @@ import csv
 import io
 import json
 from base64 import b64encode
+from dataclasses import asdict
 
-from estimator import DIMENSIONS, Estimate
+from estimator import DIMENSIONS, Estimate, Estimator
 
 
-def as_json(estimate: Estimate, title: str, label_range: tuple[float, float]) -> dict:
+def as_json(estimate: Estimate, estimator: Estimator) -> dict:
     """
     What `/predict` answers.
 
     Args:
         estimate: of a recording.
-        title: of the model.
-        label_range: of the values.
+        estimator: that made it.
     """
     return {
-        "model": title,
-        "label_range": list(label_range),
+        "model": estimator.title,
+        "label_range": list(estimator.label_range),
+        "typical_error": asdict(estimator.typical_error) if estimator.typical_error else None,
         "estimate": estimate.whole,
         "window_s": estimate.window_s,
         "hop_s": estimate.hop_s,
@@ -40,11 +41,11 @@ def as_csv(estimate: Estimate) -> str:
     return text.getvalue()
 
 
-def download_links(estimate: Estimate, title: str, label_range: tuple[float, float]) -> str:
+def download_links(estimate: Estimate, estimator: Estimator) -> str:
     """Two links that hold the files themselves."""
     contents = {
         "csv": ("text/csv", as_csv(estimate)),
-        "json": ("application/json", json.dumps(as_json(estimate, title, label_range), indent=2)),
+        "json": ("application/json", json.dumps(as_json(estimate, estimator), indent=2)),
     }
     links = []
     for kind, (mime, text) in contents.items():

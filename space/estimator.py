@@ -15,6 +15,7 @@ import torch
 from deadline import Deadline
 from declined import Refusal
 from transformers import AutoFeatureExtractor, AutoModel, pipeline
+from transformers.utils import cached_file
 
 import speech_affect  # noqa: F401  registers models and the pipeline
 from speech_affect.tc_gru import TimeConvGRU
@@ -27,6 +28,18 @@ WINDOW_S, HOPS_S = 2.0, (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 DIMENSIONS = ("activation", "valence", "dominance")
 # said of every silent window; the page says it in its own words
 warnings.filterwarnings("ignore", message="no sound stands out")
+
+
+@dataclass(frozen=True)
+class TypicalError:
+    """
+    Args:
+        rmse: root mean square error of each dimension, on the label scale.
+        clips: that it was found on, of the split Development.
+    """
+
+    rmse: dict[str, float]
+    clips: int
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,10 @@ class Estimator:
     Attributes:
         label_range: lowest and highest value.
         parameters: how many weights.
-        bytes: of the weights on disk, or None where they came from the Hub.
+        bytes: of the weights on disk, or None where they lie in several files.
+        corpus: that it was trained on, or None where its run.json does not tell.
+        typical_error: root mean square error of each dimension on the label scale, and the number of clips it was
+            found on; None where its run.json does not tell.
     """
 
     def __init__(self, name: str, revision: str | None = None):
@@ -69,13 +85,15 @@ class Estimator:
         self.title = Path(name).name
         self.label_range = tuple(float(bound) for bound in model.config.label_range)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        weights = _file(name, "model.safetensors", revision)
+        self.bytes = os.path.getsize(weights) if weights else None
+        self.corpus, self.typical_error = _provenance(_file(name, "run.json", revision))
         self._pipeline = pipeline("speech-emotion-regression", model=model, feature_extractor=extractor)
         self._running = threading.local()
         for module in model.modules():
             if isinstance(module, TimeConvGRU) or type(module).__name__ == "SpeechEncoder":
                 module.register_forward_pre_hook(self._check_deadline)
-        noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
-        self._pipeline({"array": 0.1 * noise * np.linspace(0, 1, 32_000, dtype=np.float32), "sampling_rate": 16000})
+        self._warm_up()
 
     def estimate(
         self, path: str, duration_s: float, deadline: Deadline, scale: str = "label", window_s=None, hop_s=None
@@ -107,6 +125,13 @@ class Estimator:
             del self._running.deadline
         return Estimate(whole, windows, window_s, hop_s, seconds)
 
+    def _warm_up(self) -> None:
+        """The first run of a network, and of a batch, takes longer than all others."""
+        noise = np.random.default_rng(0).standard_normal(64_000) * np.linspace(0, 0.1, 64_000)
+        clip = {"array": noise.astype(np.float32), "sampling_rate": 16000}
+        self._pipeline(clip)
+        self._pipeline(clip, window_s=WINDOW_S, hop_s=HOPS_S[0], batch_size=8)
+
     def _check_deadline(self, *_) -> None:
         if hasattr(self._running, "deadline"):
             self._running.deadline.check()
@@ -133,16 +158,23 @@ def _check_windows(duration_s: float, window_s: float | None, hop_s: float | Non
         )
 
 
-def weights_bytes(folder: str) -> int | None:
-    """Of the safetensors in a folder; None for a Hub id."""
-    if not os.path.isdir(folder):
-        return None
-    return sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
-
-
-def trained_on(folder: str) -> str | None:
-    """Name of the corpus that a checkpoint's run.json tells, or None."""
+def _file(name: str, file: str, revision: str | None) -> str | None:
+    """Path of a checkpoint's file, from its folder or the Hub; None where there is none."""
     try:
-        return str(json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))["corpus"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return cached_file(name, file, revision=revision, _raise_exceptions_for_missing_entries=False)
+    except (OSError, ValueError):
         return None
+
+
+def _provenance(path: str | None) -> tuple[str | None, TypicalError | None]:
+    """What a run.json tells of corpus and error; None for what it does not, or what is no run.json."""
+    try:
+        told = json.loads(Path(path or "").read_text(encoding="utf-8"))
+        corpus = str(told["corpus"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None
+    try:
+        error = told["typical_error"]
+        return corpus, TypicalError({name: float(error["rmse"][name]) for name in DIMENSIONS}, int(error["clips"]))
+    except (ValueError, KeyError, TypeError):
+        return corpus, None

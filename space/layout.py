@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import gradio as gr
-from estimator import trained_on
 from page import Page
 from page_text import ABOUT, HEAD, no_model_text
 from session_files import remove
@@ -71,7 +70,7 @@ def _estimate_tab(page: Page) -> None:
 
 
 def _compare_tab(page: Page) -> None:
-    names = " and ".join(estimator.title for estimator in page.estimators.values())
+    names = " and ".join(estimator.title for estimator in page.estimators)
     gr.Markdown(f"One recording through {names}, side by side.")
     clip = _recorder("compare_clip")
     button = gr.Button("Compare", variant="primary", elem_id="compare")
@@ -154,7 +153,7 @@ def _wire_endpoint(predict) -> None:
 
 def _about(page: Page) -> str:
     low, high = page.estimator.label_range
-    corpus = trained_on(next(iter(page.estimators)))
+    corpus = page.estimator.corpus
     return ABOUT.format(
         low=low,
         high=high,

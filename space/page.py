@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -34,13 +35,13 @@ class Page:
 
     Args:
         settings: limits.
-        estimators: by the folder or Hub id of each; the first one estimates, all of them are compared.
+        estimators: the first one estimates, all of them are compared.
     """
 
-    def __init__(self, settings: Settings, estimators: dict[str, Estimator]):
+    def __init__(self, settings: Settings, estimators: Sequence[Estimator]):
         self.settings = settings
         self.estimators = estimators
-        self.estimator = next(iter(estimators.values()))
+        self.estimator = estimators[0]
         self.files = SessionFiles()
         self.live = LiveSessions(settings.live_sessions)
         self.turns = Turns(settings.concurrency, settings.queue_size, settings.timeout_s)
@@ -56,7 +57,7 @@ class Page:
         except Exception as error:
             self.files.hold(request.session_hash, "clip", None)
             return message_html(said(error)), None
-        return result_html(estimate, recording, self.estimator.title, self.estimator.label_range), gr.skip()
+        return result_html(estimate, recording, self.estimator), gr.skip()
 
     def compare(self, path: str | None, request: gr.Request) -> tuple:
         """All models on one recording, as HTML; and the recorder, as in `show`."""
@@ -94,7 +95,7 @@ class Page:
             return {"html": message_html(said(error)), "ended": True}
         if last:
             self.live.end(name)
-        return {"html": live_html(session, self.estimator.label_range), "ended": last}
+        return {"html": live_html(session, self.estimator), "ended": last}
 
     def leave(self, request: gr.Request) -> None:
         """The page was closed."""
@@ -115,7 +116,7 @@ class Page:
             raise gr.Error(said(error), print_exception=False) from None
         finally:
             remove(audio)
-        return as_json(estimate, self.estimator.title, self.estimator.label_range)
+        return as_json(estimate, self.estimator)
 
     def _estimate(self, path: str | None, *options) -> tuple[Recording, Estimate]:
         with self.turns.turn():

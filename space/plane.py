@@ -16,12 +16,15 @@ REGIONS = (
 )
 
 
-def plane_svg(point: dict | None, trail: Sequence[dict], label_range: tuple[float, float]) -> str:
+def plane_svg(
+    point: dict, spread: dict[str, float] | None, trail: Sequence[dict], label_range: tuple[float, float]
+) -> str:
     """
     Valence to the right, activation upwards.
 
     Args:
-        point: `activation` and `valence` of the whole, or None where nothing was heard.
+        point: `activation` and `valence` of the whole; None values where nothing was heard.
+        spread: how far these may be off, drawn around the point; None for unknown.
         trail: the same of windows in order; those with None are left out.
         label_range: of both axes.
 
@@ -56,8 +59,13 @@ def plane_svg(point: dict | None, trail: Sequence[dict], label_range: tuple[floa
             opacity = 0.2 + 0.6 * index / (len(heard) - 1)
             parts.append(f'<circle class="step" cx="{x:.1f}" cy="{y:.1f}" r="2.5" opacity="{opacity:.2f}"/>')
     words = "Valence and activation: no speech was heard."
-    if point is not None and point["valence"] is not None:
+    if point["valence"] is not None:
         x, y = place(point)
+        if spread is not None:
+            across, up = (inner * spread[name] / (high - low) for name in ("valence", "activation"))
+            left, right = max(x - across, MARGIN), min(x + across, SIZE - MARGIN)
+            top, bottom = max(y - up, MARGIN), min(y + up, SIZE - MARGIN)
+            parts.append(f'<path class="spread" d="M{left:.1f} {y:.1f}H{right:.1f}M{x:.1f} {top:.1f}V{bottom:.1f}"/>')
         parts.append(f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="7"/>')
         values = " and ".join(f"{name} {point[name]:.1f}" for name in ("valence", "activation"))
         words = f"The plane of valence and activation, with {values} on a scale of {low:g} to {high:g}."

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from prediction import read_predictions
+from prediction import Predictions, read_predictions
 from representations import EncoderLibrary
 from stage import Stage
 from text_representations import text_inputs, tokenize
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
+from corpora.corpus import DIMENSIONS
 from speech_affect import AffectFeatureExtractor
 
 
@@ -51,7 +52,13 @@ def write_checkpoint(stages: list[Stage], library: EncoderLibrary, folder: Path,
     AffectFeatureExtractor().save_pretrained(temporary)
     for name in set(model.config.encoders) & set(library.text_names):
         library.tokenizer(name).save_pretrained(temporary)
-    content = {"fingerprint": best.fingerprint, "stage": best.settings(), "result": best.result(), **provenance}
+    content = {
+        "fingerprint": best.fingerprint,
+        "stage": best.settings(),
+        "result": best.result(),
+        "typical_error": typical_error(read_predictions(best.predictions_path("development"))),
+        **provenance,
+    }
     (temporary / "run.json").write_text(json.dumps(content, indent=2, default=str) + "\n")
     earlier = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(earlier, ignore_errors=True)
@@ -60,6 +67,21 @@ def write_checkpoint(stages: list[Stage], library: EncoderLibrary, folder: Path,
     os.replace(temporary, folder)
     shutil.rmtree(earlier, ignore_errors=True)
     return folder
+
+
+def typical_error(predictions: Predictions) -> dict:
+    """
+    How far a model is off, for those who see its values without its table of results.
+
+    Args:
+        predictions: of the split `development`, by which the epoch was chosen: an error that is rather too small.
+
+    Returns:
+        `{"split", "clips", "rmse": {dimension: root mean square error on the label scale}}`
+    """
+    squares = (predictions.logits - predictions.labels) ** 2
+    rmse = dict(zip(DIMENSIONS, np.sqrt(squares.mean(axis=0)).tolist(), strict=True))
+    return {"split": "development", "clips": len(predictions.files), "rmse": rmse}
 
 
 def _fingerprint(path: Path) -> str | None:

@@ -122,12 +122,21 @@ def close_to(values: dict) -> object:
     return pytest.approx({name: values[name] for name in DIMENSIONS}, abs=1e-4)
 
 
-def test_numbers_and_plane_follow_the_clip(visit, clips, pipelines, record_property):
+def test_the_first_result_comes_within_a_second_of_the_upload(visit, clips):
+    taken = []
+    for _ in range(3):
+        one = visit()
+        start = time.perf_counter()
+        one.upload(clips["one"])
+        one.page.wait_for_selector("#numbers [data-value]")
+        taken.append(time.perf_counter() - start)
+    assert min(taken) < 1.0, taken  # others may be at work on this machine
+
+
+def test_numbers_and_plane_follow_the_clip(visit, clips, pipelines):
     one = visit()
-    start = time.perf_counter()
     one.upload(clips["one"])
     one.page.wait_for_selector("#numbers [data-value]")
-    record_property("first_result_s", time.perf_counter() - start)
     first = pipelines["student"](str(clips["one"]))
     assert one.numbers() == close_to(first)
     expect(one.page.locator("#numbers")).to_contain_text(f"{first['valence']:.2f}")

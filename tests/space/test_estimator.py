@@ -3,14 +3,19 @@
 import csv
 import io
 import json
+import shutil
 from base64 import b64decode
 
 import pytest
+import soundfile
 from deadline import Deadline
 from space_sounds import voice
 from transformers import pipeline
 
 import speech_affect  # noqa: F401
+
+
+RMSE = {"activation": 0.5, "valence": 1.25, "dominance": 0.75}
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +42,13 @@ def test_files_to_download_hold_every_digit(estimator, clip):
     estimate = estimator.estimate(str(clip), 6.3, Deadline(30.0))
     rows = list(csv.DictReader(io.StringIO(as_csv(estimate))))
     assert [{name: float(value) for name, value in row.items()} for row in rows] == estimate.windows
-    links = download_links(estimate, "small", (1.0, 7.0))
+    links = download_links(estimate, estimator)
     encoded = links.split('href="data:application/json;base64,')[1].split('"')[0]
-    assert json.loads(b64decode(encoded)) == as_json(estimate, "small", (1.0, 7.0))
+    assert json.loads(b64decode(encoded)) == as_json(estimate, estimator)
     assert json.loads(b64decode(encoded))["windows"] == estimate.windows
 
 
 def test_a_short_clip_has_no_curve_but_a_line(estimator, tmp_path):
-    import soundfile
     from download import as_csv
 
     soundfile.write(tmp_path / "short.wav", voice(3.9), 16000)
@@ -104,3 +108,33 @@ def test_a_window_that_is_no_number(estimator, clip):
 
     with pytest.raises(Refusal, match=r"window_s is no number of seconds\."):
         estimator.estimate(str(clip), 6.3, Deadline(30.0), "label", "abc")
+
+
+@pytest.mark.parametrize(
+    ("told", "corpus", "clips"),
+    [
+        ({"corpus": {"name": "emodb"}, "typical_error": {"clips": 98, "rmse": RMSE}}, "emodb", 98),
+        ({"corpus": {"name": "emodb"}}, "emodb", None),
+        ({"corpus": {"name": "emodb"}, "typical_error": {"clips": 98, "rmse": {"valence": 1}}}, "emodb", None),
+        ({"corpus": {"name": "emodb"}, "typical_error": [1]}, "emodb", None),
+        ({"typical_error": {"clips": 98, "rmse": RMSE}}, None, None),
+        ([], None, None),
+        ("no JSON", None, None),
+        (None, None, None),
+    ],
+)
+def test_what_a_run_tells(checkpoint, tmp_path, told, corpus, clips):
+    from download import as_json
+    from estimator import Estimator
+
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint, folder)
+    if told is not None:
+        (folder / "run.json").write_text(told if isinstance(told, str) else json.dumps(told))
+    estimator = Estimator(str(folder))
+    assert estimator.corpus == corpus
+    assert estimator.bytes == (folder / "model.safetensors").stat().st_size
+    expected = None if clips is None else {"rmse": RMSE, "clips": clips}
+    soundfile.write(tmp_path / "a.wav", voice(1.0), 16000)
+    estimate = estimator.estimate(str(tmp_path / "a.wav"), 1.0, Deadline(30.0))
+    assert as_json(estimate, estimator)["typical_error"] == expected

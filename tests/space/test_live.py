@@ -54,7 +54,7 @@ def test_the_models_uncertainty_is_told(tmp_path):
     session = heard(estimator, samples, pieces=4)
     whole = estimator._pipeline({"array": samples, "sampling_rate": 16000})
     assert session.now["uncertainty"] == pytest.approx(whole["uncertainty"], abs=1e-4)
-    assert f"± {whole['uncertainty']['valence']:.2f}" in live_html(session, (1.0, 7.0))
+    assert f"± {whole['uncertainty']['valence']:.2f}" in live_html(session, estimator)
 
 
 def test_a_session_ends_and_forgets(estimator):
@@ -72,7 +72,7 @@ def test_silence_has_no_values(estimator):
 
     session = heard(estimator, np.zeros(32000, dtype=np.int16))
     assert session.now == {"activation": None, "valence": None, "dominance": None, "speech_ratio": 0.0}
-    html = live_html(session, (1.0, 7.0))
+    html = live_html(session, estimator)
     assert 'data-heard="2.000"' in html and "0% of it no silence" in html
 
 
@@ -145,7 +145,7 @@ def test_the_page_hears_until_the_last_piece(estimator):
     from page import Page
     from settings import Settings
 
-    page = Page(Settings(live_sessions=1), {"small": estimator})
+    page = Page(Settings(live_sessions=1), [estimator])
     sound = b64encode(int16(voice(1.0)).tobytes()).decode()
     first = page.hear(piece(samples=sound))
     assert first["ended"] is False and 'data-heard="1.000"' in first["html"] and len(page.live) == 1
@@ -162,7 +162,7 @@ def test_a_session_that_breaks_is_forgotten(estimator, monkeypatch, caplog):
     from page import FAILED, Page
     from settings import Settings
 
-    page = Page(Settings(), {"small": estimator})
+    page = Page(Settings(), [estimator])
     monkeypatch.setattr(LiveSession, "hear", lambda *_: SimpleNamespace().absent)
     answer = page.hear(piece())
     assert FAILED in answer["html"] and answer["ended"] is True and len(page.live) == 0

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-from checkpoint import verify_checkpoint, write_checkpoint
-from prediction import Predictions, write_predictions
+from checkpoint import typical_error, verify_checkpoint, write_checkpoint
+from prediction import Predictions, read_predictions, write_predictions
 from representations import EncoderLibrary
 from stage import run_stage
 
@@ -43,6 +43,8 @@ def test_what_is_left_of_an_earlier_checkpoint_does_not_pass_for_it(trained_stag
     )
     folder = write_checkpoint(one, library, tmp_path / "system", {})
     names = {path.name for path in folder.iterdir()}
+    noted = json.loads((folder / "run.json").read_text())["typical_error"]
+    assert noted == typical_error(read_predictions(one[0].folder / "predictions_development.csv"))
     rmtree = shutil.rmtree
 
     def killed(path, **options):
@@ -62,6 +64,14 @@ def test_what_is_left_of_an_earlier_checkpoint_does_not_pass_for_it(trained_stag
     write_checkpoint(other, library, folder, {})
     assert json.loads((folder / "run.json").read_text())["fingerprint"] == other[0].fingerprint
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_typical_error_by_hand():
+    # off by 3 and 4 in activation: sqrt((9 + 16) / 2); by 1 in valence; dominance is right
+    labels = np.array([[1.0, 4.0, 2.0], [7.0, 4.0, 6.0]])
+    noted = Predictions(["a", "b"], labels + [[3.0, 1.0, 0.0], [-4.0, -1.0, 0.0]], labels)
+    rmse = {"activation": pytest.approx(12.5**0.5), "valence": 1.0, "dominance": 0.0}
+    assert typical_error(noted) == {"split": "development", "clips": 2, "rmse": rmse}
 
 
 def make_teacher(trained_stages, folder, arguments):
