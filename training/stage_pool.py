@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -18,6 +21,8 @@ from transformers.utils import logging as transformers_logging
 
 
 logger = logging.getLogger(__name__)
+
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 def default_workers() -> int:
@@ -93,14 +98,21 @@ def _run(stage: Stage, batch_size: int) -> dict:
 
 
 def _start() -> None:
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    _die_with_parent()
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.WARNING)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
 
 
-def _follow_parent() -> None:
+def _die_with_parent() -> None:
     """A run that was killed leaves no process behind that goes on training: the next may begin at once."""
+    if sys.platform == "linux":  # where the system sees to it, in the middle of a computation as well
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # everywhere else, and of a parent that was gone before
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
     parent_process().join()
     os._exit(1)

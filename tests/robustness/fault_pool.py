@@ -13,7 +13,7 @@ from .fault_verdict import Verdict, resume
 from .fault_workspace import Workspace, finished
 
 
-MOST_LEFT_S = 1.0  # that a killed run's workers may take to notice
+MOST_LEFT_S = 3.0  # that the processes of a killed run may take to go, on a busy machine as well
 
 
 def dead_workers(space: Workspace, points: int, seed: int) -> Iterator[Verdict]:
