@@ -5,12 +5,26 @@ from __future__ import annotations
 import math
 
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
 from transformers import FEATURE_EXTRACTOR_MAPPING, MODEL_MAPPING, AutoConfig, __version__
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+
+from .configuration_limits import (
+    BRANCH_LIMITS,
+    HEAD_LIMITS,
+    LONGEST_WINDOW_S,
+    MOST_BRANCHES,
+    MOST_CLASSES,
+    check_backbone,
+    check_dtype,
+)
+from .value_checks import are_numbers, check_flags, check_numbers, check_whole_numbers, is_number
 
 
 DIMENSIONS = ("activation", "valence", "dominance")
 ACOUSTIC_SOURCES = ("mfb", "mfb_f0")
+# what transformers says, in many lines or none, of settings it cannot make a configuration of
+_UNFIT = (StrictDataclassError, AttributeError, LookupError, OverflowError, TypeError)
 
 
 class _PartConfig:
@@ -51,7 +65,12 @@ class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
     frozen: bool = True
 
     def __post_init__(self, **kwargs):
-        super().__post_init__(**kwargs)
+        check_backbone(self.backbone)
+        try:
+            super().__post_init__(**kwargs)
+        except (ValueError, *_UNFIT) as error:
+            raise ValueError(f"backbone is no configuration of transformers: {_one_line(error)}") from error
+        check_flags(self, ("do_normalize", "pad_to_window", "frozen"))
         if self.is_text and self.backbone.is_encoder_decoder:
             raise ValueError(
                 f"the text encoder {self.backbone.model_type} has a decoder too, which nothing here would run; "
@@ -102,17 +121,20 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
-        if isinstance(self.hidden_state, str) and self.hidden_state not in ("last", "weighted_sum"):
+        if not isinstance(self.source, str):
+            raise ValueError(f"source of a branch is {self.source!r}; give a name")
+        is_index = isinstance(self.hidden_state, int) and not isinstance(self.hidden_state, bool)
+        if not is_index and self.hidden_state not in ("last", "weighted_sum"):
             raise ValueError(
                 f"hidden_state is {self.hidden_state!r}; allowed are 'last', 'weighted_sum' or the index of one"
             )
-        if not 0 < self.hop_s <= self.window_s:
+        numbers = is_number(self.hop_s) and is_number(self.window_s)
+        if not numbers or not 0 < self.hop_s <= self.window_s <= LONGEST_WINDOW_S:
             raise ValueError(
-                f"window_s is {self.window_s} and hop_s {self.hop_s}; both are seconds, with 0 < hop_s <= window_s"
+                f"window_s is {self.window_s} and hop_s {self.hop_s}; both are seconds, with 0 < hop_s <= window_s "
+                f"and window_s up to {LONGEST_WINDOW_S:g}"
             )
-        for name in ("num_mel_bins", "conv_kernel_size", "conv_stride"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        check_whole_numbers(self, BRANCH_LIMITS)
 
     @property
     def is_acoustic(self) -> bool:
@@ -133,9 +155,28 @@ class _AffectConfigMixin:
         """As in transformers; where this package is installed, its own pipeline is taken, not a folder's."""
         if __package__ == "speech_affect":  # with the entry transformers would ask for trust_remote_code
             config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}
-        return super().from_dict(config_dict, **kwargs)
+        try:
+            return super().from_dict(config_dict, **kwargs)
+        except _UNFIT as error:
+            raise ValueError(f"this is no configuration of {cls.model_type}: {_one_line(error)}") from error
+
+    def _check_parents(self, kwargs: dict):
+        """What PreTrainedConfig would take at its word: any name in torch as a dtype, values in place of methods."""
+        if kwargs.get("num_labels", len(DIMENSIONS)) != len(DIMENSIONS):
+            raise ValueError(
+                f"num_labels is {kwargs['num_labels']!r:.200}; the outputs are {', '.join(DIMENSIONS)}: leave it out"
+            )
+        for dtype in (self.dtype, kwargs.get("torch_dtype")):
+            check_dtype(dtype)
+        for name in kwargs:
+            if callable(getattr(type(self), name, None)):
+                raise ValueError(f"{name!r} is no setting of {self.model_type}: leave it out")
 
     def _name_dimensions(self):
+        if not isinstance(self.id2label or {}, dict):
+            raise ValueError(
+                f"id2label is {self.id2label!r:.200}; give a mapping of 0, 1, 2 to {', '.join(DIMENSIONS)}"
+            )
         # PreTrainedConfig would fill in two LABEL_i
         if self.id2label is None:
             self.id2label = dict(enumerate(DIMENSIONS))
@@ -143,31 +184,33 @@ class _AffectConfigMixin:
         self.problem_type = self.problem_type or "regression"
 
     def _check_head(self):
-        low, high = self.label_range
-        if not low < high:
-            raise ValueError(f"label_range is {self.label_range}; it must be (lowest, highest), lowest first")
+        if not are_numbers(self.label_range, 2) or not 0 < self.label_range[1] - self.label_range[0] < math.inf:
+            raise ValueError(
+                f"label_range is {self.label_range}; it must be (lowest, highest), lowest first, both finite"
+            )
         if list((self.id2label or {}).values()) != list(DIMENSIONS):
-            raise ValueError(f"id2label is {self.id2label}; the outputs are {', '.join(DIMENSIONS)}, in this order")
-        if len(self.ccc_weights) != len(DIMENSIONS) or min(self.ccc_weights) < 0 or not sum(self.ccc_weights):
+            given = f"{self.id2label!s:.200}"
+            raise ValueError(f"id2label is {given}; the outputs are {', '.join(DIMENSIONS)}, in this order")
+        weights = self.ccc_weights
+        if not are_numbers(weights, len(DIMENSIONS)) or min(weights) < 0 or not 0 < sum(weights) < math.inf:
             raise ValueError(f"ccc_weights is {self.ccc_weights}; give one weight >= 0 for each of {DIMENSIONS}")
-        sizes = ("conv_channels", "gru_hidden_size", "num_gru_layers", "embedding_size")
-        for name in (*sizes, "mask_time_length", "mask_feature_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("dropout", "mask_time_prob", "mask_feature_prob"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be in [0, 1)")
+        check_whole_numbers(self, HEAD_LIMITS)
+        check_numbers(self, ("dropout", "mask_time_prob", "mask_feature_prob"), 0, 1, "in [0, 1)")
         self._check_second_tasks()
 
     def _check_second_tasks(self):
         for name in ("emotion_names", "gender_names"):
-            names = list(getattr(self, name) or [])
+            names = getattr(self, name)
+            if names is None:
+                continue
+            texts = isinstance(names, (list, tuple)) and all(isinstance(text, str) and text for text in names)
+            if not texts or len(names) > MOST_CLASSES:
+                raise ValueError(f"{name} is {names!s:.200}; give a list of up to {MOST_CLASSES} names")
             if len(set(names)) != len(names):
                 raise ValueError(f"{name} repeat: {names}; give each class once")
-        for name in ("emotion_loss_weight", "gender_loss_weight", "uncertainty_loss_weight"):
-            weight = getattr(self, name)
-            if not 0 <= weight < math.inf:
-                raise ValueError(f"{name} is {weight}; it must be finite and at least 0")
+        weights = ("emotion_loss_weight", "gender_loss_weight", "uncertainty_loss_weight")
+        check_numbers(self, weights, 0, math.inf, "finite and at least 0")
+        check_flags(self, ("predict_uncertainty",))
         if self.predict_uncertainty and not self.uncertainty_loss_weight:
             raise ValueError(
                 "uncertainty_loss_weight is 0 with predict_uncertainty=True, which would leave the predicted standard "
@@ -177,7 +220,8 @@ class _AffectConfigMixin:
     def _check_branch(self, branch: AffectBranchConfig):
         if branch.is_acoustic:
             for name in ("window_s", "hop_s"):
-                if abs(getattr(branch, name) * self.sampling_rate % 1) > 1e-6:
+                samples = getattr(branch, name) * self.sampling_rate
+                if samples % 1 > 1e-6 or samples < 1:
                     raise ValueError(f"{name} of branch {branch.name!r} is no whole number of samples")
 
     def is_text_branch(self, branch: AffectBranchConfig) -> bool:
@@ -291,7 +335,12 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
     sampling_rate: int = 16000
 
     def __post_init__(self, **kwargs):
+        self._check_parents(kwargs)
         self._name_dimensions()
+        if not isinstance(self.encoders or {}, dict):
+            raise ValueError(f"encoders is {self.encoders!r:.200}; give a mapping of names to encoders")
+        if not isinstance(self.branches or [], (list, tuple)) or len(self.branches or []) > MOST_BRANCHES:
+            raise ValueError(f"branches is {self.branches!s:.200}; give a list of up to {MOST_BRANCHES} branches")
         self.encoders = {key: _as_config(value, AffectEncoderConfig) for key, value in (self.encoders or {}).items()}
         self.branches = [_as_config(branch, AffectBranchConfig) for branch in self.branches or [{"source": "mfb"}]]
         super().__post_init__(**kwargs)
@@ -303,6 +352,12 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
             raise ValueError(f"fusion_level is {self.fusion_level!r}; allowed are 'embedding' and 'frame'")
         if self.sampling_rate != 16000:
             raise ValueError(f"sampling_rate is {self.sampling_rate}; the models hear 16000 Hz")
+        for name in self.encoders:
+            if not isinstance(name, str) or not name or "." in name or name in ACOUSTIC_SOURCES:
+                raise ValueError(
+                    f"an encoder is named {name!r}; its name is that of a module: give one without dots, other than "
+                    f"{' and '.join(ACOUSTIC_SOURCES)}"
+                )
         names = [branch.name for branch in self.branches]
         if len(set(names)) != len(names):
             raise ValueError(f"branches repeat: {names}; give each source and hidden state once")
@@ -390,7 +445,10 @@ class AffectStudentConfig(_AffectConfigMixin, PreTrainedConfig):
     sampling_rate: int = 16000
 
     def __post_init__(self, **kwargs):
+        self._check_parents(kwargs)
         self._name_dimensions()
+        if not (self.branch is None or isinstance(self.branch, (dict, PreTrainedConfig))):
+            raise ValueError(f"expected a AffectBranchConfig or a dict, got {self.branch!r:.200}")
         super().__post_init__(**kwargs)
         self._check_head()
         if self.sampling_rate != 16000:
@@ -415,6 +473,10 @@ class AffectStudentConfig(_AffectConfigMixin, PreTrainedConfig):
         return "embedding"
 
 
+def _one_line(error: Exception) -> str:
+    return f"{' '.join(str(error).split()):.300}"
+
+
 def _as_config(value, config_class):
     # by model_type, not isinstance: remote code can load one class twice under two module names
     if isinstance(value, PreTrainedConfig):
@@ -422,5 +484,5 @@ def _as_config(value, config_class):
             raise ValueError(f"expected a {config_class.__name__} or a dict, got {type(value).__name__}")
         return value
     if not isinstance(value, dict):
-        raise ValueError(f"expected a {config_class.__name__} or a dict, got {value!r}")
+        raise ValueError(f"expected a {config_class.__name__} or a dict, got {value!r:.200}")
     return config_class(**{key: entry for key, entry in value.items() if key != "model_type"})

@@ -22,12 +22,13 @@ class AffectFrontEnd(nn.Module):
         self.acoustic = nn.ModuleDict(
             {b.name: AcousticFrames(b, config.sampling_rate) for b in self.branches if b.is_acoustic}
         )
-        self.encoders = nn.ModuleDict(
-            {
-                name: TextEncoder(encoder) if encoder.is_text else SpeechEncoder(encoder, config.sampling_rate)
-                for name, encoder in config.encoders.items()
-            }
-        )
+        self.encoders = nn.ModuleDict()
+        for name, encoder in config.encoders.items():
+            try:
+                built = TextEncoder(encoder) if encoder.is_text else SpeechEncoder(encoder, config.sampling_rate)
+            except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+                raise ValueError(f"encoder {name!r} cannot be built from its backbone: {error!r}") from error
+            self.encoders[name] = built
         self.reads_text, self.reads_audio = config.reads_text, config.reads_audio
 
     def forward(

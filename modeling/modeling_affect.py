@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import initialization as init
 from transformers.modeling_utils import PreTrainedModel
@@ -14,6 +16,7 @@ from transformers.utils import ModelOutput
 from .configuration_affect import AffectFusionConfig, AffectStudentConfig
 from .encoder import SpeechEncoder
 from .front_end import AffectFrontEnd
+from .loaded_weights import check_complete, check_files, check_finite, check_shapes, check_size
 from .losses import ccc_losses, class_loss, emotion_loss, uncertainty_losses, weighted_mean
 from .mel_filterbank import LogMelFilterbank
 from .regressor import AffectRegressor, BranchInput
@@ -93,9 +96,63 @@ class AffectPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
-        """As in transformers, from safetensors alone: pickled weights are refused with an `OSError`."""
+        """
+        As in transformers, from safetensors alone: pickled weights are refused with an `OSError`.
+
+        Where transformers only warns, this refuses: what the checkpoint's own configuration asks for must be in it.
+        Weights that are asked for beyond it (by `config` or its settings as arguments) start anew. With
+        `output_loading_info=True` all is as in transformers: what is missing is in the report, and starts anew.
+
+        Raises:
+            OSError: there are no weights but pickled ones.
+            ValueError: a file that is no safetensors file or is cut off; weights that are missing, that are not
+                finite, or of other shapes than the configuration's (this also is a `RuntimeError`); a configuration
+                of absurd sizes, before memory is taken for it.
+        """
         kwargs["use_safetensors"] = True
-        return super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+        wants_info, source = kwargs.pop("output_loading_info", False), pretrained_model_name_or_path
+        ignores_shapes = kwargs.pop("ignore_mismatched_sizes", False)
+        try:
+            model, info = super().from_pretrained(
+                source, *model_args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
+            )
+        except SafetensorError as error:
+            raise ValueError(
+                f"{source}: its weights are no whole safetensors file ({error}); fetch it anew"
+            ) from error
+        except (json.JSONDecodeError, AttributeError, LookupError, TypeError) as error:
+            if "keyword argument" in str(error):
+                raise
+            raise ValueError(
+                f"{source}: its model.safetensors.index.json or config.json is not as transformers writes it "
+                f"({error!r}); fetch it anew"
+            ) from error
+        if not ignores_shapes:
+            check_shapes(info["mismatched_keys"], source)
+        if wants_info:
+            return model, info
+        if info["missing_keys"] and source is not None:
+            check_complete(info["missing_keys"] & cls._own_weights(source, kwargs), source)
+        check_finite(model, source)
+        return model
+
+    @classmethod
+    def _own_weights(cls, source, kwargs: dict) -> set[str]:
+        """Names of the weights that a checkpoint's own configuration asks for, whatever else was given."""
+        where = ("cache_dir", "revision", "token", "subfolder", "local_files_only", "proxies")
+        try:
+            config = cls.config_class.from_pretrained(source, **{key: kwargs[key] for key in where if key in kwargs})
+        except OSError:  # it has none: the one that was given is all there is
+            return set()
+        with torch.device("meta"):
+            return set(cls(config).state_dict())
+
+    @staticmethod
+    def _load_pretrained_model(model, state_dict, checkpoint_files, *args, **kwargs):
+        # transformers calls this when the model is built on the meta device and the files are known
+        if checkpoint_files is not None:
+            check_files(checkpoint_files, model)
+        return PreTrainedModel._load_pretrained_model(model, state_dict, checkpoint_files, *args, **kwargs)
 
     def save_pretrained(self, save_directory, **kwargs):
         """As in transformers; the code of this package is copied beside the weights, for `trust_remote_code=True`."""
@@ -137,6 +194,10 @@ class AffectModel(AffectPreTrainedModel):
 
     def __init__(self, config, with_front_end: bool = True):
         super().__init__(config)
+        if torch.get_default_device().type != "meta":  # where from_pretrained builds, and looks at the files
+            with torch.random.fork_rng(devices=[]), torch.device("meta"):
+                parts = [AffectRegressor(config), AffectFrontEnd(config) if with_front_end else None]
+                check_size(nn.ModuleList(parts))
         self.front_end = AffectFrontEnd(config) if with_front_end else None
         self.regressor = AffectRegressor(config)
         self.post_init()

@@ -75,6 +75,7 @@ class OnnxAffect:
             raise ValueError(f"{name} cannot be loaded as an ONNX model: {error}") from error
         try:
             self.metadata = OnnxMetadata.from_strings(self._session.get_modelmeta().custom_metadata_map)
+            self.metadata.check_outputs({output.name: output.shape for output in self._session.get_outputs()})
         except ValueError as error:
             raise ValueError(f"{name} is no model of this package: {error}") from error
         self._names = [output.name for output in self._session.get_outputs()]

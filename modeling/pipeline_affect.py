@@ -79,6 +79,12 @@ class SpeechEmotionRegressionPipeline(ChunkPipeline):
             )
         if kwargs.get("feature_extractor") is None:
             kwargs["feature_extractor"] = AffectFeatureExtractor()
+        heard, needed = getattr(kwargs["feature_extractor"], "sampling_rate", None), model.config.sampling_rate
+        if heard != needed:
+            raise ValueError(
+                f"preprocessor_config.json has sampling_rate {heard!r:.50}, the model hears {needed} Hz: mend it, or "
+                "pass feature_extractor=AffectFeatureExtractor()"
+            )
         super().__init__(model=model, **kwargs)
         self.model.eval()
 

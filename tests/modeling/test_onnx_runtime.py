@@ -295,6 +295,40 @@ def test_metadata_return_as_they_were(exported):
         OnnxMetadata.from_strings({**strings, "label_range": "(1, 7)"})
 
 
+HOSTILE_METADATA = [
+    ("model_type", "5", "have model_type 5, which must be a text"),
+    ("sampling_rate", "0", "have sampling_rate 0, which must be a whole number from 1"),
+    ("sampling_rate", "1e9", "have sampling_rate 1000000000.0"),
+    ("shortest_clip", str(10**30), "have shortest_clip 1000"),
+    ("stream_hop", "-1", "have stream_hop -1, which must be null or a whole number"),
+    ("frame_hop", str(10**6), "have stream_window .*, which must be at least frame_hop, 1000000"),
+    ("frame_hop", "null", "have longest_clip None, which must be a limit"),
+    ("label_range", "[7, 1]", r"have label_range \(7, 1\), which must be two finite numbers, the lower first"),
+    ("label_range", "[1, Infinity]", "have label_range"),
+    ("label_names", '["a", "b"]', "have label_names .*, which must be three names"),
+    ("emotion_names", '["a", "a"]', "have emotion_names .*, which must be null or names, each once"),
+    ("emotion_names", '[["a"]]', "have emotion_names"),
+    ("predict_uncertainty", '"no"', "have predict_uncertainty 'no', which must be true or false"),
+    ("label_names", "[" * 10**5, "lack 'label_names'"),
+]
+
+
+@pytest.mark.parametrize("name, value, message", HOSTILE_METADATA)
+def test_hostile_metadata_are_refused(exported, name, value, message):
+    with pytest.raises(ValueError, match=message):
+        OnnxMetadata.from_strings({**exported.metadata.to_strings(), name: value})
+
+
+def test_metadata_of_another_graph_are_refused(path, tmp_path):
+    other = onnx.load(path)
+    for entry in other.metadata_props:
+        if entry.key == "gender_names":
+            entry.value = '["f", "m", "x", "y", "z"]'
+    onnx.save(other, tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match="no model of this package: its output 'gender_logits' .* name 5 values"):
+        OnnxAffect(tmp_path / "other.onnx")
+
+
 def test_neither_torch_nor_transformers_is_imported(path, tmp_path):
     soundfile.write(tmp_path / "talk.wav", talk(1), RATE)
     # a bare package of these files: its own __init__ may import what it likes

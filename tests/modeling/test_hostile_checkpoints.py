@@ -1,0 +1,314 @@
+"""Checkpoints that are damaged or made to harm: refused in one sentence, before memory is taken or code is run."""
+
+import json
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, pipeline
+
+from speech_affect import (
+    AffectFeatureExtractor,
+    AffectFusionConfig,
+    AffectFusionModel,
+    AffectStudentConfig,
+    AffectStudentModel,
+)
+
+
+SMALL = {"conv_channels": 4, "gru_hidden_size": 4, "num_gru_layers": 1, "embedding_size": 4}
+
+
+@pytest.fixture
+def student(tmp_path):
+    """The folder of a small student's checkpoint."""
+    AffectStudentModel(AffectStudentConfig(**SMALL)).save_pretrained(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def fusion(tmp_path, tiny_backbone):
+    """The folder of a small fusion's checkpoint, with one encoder."""
+    config = AffectFusionConfig(
+        encoders={"hubert": {"backbone": tiny_backbone("hubert")}},
+        branches=[{"source": "mfb"}, {"source": "hubert"}],
+        **SMALL,
+    )
+    AffectFusionModel(config).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def change_config(folder, *path, value):
+    file = folder / "config.json"
+    settings = json.loads(file.read_text())
+    part = settings
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    file.write_text(json.dumps(settings))
+
+
+def change_weights(folder, change):
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+def shard(folder):
+    AutoModel.from_pretrained(folder).save_pretrained(folder, max_shard_size="2KB")
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+
+
+class Trap:
+    """Its pickle makes a file when it is loaded."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return open, (str(self.file), "w")
+
+
+BACKBONE = ("encoders", "hubert", "backbone")
+# what a setting may not be, at any place; 1e9 is a number of no layer, label or window
+HOSTILE = [None, "x", [], {}, True, -1, 0, 10**9, 10**30, 1.5, float("nan"), float("inf"), [[[]]], {"a": {"b": 10**9}}]
+
+
+def settings_of(value, path=()):
+    """Paths of all settings, parts first."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield (*path, key)
+        yield from settings_of(entry, (*path, key))
+
+
+def test_whatever_one_setting_says_it_loads_or_is_refused_in_one_sentence(fusion):
+    file = fusion / "config.json"
+    whole = file.read_text()
+    choice = random.Random(0)
+    outcomes = {"refused": 0, "taken": 0}
+    for path in settings_of(json.loads(whole)):
+        if path[0] in ("model_type", "transformers_version", "architectures", "auto_map"):
+            continue  # read by transformers before this package is
+        for hostile in choice.sample(HOSTILE, 3):
+            file.write_text(whole)
+            change_config(fusion, *path, value=hostile)
+            try:
+                with torch.device("meta"):
+                    AffectFusionModel(AffectFusionConfig.from_pretrained(fusion))
+                outcomes["taken"] += 1
+            except ValueError as error:
+                assert 20 < len(str(error)) < 1000, (path, hostile, error)
+                outcomes["refused"] += 1
+            except Exception as error:
+                raise AssertionError(f"{path} = {hostile!r}") from error
+    assert min(outcomes.values()) > 50, outcomes
+
+
+ABSURD = [
+    (("gru_hidden_size",), 10**9, "gru_hidden_size is 1000000000; give a whole number from 1 to 8192"),
+    (("num_gru_layers",), 10**9, "num_gru_layers is 1000000000"),
+    (("branches", 0, "num_mel_bins"), 10**9, "num_mel_bins is 1000000000"),
+    (("branches", 0, "window_s"), 1e9, "window_s up to 1"),
+    (("branches", 0, "hop_s"), 1e-12, "no whole number of samples"),
+    (("branches",), [{"source": "mfb", "num_mel_bins": n + 1} for n in range(1000)], "up to 64 branches"),
+    (("num_labels",), 10**9, "num_labels is 1000000000; the outputs are activation, valence, dominance"),
+    (("id2label",), {str(n): "x" for n in range(10**5)}, "in this order"),
+    (("emotion_names",), [str(n) for n in range(10**5)], "up to 1000 names"),
+    (("dtype",), "nn", "dtype is 'nn'"),
+    (("to_dict",), 1, "'to_dict' is no setting of speech_affect_fusion"),
+    (("encoders",), {"a.b": {}}, "is named 'a.b'"),
+    ((*BACKBONE, "num_hidden_layers"), 10**6, "num_hidden_layers of an encoder's backbone is 1000000; give 1024"),
+    ((*BACKBONE, "num_labels"), 10**9, "num_labels of an encoder's backbone is 1000000000"),
+    ((*BACKBONE, "hidden_size"), -32, "hidden_size of an encoder's backbone is -32; it must be at least 1"),
+    ((*BACKBONE, "conv_dim"), [16] * 10**5, "conv_dim of an encoder's backbone has 100000 values"),
+    ((*BACKBONE, "model_type"), "x", "Unrecognized model type"),
+    ((*BACKBONE, "dtype"), "nn", "dtype is 'nn'"),
+]
+
+
+@pytest.mark.parametrize("path, value, message", ABSURD, ids=[".".join(map(str, path)) for path, *_ in ABSURD])
+def test_absurd_settings(fusion, path, value, message):
+    change_config(fusion, *path, value=value)
+    with pytest.raises(ValueError, match=message) as refusal:
+        AutoModel.from_pretrained(fusion)
+    assert len(str(refusal.value)) < 1000
+
+
+# each size passes by itself; together they are 1e10 weights and more
+HUGE = [
+    [(("gru_hidden_size",), 8192), (("num_gru_layers",), 32)],
+    [((*BACKBONE, "intermediate_size"), 2**24), ((*BACKBONE, "hidden_size"), 128)],
+    [((*BACKBONE, "num_conv_pos_embeddings"), 2**24), ((*BACKBONE, "hidden_size"), 64)],
+]
+LOAD = """
+import resource, sys
+from transformers import AutoConfig, AutoModel
+import speech_affect
+resource.setrlimit(resource.RLIMIT_DATA, (3 * 2**30, 3 * 2**30))
+for folder in sys.argv[1:]:
+    for load in (AutoModel.from_pretrained, lambda folder: AutoModel.from_config(AutoConfig.from_pretrained(folder))):
+        try:
+            load(folder)
+        except ValueError as error:
+            print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_sizes_are_checked_before_memory_is_taken(fusion, tmp_path_factory):
+    folders = []
+    for settings in HUGE:
+        folders.append(shutil.copytree(fusion, tmp_path_factory.mktemp("huge") / "model"))
+        for path, value in settings:
+            change_config(folders[-1], *path, value=value)
+    process = subprocess.run([sys.executable, "-c", LOAD, *folders], capture_output=True, text=True)
+    *refusals, megabytes = process.stdout.splitlines()
+    for from_files, built in zip(refusals[::2], refusals[1::2], strict=True):
+        assert "and the checkpoint holds" in from_files and "they do not belong together" in from_files
+        assert "1e+10 at most are allowed" in built
+    assert len(refusals) == 2 * len(HUGE) and int(megabytes) < 1500
+
+
+@pytest.mark.parametrize("sizes", [{"num_hidden_layers": 48, "hidden_size": 1920, "intermediate_size": 7680}])
+def test_large_encoders_are_allowed(sizes):
+    # XLS-R with two billion weights
+    backbone = {"model_type": "wav2vec2", "num_attention_heads": 16, **sizes}
+    config = AffectFusionConfig(encoders={"xls_r": {"backbone": backbone}}, branches=[{"source": "xls_r"}])
+    with torch.device("meta"):
+        assert AffectFusionModel(config).num_parameters() > 2 * 10**9
+
+
+def test_looking_at_sizes_draws_no_random_numbers(fusion, monkeypatch):
+    config = AffectFusionConfig.from_pretrained(fusion)
+    torch.manual_seed(3)
+    looked_at = AffectFusionModel(config)
+    monkeypatch.setattr("torch.get_default_device", lambda: torch.device("meta"))  # as if it had been
+    torch.manual_seed(3)
+    for one, other in zip(looked_at.parameters(), AffectFusionModel(config).parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=0, rtol=0)
+
+
+def test_weights_that_are_missing(student):
+    change_weights(student, lambda weights: weights.pop("regressor.output.bias"))
+    with pytest.raises(
+        ValueError, match=r"1 weights that its config.json asks for are not in it.* regressor\.output\.b"
+    ):
+        AutoModel.from_pretrained(student)
+    model, info = AutoModel.from_pretrained(student, output_loading_info=True)
+    assert info["missing_keys"] == {"regressor.output.bias"} and not model.regressor.output.bias.any()
+
+
+def test_weights_beyond_the_checkpoints_configuration_start_anew_but_not_its_own(student):
+    assert AutoModel.from_pretrained(student, emotion_names=["A", "N"]).regressor.emotion_output is not None
+    change_weights(student, lambda weights: weights.pop("regressor.output.bias"))
+    with pytest.raises(ValueError, match=r"1 weights that its config.json asks for.* regressor\.output\.bias"):
+        AutoModel.from_pretrained(student, emotion_names=["A", "N"])
+
+
+def test_weights_of_other_shapes(student):
+    change_weights(student, lambda weights: weights.update({"regressor.output.bias": torch.zeros(7)}))
+    message = r"1 weights have other shapes .* regressor\.output\.bias, \(7,\) instead of \(3,\)"
+    for kwargs in ({}, {"output_loading_info": True}):
+        with pytest.raises(ValueError, match=message):
+            AutoModel.from_pretrained(student, **kwargs)
+    with pytest.raises(RuntimeError):  # as transformers has it
+        AutoModel.from_pretrained(student)
+    assert not AutoModel.from_pretrained(student, ignore_mismatched_sizes=True).regressor.output.bias.any()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers(student, value):
+    change_weights(student, lambda weights: weights["regressor.embedding.weight"].view(-1)[5:6].fill_(value))
+    with pytest.raises(
+        ValueError, match=r"regressor\.embedding\.weight holds NaN or infinite weights in torch\.float32"
+    ):
+        AutoModel.from_pretrained(student)
+
+
+def test_large_finite_weights_are_numbers_in_half_precision(student):
+    change_weights(student, lambda weights: weights["regressor.embedding.weight"].fill_(6e4))
+    assert AutoModel.from_pretrained(student, dtype=torch.float16).dtype == torch.float16
+
+
+def test_shards_load_as_one_file_does(fusion):
+    whole = AutoModel.from_pretrained(fusion).state_dict()
+    shard(fusion)
+    sharded = AutoModel.from_pretrained(fusion).state_dict()
+    assert whole.keys() == sharded.keys() and all(torch.equal(whole[name], sharded[name]) for name in whole)
+    next(fusion.glob("model-*.safetensors")).unlink()
+    with pytest.raises(OSError, match=r"model-\d+-of-\d+\.safetensors"):
+        AutoModel.from_pretrained(fusion)
+
+
+@pytest.mark.parametrize("change", ["cut", "pickle", "noise", "empty", "long header"])
+def test_files_that_are_no_safetensors(student, tmp_path_factory, change):
+    file, trace = student / "model.safetensors", tmp_path_factory.mktemp("trap") / "run"
+    whole = file.read_bytes()
+    file.write_bytes(
+        {
+            "cut": whole[:-5],
+            "pickle": pickle.dumps(Trap(trace)),
+            "noise": bytes(range(256)) * 10,
+            "empty": b"",
+            "long header": (2**62).to_bytes(8, "little") + whole[8:],
+        }[change]
+    )
+    with pytest.raises(ValueError, match="its weights are no whole safetensors file .*; fetch it anew"):
+        AutoModel.from_pretrained(student)
+    assert not trace.exists()
+
+
+def pickled(folder, name, trace):
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(pickle.dumps(Trap(trace)))
+
+
+@pytest.mark.parametrize("weights_only", [True, False])
+@pytest.mark.parametrize("named_by", ["nothing", "config", "index"])
+def test_a_pickle_is_never_read(student, tmp_path_factory, named_by, weights_only):
+    trace = tmp_path_factory.mktemp("trap") / "run"
+    name = "adapter_model.bin" if named_by == "config" else "pytorch_model.bin"
+    pickled(student, name, trace)
+    if named_by == "config":
+        change_config(student, "transformers_weights", value=name)
+    if named_by == "index":
+        index = {"metadata": {}, "weight_map": {"regressor.output.bias": name}}
+        (student / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(OSError, match="safetensors"):
+        AutoModel.from_pretrained(student, weights_only=weights_only)
+    assert not trace.exists()
+
+
+def test_the_trap_works(tmp_path):
+    pickle.loads(pickle.dumps(Trap(tmp_path / "run"))).close()
+    assert (tmp_path / "run").exists()
+
+
+INDICES = ["", "{", "[]", "{}", '{"weight_map": 3, "metadata": {}}', '{"weight_map": {"a": 3}, "metadata": {}}']
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_an_index_that_is_none(student, index):
+    (student / "model.safetensors").unlink()
+    (student / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(
+        ValueError, match=r"its model\.safetensors\.index\.json or config\.json is not as transformers"
+    ):
+        AutoModel.from_pretrained(student)
+
+
+@pytest.mark.parametrize("sampling_rate", [8000, 10**9, -1, "x", None])
+def test_an_input_of_another_sampling_rate(student, sampling_rate):
+    AffectFeatureExtractor().save_pretrained(student)
+    file = student / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "sampling_rate": sampling_rate}))
+    with pytest.raises(ValueError, match="has sampling_rate .*, the model hears 16000 Hz: mend it"):
+        pipeline("speech-emotion-regression", model=str(student))
