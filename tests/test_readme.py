@@ -97,6 +97,19 @@ def test_figures_of_speed_are_those_of_the_results(monkeypatch):
     assert shlex.split(block("benchmarks/summary.py"))[:2] == ["python", "tests/benchmarks/run.py"]
 
 
+def test_figures_of_robustness_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tests"))
+    from robustness.results_tables import audio_line, audio_table, faults_table, read_results
+
+    audio, faults = read_results("hostile_audio"), read_results("faults")
+    assert audio["failures"] == [] and audio["cases"] >= 10_000
+    assert [point for point in faults["points"] if point["failure"]] == []
+    assert audio_line(audio) in README and audio_table(audio) in README and faults_table(faults) in README
+    assert shlex.split(block("tests/robustness/faults.py")) == (
+        ["python", "tests/robustness/faults.py", "--points", "20"]  # tested elsewhere, on fewer points
+    )
+
+
 def test_hostile_audio_by_the_command(tmp_path):
     command = shlex.split(block("tests/robustness/run.py"))
     assert (
