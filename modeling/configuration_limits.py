@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 import torch
 from transformers.configuration_utils import PreTrainedConfig
-
-from .value_checks import is_number
 
 
 # far beyond any head that was ever of use; what they come to together is checked as weights (`MOST_WEIGHTS`)
@@ -77,7 +74,7 @@ def _check_values(name: str, value) -> None:
             )
         for entry in value:
             _check_values(name, entry)
-    elif is_number(value) and math.isfinite(value):
+    elif isinstance(value, int):
         limit = MOST_LAYERS if _COUNTS_MODULES.search(name) else LARGEST_NUMBER
-        if isinstance(value, int) and abs(value) > limit:
+        if abs(value) > limit:
             raise ValueError(f"{name:.100} of an encoder's backbone is {value!s:.50}; give {limit} at most")

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from numbers import Real
 
 
 def is_number(value) -> bool:
-    """Whether a value is a number, and no truth value."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+    """Whether a value is a finite number, which a float can hold, and no truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def are_numbers(values, count: int) -> bool:
     """Whether a value is a list or tuple of so many finite numbers."""
-    return (
-        isinstance(values, (list, tuple))
-        and len(values) == count
-        and all(is_number(value) and math.isfinite(value) for value in values)
-    )
+    return isinstance(values, (list, tuple)) and len(values) == count and all(map(is_number, values))
 
 
 def check_whole_numbers(config, limits: Mapping[str, int]) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints that are damaged or made to harm: refused in one sentence, before memory is taken or code is run."""
 
 import json
+import math
 import pickle
 import random
 import shutil
@@ -78,7 +79,7 @@ class Trap:
 
 BACKBONE = ("encoders", "hubert", "backbone")
 # what a setting may not be, at any place; 1e9 is a number of no layer, label or window
-HOSTILE = [None, "x", [], {}, True, -1, 0, 10**9, 10**30, 1.5, float("nan"), float("inf"), [[[]]], {"a": {"b": 10**9}}]
+HOSTILE = [None, "x", [], {}, True, -1, 0, 10**9, 10**400, 1.5, math.nan, math.inf, [[[]]], {"a": {"b": 10**9}}]
 
 
 def settings_of(value, path=()):
@@ -97,7 +98,7 @@ def test_whatever_one_setting_says_it_loads_or_is_refused_in_one_sentence(fusion
     for path in settings_of(json.loads(whole)):
         if path[0] in ("model_type", "transformers_version", "architectures", "auto_map"):
             continue  # read by transformers before this package is
-        for hostile in choice.sample(HOSTILE, 3):
+        for hostile in choice.sample(HOSTILE, 2):
             file.write_text(whole)
             change_config(fusion, *path, value=hostile)
             try:
@@ -109,7 +110,7 @@ def test_whatever_one_setting_says_it_loads_or_is_refused_in_one_sentence(fusion
                 outcomes["refused"] += 1
             except Exception as error:
                 raise AssertionError(f"{path} = {hostile!r}") from error
-    assert min(outcomes.values()) > 50, outcomes
+    assert min(outcomes.values()) > 40, outcomes
 
 
 ABSURD = [
