@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from clip_duration import audio_header
 from degradation import add_noise_at, babble, clip_rng, pink_noise, white_noise
+from did_you_mean import did_you_mean
 from level import at_rms, check_waveform, rms, within_full_scale
 from room import LONGEST_T60_S, SHORTEST_T60_S, impulse_response, reverberate
 from torchaudio.functional import resample
@@ -104,7 +105,8 @@ class AugmentationSettings:
         allowed = [field.name for field in fields(cls)]
         for name in mapping:
             if name not in allowed:
-                raise ValueError(f"augmentation has an unknown setting {name!r}; allowed are {', '.join(allowed)}")
+                listed = f"{', '.join(allowed)}{did_you_mean(name, allowed)}"
+                raise ValueError(f"augmentation has an unknown setting {name!r}; allowed are {listed}")
         return cls(**mapping)
 
 

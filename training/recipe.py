@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import json
+import math
+import sys
+import typing
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import torch
-import yaml
 from augmentation import AugmentationSettings
 from degradation import Condition
-from systems import SystemSpec, system_specs
+from did_you_mean import did_you_mean
+from recipe_file import read_mapping, read_recipe
+from systems import SystemSpec, check_encoders, check_model, system_specs
 from transformers import HfArgumentParser, TrainingArguments
 
 from corpora.facts import corpus_facts
+from corpora.folds import MIN_FOLDS
 
 
+# settings that are texts on the command line, of mappings
+MAPPINGS = ("corpus_options", "corpus_facts", "encoders", "systems", "head", "augmentation", "conditions")
 RECIPES = Path(__file__).resolve().parent / "recipes"
 
 
@@ -90,28 +96,45 @@ class RunArguments:
     bootstrap_samples: int = field(default=1000, metadata={"help": "Resamples behind each interval."})
 
     def __post_init__(self):
-        for name in ("corpus_options", "encoders", "systems", "head", "augmentation", "conditions"):
-            setattr(self, name, _mapping(name, getattr(self, name)))
+        for name in sorted(set(MAPPINGS) - {"corpus_facts"}):
+            setattr(self, name, read_mapping(name, getattr(self, name)))
         if self.corpus is None:
             self.corpus = "demo" if self.data_dir is None else "msp_podcast"
         if self.corpus not in ("demo", "msp_podcast", "table"):
             raise ValueError(f"corpus is {self.corpus!r}; allowed are demo, msp_podcast and table")
         if self.corpus != "demo" and self.data_dir is None:
             raise ValueError(f"corpus {self.corpus} needs --data_dir")
+        if self.corpus == "demo" and self.data_dir is not None:
+            raise ValueError(f"corpus demo is made anew and would not read data_dir {self.data_dir!r}; leave out one")
         self.corpus_facts = corpus_facts(self.corpus_facts, self.corpus)
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds are {self.seeds}; give at least one, each once")
-        if self.stage_workers is not None and self.stage_workers < 1:
-            raise ValueError(f"stage_workers is {self.stage_workers}; give 1 or more, or leave it out")
+        self._check_numbers()
+        check_encoders(self.encoders)
         self.specs: dict[str, SystemSpec] = system_specs(self.systems, self.encoders, self.only)
         self.augmentation = AugmentationSettings.from_mapping(self.augmentation)
         self.degraded_systems, self.conditions = _conditions(self.conditions)
         self._check_names()
+        for spec in self.specs.values():
+            check_model(spec, self.head)
+
+    def _check_numbers(self) -> None:
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds are {self.seeds}; give at least one, each once")
+        for seed in self.seeds:
+            if not 0 <= seed < 2**32:
+                raise ValueError(f"seeds has {seed}; give whole numbers from 0 to {2**32 - 1}")
+        if self.stage_workers is not None and self.stage_workers < 1:
+            raise ValueError(f"stage_workers is {self.stage_workers}; give 1 or more, or leave it out")
+        if self.folds is not None and self.folds < MIN_FOLDS:
+            raise ValueError(f"folds is {self.folds}; give {MIN_FOLDS} or more, or leave it out")
+        lowest = {"augmentation_copies": 0, "early_stopping_patience": 0}
+        for name, low in {**lowest, "extraction_batch_size": 1, "bootstrap_samples": 1}.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} is {getattr(self, name)}; give {low} or more")
 
     def _running(self, setting: str, names: list[str]) -> list[str]:
         """Those of the named systems that this run has: `only` leaves some of the recipe's out."""
         for name in names:
-            if name not in self.systems:
+            if not isinstance(name, str) or name not in self.systems:
                 raise ValueError(f"{setting} names {name!r}; the recipe has {', '.join(self.systems)}")
         return [name for name in names if name in self.specs]
 
@@ -168,19 +191,25 @@ def parse_arguments(argv: list[str]) -> tuple[RunArguments, TrainingArguments]:
     """
     parser = HfArgumentParser((RunArguments, AffectTrainingArguments), allow_abbrev=False)
     early = HfArgumentParser(RunArguments, add_help=False, allow_abbrev=False)
+    parser.error = early.error = _one_sentence  # instead of a page of usage before it
     recipe = early.parse_known_args(argv)[0].recipe
     path = _recipe_path(recipe)
-    settings = _read_recipe(path)
+    settings = read_recipe(path)
     known = {f.name for cls in (RunArguments, TrainingArguments) for f in fields(cls)}
     for name in settings:
         if name not in known:
-            raise ValueError(f"{path.name}: unknown setting {name!r}{_did_you_mean(name, known)}")
-    run, training, unused = parser.parse_args_into_dataclasses(
-        [*_fixed_arguments(), *_to_argv(settings), *argv], return_remaining_strings=True, look_for_args_file=False
-    )
+            raise ValueError(f"{path.name}: unknown setting {name!r}{did_you_mean(name, known)}")
+    _check_kinds(path.name, settings)
+    try:
+        run, training, unused = parser.parse_args_into_dataclasses(
+            [*_fixed_arguments(), *_to_argv(settings), *argv], return_remaining_strings=True, look_for_args_file=False
+        )
+    except (TypeError, ImportError) as error:  # of transformers, on the way to its own arguments
+        raise ValueError(f"{path.name}: {' '.join(str(error).split())}") from error
     if unused:
         name = unused[0].lstrip("-").split("=")[0]
-        raise ValueError(f"unknown argument {unused[0]!r}{_did_you_mean(name, known)}")
+        raise ValueError(f"unknown argument {unused[0]!r}{did_you_mean(name, known)}")
+    _check_training(training)
     if training.output_dir == _NO_OUTPUT_DIR:
         training.output_dir = str(Path("outputs") / path.stem)
     return run, training
@@ -219,14 +248,37 @@ def _recipe_path(recipe: str) -> Path:
     return path
 
 
-def _read_recipe(path: Path) -> dict:
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path} must hold a mapping of settings, not {type(settings).__name__}")
-    return settings
+def _one_sentence(message: str) -> typing.NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _check_kinds(recipe: str, settings: dict) -> None:
+    """What argparse would misread: it sees texts alone, so a list could become two settings, and a mapping a path."""
+    hints = {**typing.get_type_hints(RunArguments), **typing.get_type_hints(AffectTrainingArguments)}
+    for name, value in settings.items():
+        if name == "recipe":
+            raise ValueError(f"{recipe} names another recipe, {value!r}; a recipe stands alone: copy what it needs")
+        kinds = [typing.get_origin(kind) or kind for kind in typing.get_args(hints[name]) or [hints[name]]]
+        if typing.get_origin(hints[name]) in (list, dict):
+            kinds = [typing.get_origin(hints[name])]
+        allowed = {list: list in kinds, dict: dict in kinds or name in MAPPINGS, bool: bool in kinds}
+        if isinstance(value, tuple(allowed)) and not allowed[type(value)]:
+            quoted = "; YAML reads no, off and yes so: put them in quotes" if isinstance(value, bool) else ""
+            expected = "a mapping" if name in MAPPINGS else "one value" if list not in kinds else "a list of values"
+            raise ValueError(f"{recipe}: {name} is {value!r}; give {expected}{quoted}")
+        for entry in value if isinstance(value, list) else []:
+            if not isinstance(entry, (str, int, float)) or str(entry).startswith("--"):
+                raise ValueError(f"{recipe}: {name} has {entry!r}; give a list of numbers or names")
+
+
+def _check_training(training: TrainingArguments) -> None:
+    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+        if getattr(training, name) < 1:
+            raise ValueError(f"{name} is {getattr(training, name)}; give 1 or more")
+    for name in ("learning_rate", "weight_decay", "num_train_epochs", "max_grad_norm"):
+        if not 0 <= getattr(training, name) < math.inf:
+            raise ValueError(f"{name} is {getattr(training, name)}; give a finite number of 0 or more")
 
 
 def _to_argv(settings: dict) -> list[str]:
@@ -234,8 +286,10 @@ def _to_argv(settings: dict) -> list[str]:
     for name, value in settings.items():
         if value is None:
             continue
-        values = value if isinstance(value, list) else [value]
-        argv += [f"--{name}", *(v if isinstance(v, str) else json.dumps(v) for v in values)]
+        if isinstance(value, list):
+            argv += [f"--{name}", *map(str, value)]
+        else:  # in one piece, so that a text with a dash in front is not taken for another setting
+            argv.append(f"--{name}={value if isinstance(value, str) else json.dumps(value)}")
     return argv
 
 
@@ -245,9 +299,10 @@ _CONDITIONS_EXAMPLE = "{systems: [mfb], white_db: [20, 10], room_s: [0.5]}"
 def _conditions(settings: dict) -> tuple[list[str], list[Condition]]:
     """Systems, and the conditions they are tested under, out of `{systems, white_db, babble_db, room_s}`."""
     kinds = {"white_db": "white", "babble_db": "babble", "room_s": "room"}
-    unknown = set(settings) - {"systems", *kinds}
+    unknown = sorted(set(settings) - {"systems", *kinds})
     if unknown:
-        raise ValueError(f"conditions has {sorted(map(str, unknown))}; allowed are systems, {', '.join(kinds)}")
+        hint = did_you_mean(unknown[0], ["systems", *kinds])
+        raise ValueError(f"conditions has {unknown}; allowed are systems, {', '.join(kinds)}{hint}")
     for name, values in settings.items():
         if not isinstance(values, list) or not values:
             raise ValueError(f"conditions has {name}: {values!r}; give a list such as {_CONDITIONS_EXAMPLE}")
@@ -261,19 +316,3 @@ def _conditions(settings: dict) -> tuple[list[str], list[Condition]]:
                 raise ValueError(f"conditions has {value!r} among {name}; give numbers")
     conditions = [Condition(kind, float(value)) for name, kind in kinds.items() for value in settings.get(name, [])]
     return settings.get("systems", []), conditions
-
-
-def _mapping(name: str, value) -> dict:
-    if isinstance(value, str):
-        try:
-            value = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{name} is neither YAML nor JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} must be a mapping, not {value!r}")
-    return value
-
-
-def _did_you_mean(name: str, known) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

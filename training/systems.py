@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+
+from did_you_mean import check_names, did_you_mean
+from transformers import TrainingArguments
 
 from corpora.corpus import EMOTIONS, UNKNOWN
 from speech_affect import AffectFusionConfig, AffectStudentConfig
-from speech_affect.configuration_affect import ACOUSTIC_SOURCES
+from speech_affect.configuration_affect import ACOUSTIC_SOURCES, AffectBranchConfig
+from speech_affect.value_checks import are_numbers
 
 
 ROLES = ("baseline", "single", "teacher", "student")
 # which classes the second task has: those with a name, "other" and "no agreement" too, or the graders' votes on all
 EMOTION_TASKS = ("agreed", "all", "votes")
 NOT_AGREED = ("O", "X")
+# training arguments that no system has of its own
+SET_BY_THE_RUN = ("output_dir", "seed", "push_to_hub", "hub_token")
+NUMBERS = (
+    (int, int, "a whole number"),
+    (float, (int, float), "a number, such as 1.0e-3 (without the .0 YAML takes it for a text)"),
+    (bool, bool, "true or false"),
+)
+FLAGS = ("gender", "uncertainty", "augmented", "unlabelled", "optional")
+# of a model's configuration, what the corpus or other keys of a system decide
+DECIDED_ELSEWHERE = ("branch", "label_range", "emotion_names", "gender_names", "predict_uncertainty", "sampling_rate")
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,8 @@ class Distillation:
 
     def __post_init__(self):
         weights = (self.label_weight, self.output_weight, self.embedding_weight)
+        if not are_numbers(weights, len(weights)):
+            raise ValueError(f"distillation weights are {weights}; give finite numbers")
         if min(weights) < 0 or not sum(weights):
             raise ValueError(f"distillation weights are {weights}; each must be >= 0 and one above 0")
 
@@ -125,20 +142,74 @@ def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[
     return {spec.name: spec for spec in ordered}
 
 
+def check_encoders(encoders: dict) -> None:
+    """
+    Check the recipe's encoders, as far as their settings tell.
+
+    Raises:
+        ValueError: a name that can name no folder, or settings other than id, revision and pad_to_window.
+    """
+    for name, entry in encoders.items():
+        _check_name("encoder", name)
+        if name in ACOUSTIC_SOURCES:
+            raise ValueError(f"an encoder is named {name!r}, which is a source that needs none; give another name")
+        if not isinstance(entry, dict) or "id" not in entry:
+            raise ValueError(
+                f"encoder {name!r} is {entry!r}; give {{id: Hub id or folder}}, with revision or pad_to_window"
+            )
+        check_names(f"encoder {name!r}", entry, ("id", "revision", "pad_to_window"))
+        for key in ("id", "revision"):
+            if not isinstance(entry.get(key, "x"), str) or not entry.get(key, "x"):
+                raise ValueError(f"encoder {name!r} has {key}: {entry[key]!r}; give a text")
+        if not isinstance(entry.get("pad_to_window", True), bool):
+            raise ValueError(f"encoder {name!r} has pad_to_window: {entry['pad_to_window']!r}; give true or false")
+
+
+def check_model(spec: SystemSpec, head: dict) -> None:
+    """
+    Check what a system says of its model before any corpus or encoder is fetched: all but what encoders decide.
+
+    Args:
+        spec: the system.
+        head: sizes of the head, for every system.
+
+    Raises:
+        ValueError: a setting that the model's configuration does not have, or what it refuses.
+    """
+    allowed = [name for name in AffectStudentConfig.__annotations__ if name not in DECIDED_ELSEWHERE]
+    check_names("head", head, allowed)
+    check_names(f"config of system {spec.name!r}", spec.config, allowed)
+    if spec.role != "student":
+        acoustic = [branch for branch in spec.branch_settings if branch["source"] in ACOUSTIC_SOURCES]
+        spec = replace(spec, branches=acoustic or ["mfb"])
+    try:
+        build_config(spec, {}, head, (0.0, 1.0), list(EMOTIONS), ["Female", "Male"])
+    except ValueError as error:
+        place = "" if str(error).startswith("system ") else f"system {spec.name!r}: "
+        raise ValueError(f"{place}{error}") from error
+
+
+def _check_name(kind: str, name) -> None:
+    if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
+        raise ValueError(f"{kind} name {name!r} names a folder: letters, digits, - and _ only")
+
+
 def _spec(name: str, settings, encoders: dict) -> SystemSpec:
-    if not name.replace("_", "").replace("-", "").isalnum():
-        raise ValueError(f"system name {name!r} names a folder: letters, digits, - and _ only")
-    allowed = {f.name for f in fields(SystemSpec)} - {"name"}
-    if not isinstance(settings, dict) or set(settings) - allowed:
-        raise ValueError(f"system {name!r} must be a mapping with keys among {', '.join(sorted(allowed))}")
+    _check_name("system", name)
+    allowed = sorted({f.name for f in fields(SystemSpec)} - {"name"})
+    unknown = sorted(set(settings) - set(allowed)) if isinstance(settings, dict) else [settings]
+    if unknown:
+        found = f"; {unknown[0]!r} is none{did_you_mean(unknown[0], allowed)}"
+        raise ValueError(f"system {name!r} must be a mapping with keys among {', '.join(allowed)}{found}")
+    _check_types(name, settings)
     settings = dict(settings)
     if "distillation" in settings or settings.get("teacher"):
-        try:
-            settings["distillation"] = Distillation(**settings.get("distillation", {}))
-        except TypeError as error:
-            raise ValueError(
-                f"system {name!r}: distillation takes {[f.name for f in fields(Distillation)]}"
-            ) from error
+        given = settings.get("distillation", {})
+        known = [f.name for f in fields(Distillation)]
+        if not isinstance(given, dict):
+            raise ValueError(f"system {name!r}: distillation takes {', '.join(known)}, not {given!r}")
+        check_names(f"system {name!r}: distillation takes {', '.join(known)}; it", given, known)
+        settings["distillation"] = Distillation(**given)
     if settings.get("role") not in ROLES:
         raise ValueError(f"system {name!r} has role {settings.get('role')!r}; allowed are {', '.join(ROLES)}")
     spec = SystemSpec(name=name, **settings)
@@ -146,11 +217,58 @@ def _spec(name: str, settings, encoders: dict) -> SystemSpec:
         raise ValueError(f"system {name!r} has emotions {spec.emotions!r}; allowed are {', '.join(EMOTION_TASKS)}")
     if spec.unlabelled and not spec.teachers:
         raise ValueError(f"system {name!r} has no teacher to say what unlabelled audio is worth; leave unlabelled out")
+    _check_training(name, spec.training)
     for branch in spec.branch_settings:
-        if branch.get("source") not in (*ACOUSTIC_SOURCES, *encoders):
-            known = ", ".join([*ACOUSTIC_SOURCES, *encoders])
-            raise ValueError(f"system {name!r}: unknown source {branch.get('source')!r}; the recipe has {known}")
+        _check_branch(name, branch, encoders)
     return spec
+
+
+def _check_types(name: str, settings: dict) -> None:
+    for key in FLAGS:
+        if not isinstance(settings.get(key, False), bool):
+            raise ValueError(f"system {name!r} has {key}: {settings[key]!r}; give true or false")
+    for key in ("config", "training"):
+        if not isinstance(settings.get(key, {}), dict):
+            raise ValueError(f"system {name!r} has {key}: {settings[key]!r}; give a mapping")
+    branches = settings.get("branches", ["mfb"])
+    if not isinstance(branches, list) or not branches or not all(isinstance(b, (str, dict)) for b in branches):
+        raise ValueError(f"system {name!r} has branches: {branches!r}; give a list of sources, or of mappings")
+    teacher = settings.get("teacher") or []
+    teachers = teacher if isinstance(teacher, list) else [teacher]
+    if not all(isinstance(t, str) for t in teachers) or len(set(teachers)) != len(teachers):
+        raise ValueError(f"system {name!r} has teacher: {teacher!r}; give the name of a system, or a list, each once")
+
+
+def _check_training(name: str, training: dict) -> None:
+    """They are set as they are: nothing makes a number of a text, as the command line does."""
+    place = f"training of system {name!r}"
+    hints, known = typing.get_type_hints(TrainingArguments), [f.name for f in fields(TrainingArguments)]
+    for key, value in training.items():
+        if key not in known:
+            hint = did_you_mean(key, known)
+            raise ValueError(f"{place} has an unknown argument {key!r}{hint}; give those of TrainingArguments")
+        if key in SET_BY_THE_RUN:
+            raise ValueError(f"{place} has {key}, which is the run's to say; leave it out")
+        kinds = [typing.get_origin(kind) or kind for kind in typing.get_args(hints[key]) or [hints[key]]]
+        for kind, taken, given in NUMBERS:
+            if kind in kinds and not (isinstance(value, taken) or value is None) and str not in kinds:
+                raise ValueError(f"{place} has {key}: {value!r}; give {given}")
+            if kind in kinds and kind is not bool and isinstance(value, bool):
+                raise ValueError(f"{place} has {key}: {value!r}; give {given}")
+
+
+def _check_branch(name: str, branch: dict, encoders: dict) -> None:
+    known = [*ACOUSTIC_SOURCES, *encoders]
+    if branch.get("source") not in known:
+        hint = did_you_mean(branch.get("source"), known)
+        raise ValueError(
+            f"system {name!r}: unknown source {branch.get('source')!r}; the recipe has {', '.join(known)}{hint}"
+        )
+    check_names(f"branch {branch['source']!r} of system {name!r}", branch, AffectBranchConfig.__annotations__)
+    try:
+        AffectBranchConfig(**branch)
+    except ValueError as error:
+        raise ValueError(f"branch {branch['source']!r} of system {name!r}: {error}") from error
 
 
 def build_config(spec: SystemSpec, encoders: dict, head: dict, label_range, emotions: list[str], genders: list[str]):

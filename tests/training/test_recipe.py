@@ -182,11 +182,132 @@ def test_every_shipped_recipe_parses():
         ("seeds: [1, 1]", "seeds are .1, 1.; give at least one, each once"),
         ("corpus: speech", "allowed are demo, msp_podcast and table"),
         ("corpus: table", "corpus table needs --data_dir"),
+        ("corpus: demo\ndata_dir: here", "corpus demo is made anew and would not read data_dir 'here'; leave out one"),
+        ("seeds: [-1]", "seeds has -1; give whole numbers from 0 to 4294967295"),
+        ("seeds: [4294967296]", "seeds has 4294967296; give whole numbers from 0 to 4294967295"),
+        ("folds: 2", "folds is 2; give 3 or more, or leave it out"),
+        ("augmentation_copies: -1", "augmentation_copies is -1; give 0 or more"),
+        ("early_stopping_patience: -1", "early_stopping_patience is -1; give 0 or more"),
+        ("extraction_batch_size: 0", "extraction_batch_size is 0; give 1 or more"),
+        ("bootstrap_samples: 0", "bootstrap_samples is 0; give 1 or more"),
+        ("per_device_train_batch_size: 0", "per_device_train_batch_size is 0; give 1 or more"),
+        ("gradient_accumulation_steps: -1", "gradient_accumulation_steps is -1; give 1 or more"),
+        ("learning_rate: -1", "learning_rate is -1.0; give a finite number of 0 or more"),
+        ("weight_decay: 1.0e+400", "own.yaml: weight_decay is inf; give a finite number"),
+        ("accelerator_config: {a: 1}", "own.yaml: AcceleratorConfig.* unexpected keyword argument 'a'"),
     ],
 )
 def test_refusals(recipe, text, message):
     with pytest.raises(ValueError, match=message):
         parse_arguments(["--recipe", recipe(text)])
+
+
+SYSTEM = {  # what stands in a system -> what is said of it
+    "rolle: baseline": "keys among augmented, .*, unlabelled; 'rolle' is none; did you mean 'role'?",
+    "role: baseline, gender: 'no'": "system 'a' has gender: 'no'; give true or false",
+    "role: baseline, optional: 1": "system 'a' has optional: 1; give true or false",
+    "role: baseline, config: [1]": "system 'a' has config: .1.; give a mapping",
+    "role: baseline, training: 3": "system 'a' has training: 3; give a mapping",
+    "role: baseline, branches: mfb": "system 'a' has branches: 'mfb'; give a list of sources, or of mappings",
+    "role: baseline, branches: []": "system 'a' has branches: ..; give a list of sources",
+    "role: baseline, branches: [[mfb]]": "system 'a' has branches: ..'mfb'..; give a list of sources",
+    "role: baseline, branches: [mfb_f]": "unknown source 'mfb_f'; the recipe has mfb, mfb_f0; did you mean 'mfb_f0'?",
+    "role: baseline, branches: [{source: mfb, conv_stide: 3}]": (
+        "branch 'mfb' of system 'a' has an unknown key 'conv_stide'; did you mean 'conv_stride'.; allowed are source"
+    ),
+    "role: baseline, branches: [{source: mfb, conv_stride: many}]": (
+        "branch 'mfb' of system 'a': conv_stride is 'many'; give a whole number from 1 to 1024"
+    ),
+    "role: baseline, branches: [mfb, mfb]": "system 'a': branches repeat: .'mfb', 'mfb'.; give each source and",
+    "role: baseline, fusion_level: high": "system 'a': fusion_level is 'high'; allowed are 'embedding' and 'frame'",
+    "role: student, branches: [mfb, mfb_f0]": "system 'a': a student has one acoustic branch, not 2",
+    "role: baseline, config: {embeding_size: 3}": (
+        "config of system 'a' has an unknown key 'embeding_size'; did you mean 'embedding_size'.; allowed are emotion_"
+    ),
+    "role: baseline, config: {label_range: [1, 5]}": "config of system 'a' has an unknown key 'label_range'",
+    "role: baseline, config: {embedding_size: big}": "system 'a': embedding_size is 'big'; give a whole number",
+    "role: baseline, config: {embedding_size: 1000000000}": "embedding_size is 1000000000; give a whole number from",
+    "role: baseline, training: {lerning_rate: 1}": (
+        "training of system 'a' has an unknown argument 'lerning_rate'; did you mean 'learning_rate'.; give those of"
+    ),
+    "role: baseline, training: {learning_rate: 1e-3}": "has learning_rate: '1e-3'; give a number, such as 1.0e-3",
+    "role: baseline, training: {max_steps: 1.5}": "training of system 'a' has max_steps: 1.5; give a whole number",
+    "role: baseline, training: {max_steps: true}": "training of system 'a' has max_steps: True; give a whole number",
+    "role: baseline, training: {bf16: 'no'}": "training of system 'a' has bf16: 'no'; give true or false",
+    "role: baseline, training: {seed: 1}": "training of system 'a' has seed, which is the run's to say; leave it out",
+    "role: student, teacher: 3": "system 'a' has teacher: 3; give the name of a system, or a list, each once",
+    "role: student, teacher: [b, b]": "system 'a' has teacher: .'b', 'b'.; give the name of a system, or a list",
+    "role: student, teacher: [[b]]": "system 'a' has teacher: ..'b'..; give the name of a system, or a list",
+    "role: student, teacher: b, distillation: 3": "system 'a': distillation takes label_weight, .*, not 3",
+    "role: student, teacher: b, distillation: {label_wieght: 1}": (
+        "distillation takes label_weight, .*; it has an unknown key 'label_wieght'; did you mean 'label_weight'"
+    ),
+    "role: student, teacher: b, distillation: {label_weight: x}": "distillation weights are .'x', 1.0, 1.0.; give fin",
+}
+
+
+@pytest.mark.parametrize("system", SYSTEM)
+def test_what_a_system_may_not_say(recipe, system):
+    with pytest.raises(ValueError, match=SYSTEM[system]):
+        parse_arguments(["--recipe", recipe(f"systems: {{a: {{{system}}}, b: {{role: teacher}}}}")])
+
+
+OTHERS = {
+    "systems: {a: null}": "must be a mapping with keys among .*; None is none",
+    "head: {embeding_size: 3}": "head has an unknown key 'embeding_size'; did you mean 'embedding_size'.; allowed are",
+    "head: {conv_channels: 1.5}": "system 'a': conv_channels is 1.5; give a whole number from 1 to 8192",
+    "encoders: {w: 3}": "encoder 'w' is 3; give .id: Hub id or folder., with revision or pad_to_window",
+    "encoders: {w: {revision: x}}": "encoder 'w' is .'revision': 'x'.; give .id: Hub id or folder.",
+    "encoders: {w: {id: x, pad_to_windo: true}}": "encoder 'w' has an unknown key 'pad_to_windo'; did you mean 'pad",
+    "encoders: {w: {id: x, pad_to_window: 1}}": "encoder 'w' has pad_to_window: 1; give true or false",
+    "encoders: {w: {id: 3}}": "encoder 'w' has id: 3; give a text",
+    "encoders: {w: {id: x, revision: 3}}": "encoder 'w' has revision: 3; give a text",
+    "encoders: {w.x: {id: x}}": "encoder name 'w.x' names a folder: letters, digits, - and _ only",
+    "encoders: {mfb: {id: x}}": "an encoder is named 'mfb', which is a source that needs none; give another name",
+    "augmentation: {join_probabilty: 1}": "unknown setting 'join_probabilty'; .* did you mean 'join_probability'",
+    "conditions: {sytems: [a], room_s: [1]}": "conditions has .'sytems'.; .* did you mean 'systems'",
+    "conditions: {systems: [[a]], room_s: [1]}": "conditions names .'a'.; the recipe has a",
+    "corpus_facts: {lables: x}": "give a mapping with keys among .* did you mean 'labels'",
+    "seeds: {a: 1}": "own.yaml: seeds is .'a': 1.; give a list of values",
+    "learning_rate: [1, 2]": "own.yaml: learning_rate is .1, 2.; give one value",
+    "output_dir: {a: 1}": "own.yaml: output_dir is .'a': 1.; give one value",
+    "encoders: [w]": "own.yaml: encoders is .'w'.; give a mapping",
+    "eval_strategy: no": "own.yaml: eval_strategy is False; give one value; YAML reads no, off and yes so: put them",
+    "probe: [[w]]": "own.yaml: probe has .'w'.; give a list of numbers or names",
+    "only: [--output_dir=/etc]": "own.yaml: only has '--output_dir=/etc'; give a list of numbers or names",
+    "recipe: demo": "own.yaml names another recipe, 'demo'; a recipe stands alone: copy what it needs",
+    "include: demo.yaml": "own.yaml: unknown setting 'include'",
+}
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_what_a_recipe_may_not_say(recipe, text):
+    systems = "" if text.startswith("systems") else "systems: {a: {role: baseline}}\n"
+    with pytest.raises(ValueError, match=OTHERS[text]):
+        parse_arguments(["--recipe", recipe(systems + text)])
+
+
+def test_no_text_of_a_recipe_becomes_another_setting(recipe):
+    path = recipe("corpus_note: --output_dir=/elsewhere\ndata_dir: -x\nsystems: {a: {role: baseline}}\n")
+    run, training = parse_arguments(["--recipe", path])
+    assert (run.corpus_note, run.data_dir, training.output_dir) == ("--output_dir=/elsewhere", "-x", "outputs/own")
+
+
+def test_small_numbers_and_all_characters_reach_their_settings(recipe):
+    facts = "{labels: '\U0001f600 ü', license: b, terms: c}"
+    system = "{role: baseline, config: {dropout: 1.0e-5}, training: {learning_rate: 1.0e-6}}"
+    path = recipe(f"corpus_facts: {facts}\nsystems: {{a: {system}}}\nhead: {{mask_time_prob: 1.0e-7}}\n")
+    run, _ = parse_arguments(["--recipe", path])
+    assert run.specs["a"].config == {"dropout": 1e-5} and run.specs["a"].training == {"learning_rate": 1e-6}
+    assert run.head == {"mask_time_prob": 1e-7} and run.corpus_facts.labels == "\U0001f600 ü"
+
+
+@pytest.mark.parametrize("argv", [["--seeds", "x"], ["--learning_rate", "fast"], ["--only"]])
+def test_a_wrong_argument_is_told_in_one_line(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse_arguments(argv)
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and said.startswith(f"error: argument {argv[0]}") and said.count("\n") == 1
 
 
 def test_a_recipe_that_is_not_there():

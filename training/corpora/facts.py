@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 
-import yaml
+from did_you_mean import did_you_mean
 from huggingface_hub.utils import HFValidationError, validate_repo_id
+from recipe_file import read_text
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,7 @@ def corpus_facts(given: str | dict, kind: str) -> CorpusFacts | None:
         ValueError: a name that is not known, or what [`CorpusFacts`] does not take.
     """
     if isinstance(given, str):
-        try:
-            given = yaml.safe_load(given)
-        except yaml.YAMLError as error:
-            raise ValueError(f"corpus_facts is neither YAML nor JSON: {error}") from error
+        given = read_text("corpus_facts", given)
     if not given:
         return KNOWN["demo"] if kind == "demo" else None
     if isinstance(given, str):
@@ -126,7 +124,9 @@ def corpus_facts(given: str | dict, kind: str) -> CorpusFacts | None:
         return KNOWN[given]
     allowed = [field.name for field in fields(CorpusFacts)]
     if not isinstance(given, dict) or set(given) - set(allowed):
-        raise ValueError(f"corpus_facts is {given!r}; give a mapping with keys among {', '.join(allowed)}")
+        unknown = [name for name in given if name not in allowed] if isinstance(given, dict) else []
+        hint = did_you_mean(unknown[0], allowed) if unknown else ""
+        raise ValueError(f"corpus_facts is {given!r}; give a mapping with keys among {', '.join(allowed)}{hint}")
     missing = [name for name in ("labels", "license", "terms") if name not in given]
     if missing:
         raise ValueError(f"corpus_facts lacks {', '.join(missing)}")

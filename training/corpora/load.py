@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+from did_you_mean import check_names
 
 from corpora.corpus import DIMENSIONS, Corpus
 from corpora.demo import make_demo_corpus
@@ -32,18 +36,26 @@ def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path, not
     Raises:
         ValueError: an option the loader does not have, or what the loader finds wrong.
     """
-    try:
-        if kind == "demo":
-            corpus = load_msp_podcast_corpus(make_demo_corpus(cache / "corpora", **options))
-            corpus = replace(corpus, name="demo", note=DEMO_NOTE)
-        elif kind == "msp_podcast":
-            load = load_parquet_corpus if is_parquet_corpus(data_dir) else load_msp_podcast_corpus
-            corpus = load(data_dir, **options)
-        else:
-            corpus = load_table_corpus(data_dir, **options)
-    except TypeError as error:
-        raise ValueError(f"corpus_options {options} do not fit corpus {kind!r}: {error}") from error
+    if kind == "demo":
+        load, source = make_demo_corpus, cache / "corpora"
+    elif kind == "msp_podcast":
+        load, source = (load_parquet_corpus if is_parquet_corpus(data_dir) else load_msp_podcast_corpus), data_dir
+    else:
+        load, source = load_table_corpus, data_dir
+    _check_options(kind, load, options)
+    corpus = load(source, **options)
+    if kind == "demo":
+        corpus = replace(load_msp_podcast_corpus(corpus), name="demo", note=DEMO_NOTE)
     return labelled_clips(replace(corpus, note=f"{corpus.note} {note}") if note else corpus)
+
+
+def _check_options(kind: str, load: Callable, options: dict) -> None:
+    parameters = list(inspect.signature(load).parameters.values())[1:]  # the first is the source
+    place = f"corpus_options {options} do not fit corpus {kind!r}: it"
+    check_names(place, options, [parameter.name for parameter in parameters], "option")
+    missing = [p.name for p in parameters if p.default is p.empty and p.name not in options]
+    if missing:
+        raise ValueError(f"{place} needs {', '.join(missing)}")
 
 
 def unlabelled_folders(folders: list[str], cache: Path) -> list[Path]:
