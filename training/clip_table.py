@@ -10,7 +10,7 @@ import numpy as np
 from augmentation import AugmentedClip
 
 from corpora.corpus import DIMENSIONS
-from corpora.table import EMOTION_WORDS
+from corpora.table_rows import EMOTION_WORDS
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The one shape every corpus is read into, and the checks that all corpora share."""
 
-import csv
 import hashlib
 import logging
 import math
@@ -103,7 +102,7 @@ class BadRows:
         Raises:
             CorpusError: `on_error` is `"raise"`.
         """
-        message = f"{os.fspath(source)}, row {row}: {error}"
+        message = f"{os.fspath(source)}, row {row}: {shortened(str(error))}"
         if self.on_error == "raise":
             raise CorpusError(f"{message}. Correct it, or pass on_error='skip' to leave bad rows out.") from error
         self.counts[error.reason] += 1
@@ -120,6 +119,11 @@ class BadRows:
         if self.total:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())
             logger.warning("Left out %d rows (%s). The first:\n  %s", self.total, reasons, "\n  ".join(self.examples))
+
+
+def shortened(text: str, limit: int = 600) -> str:
+    """A text as a message may hold it: a cell or a header can have a hundred thousand characters."""
+    return text if len(text) <= limit else f"{text[: limit - 100]} ... {text[-95:]}"
 
 
 @dataclass(frozen=True)
@@ -225,28 +229,6 @@ def check_inside(name: str) -> str:
             f"the file name {name!r} leaves the corpus folder; allowed is a path inside it, without '..'",
         )
     return str(PurePosixPath(*path.parts))
-
-
-def csv_rows(path: str | os.PathLike, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Yields `(row, fields)` of a CSV file, first its header; rows are counted as lines, so the header is row 1.
-
-    A byte-order mark and blank lines are passed over.
-
-    Raises:
-        CorpusError: The file is empty, or is not CSV.
-    """
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        empty = True
-        try:
-            for fields in reader:
-                if fields:
-                    yield reader.line_num, [field.strip() for field in fields] if empty else fields
-                    empty = False
-        except csv.Error as error:
-            raise CorpusError(f"{os.fspath(path)}, row {reader.line_num}: not CSV ({error}).") from error
-    if empty:
-        raise CorpusError(f"{os.fspath(path)} is empty; expected a header row and one row per clip.")
 
 
 class _Clip(NamedTuple):

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from corpora.corpus import UNKNOWN, BadRows, CorpusError, RowError, csv_rows, is_empty, parse_rating
+from corpora.corpus import UNKNOWN, BadRows, CorpusError, RowError, is_empty, parse_rating, shortened
+from corpora.csv_rows import check_header, csv_rows, separator_hint
 
 
 LABEL_RANGE = (1.0, 7.0)
@@ -132,9 +133,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _records(path: Path, columns: Sequence[str], bad_rows: BadRows) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yields (row, fields) of a CSV file, the fields in the order of `columns`."""
-    rows = csv_rows(path)
+    rows = csv_rows(path, any_bytes=True)  # what is not UTF-8 is in graders' own words
     _, header = next(rows)
     _check_columns(path, header, columns)
+    check_header(path, header, columns)
     pick = operator.itemgetter(*map(header.index, columns))
     for row, fields in rows:
         if len(fields) == len(header):
@@ -146,7 +148,9 @@ def _records(path: Path, columns: Sequence[str], bad_rows: BadRows) -> Iterator[
 def _check_columns(place: object, found: Sequence[str], required: Sequence[str]) -> None:
     missing = [column for column in required if column not in found]
     if missing:
-        raise CorpusError(f"{place} has no {' and no '.join(missing)}; it has {', '.join(found)}.")
+        raise CorpusError(
+            f"{place} has no {' and no '.join(missing)}; it has {shortened(', '.join(found))}.{separator_hint(found)}"
+        )
 
 
 def _consensus_csv(path: Path, bad_rows: BadRows) -> Iterator[Label]:
@@ -159,7 +163,7 @@ def _json_object(path: Path) -> list[tuple[int, str, object]]:
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as file:
             content = json.load(file, object_pairs_hook=tuple)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorpusError(f"{path} is not JSON ({error}).") from error
     if not isinstance(content, tuple):
         raise CorpusError(f"{path} holds no JSON object; expected file names and their labels.")
@@ -250,7 +254,7 @@ def _grade_of_line(line: str) -> Grade:
 
 
 def _grades_csv(path: Path, bad_rows: BadRows) -> Iterator[tuple[str, Grade]]:
-    _, header = next(csv_rows(path))
+    _, header = next(csv_rows(path, any_bytes=True))
     detail = "EmoDetail" in header
     worker = next((column for column in WORKER_COLUMNS if column in header), WORKER_COLUMNS[0])
     columns = ("FileName", "EmoDetail") if detail else ("FileName", worker, *GRADE_COLUMNS)

@@ -31,7 +31,7 @@ if not __package__:  # run as a script: the folder above holds the package `corp
 
 # Reading files is left to other modules: `datasets` replaces `open` and `os.path` in a builder's own module.
 from corpora import corpus as common
-from corpora import msp_labels, msp_release
+from corpora import csv_rows, msp_labels, msp_release
 from corpora.corpus import EMOTIONS, SPLITS, UNKNOWN, WITHHELD_SPLIT, BadRows, Corpus, CorpusError, RowError
 from corpora.msp_labels import LABEL_RANGE, Grade, Label, Partition
 from corpora.msp_release import Release
@@ -132,7 +132,10 @@ def _check(
         raise RowError("unknown split", f"Split_Set is {label.split!r}; allowed are {', '.join(SPLIT_OF)}")
     path = audio.get(file)
     if path is None:
-        raise RowError("missing audio", f"there is no audio file {file}; each row needs its file in the audio folder")
+        raise RowError(
+            "missing audio",
+            f"there is no audio file {file}; each row needs its file in the audio folder, not a link that leads out",
+        )
     given = (label.activation, label.valence, label.dominance)
     ratings = common.parse_ratings(given, split, LABEL_RANGE, ("EmoAct", "EmoVal", "EmoDom"))
     emotion = None if split == WITHHELD_SPLIT and common.is_empty(label.emotion) else label.emotion
@@ -228,7 +231,7 @@ class MspPodcast(datasets.GeneratorBasedBuilder):
 
 def _code() -> str:
     """A digest of the modules that make the rows, so that a change of them is noticed as well."""
-    modules = (common, msp_labels, msp_release, sys.modules[__name__])
+    modules = (common, csv_rows, msp_labels, msp_release, sys.modules[__name__])
     return "".join(hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest() for module in modules)
 
 

@@ -46,10 +46,14 @@ class Release:
     transcript_folders: tuple[Path, ...]
 
     def audio_files(self) -> dict[str, str]:
-        """Returns file name -> absolute path of all audio lying directly in the audio folders."""
+        """Returns file name -> absolute path of all audio lying directly in the audio folders.
+
+        An audio folder may be a link; a file in it that is one must lead to a place in that folder or in the release.
+        """
         files: dict[str, str] = {}
         for folder in reversed(self.audio_folders):  # so that the first folder has the last word
-            files.update({name: os.path.join(folder, name) for name in _names(folder)})
+            outside = _links_out(folder, self.root)
+            files.update({name: os.path.join(folder, name) for name in _names(folder) if name not in outside})
         return files
 
     def fingerprint(self) -> str:
@@ -113,6 +117,18 @@ def find_release(data_dir: str | os.PathLike, labels_file: str | None = None) ->
 
 def _names(folder: Path) -> list[str]:
     return sorted(name for name in os.listdir(folder) if name.casefold().endswith(".wav"))
+
+
+def _links_out(folder: Path, root: Path) -> set[str]:
+    """Names of links in `folder` that lead out of it and out of `root`."""
+    allowed = (folder.resolve(), root.resolve())
+    with os.scandir(folder) as entries:
+        links = [entry.name for entry in entries if entry.is_symlink()]
+    return {name for name in links if not any(_target(folder / name).is_relative_to(place) for place in allowed)}
+
+
+def _target(link: Path) -> Path:
+    return Path(os.path.realpath(link))  # which, unlike Path.resolve, takes links in a circle on Python 3.10
 
 
 def _entries(folder: Path, *names: str) -> list[Path]:

@@ -398,3 +398,92 @@ def test_embedded_audio_of_a_dealt_table(table, tmp_path):
     for split in corpus.splits.values():
         for row in split:
             assert row["audio"]["bytes"] == Path(tmp_path, row["file"].replace("_", "/")).read_bytes()
+
+
+# --- what leads out of the folder, and what is no CSV ---
+
+
+def test_links_that_leave_the_folder_are_refused(table, tmp_path):
+    """Read as audio, and written into a copy of the corpus, they could carry any file of this machine along."""
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    shutil.copy(tmp_path / "a/1.wav", outside / "1.wav")
+    (tmp_path / "link.wav").symlink_to(outside / "1.wav")
+    (tmp_path / "folder").symlink_to(outside)
+    (tmp_path / "round.wav").symlink_to("round.wav")
+    refusals = {
+        "link.wav": f"link.wav is a link that leads out of {tmp_path}; give the folder that it leads to as audio_dir",
+        "folder/1.wav": f"folder/1.wav is a link that leads out of {tmp_path}; give the folder",
+        "round.wav": f"there is no audio file round.wav in {tmp_path}",
+    }
+    for name, message in refusals.items():
+        write_csv(table, [(name, *ROWS[0][1:]), *ROWS[1:]])
+        with pytest.raises(CorpusError, match=re.escape(f"row 2: {message}")):
+            load_table_corpus(table, **COLUMNS)
+        assert load_table_corpus(table, on_error="skip", **COLUMNS).skipped == 1
+
+
+def test_links_within_the_folder_and_to_the_folder(table, tmp_path):
+    (tmp_path / "link.wav").symlink_to(tmp_path / "a/1.wav")
+    (tmp_path / "folder").symlink_to(tmp_path / "b")
+    write_csv(table, [("link.wav", *ROWS[0][1:]), ROWS[1], ("folder/1.wav", *ROWS[2][1:]), *ROWS[3:]])
+    whole = tmp_path.parent / f"{tmp_path.name}-link"
+    whole.symlink_to(tmp_path)
+    for path in (table, whole / table.name):
+        corpus = load_table_corpus(path, **COLUMNS)
+        assert corpus.splits["train"][0]["file"] == "link.wav"
+        assert corpus.splits["development"][0]["audio"]["path"] == str(path.parent / "folder/1.wav")
+
+
+def test_a_column_that_occurs_twice(table):
+    write_csv(table, [(*row, "x") for row in ROWS], (*HEADER, "val"))
+    with pytest.raises(CorpusError, match=r"ratings.csv has more than one column 'val'; give each its own name\."):
+        load_table_corpus(table, on_error="skip", **COLUMNS)
+    write_csv(table, [(*row, "x", "y") for row in ROWS], (*HEADER, "", ""))  # nobody reads these
+    assert load_table_corpus(table, **COLUMNS).skipped == 0
+
+
+def test_other_separators(table):
+    text = table.read_text().replace(",", ";").replace("7.25", "7,25")
+    table.write_text(text)
+    with pytest.raises(CorpusError, match=r"it has wav;arousal;.* Its columns seem to be separated by ';'; save it"):
+        load_table_corpus(table, on_error="skip", **COLUMNS)
+
+
+def test_a_message_stays_short(table):
+    write_csv(table, [("x" * 100_000, *ROWS[0][1:])])
+    with pytest.raises(
+        CorpusError, match=r"row 2: there is no audio file xxx.* \.\.\. x*.* in .*Correct it"
+    ) as caught:
+        load_table_corpus(table, **COLUMNS)
+    assert len(str(caught.value)) < 1000
+    write_csv(table, [], ["y" * 100_000])
+    with pytest.raises(CorpusError, match=r"has no column 'wav'; it has yyy.* \.\.\. y*\.") as caught:
+        load_table_corpus(table, **COLUMNS)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no Parquet at all", b"PAR1" + bytes(100) + b"PAR1"])
+def test_a_broken_parquet_file(tmp_path, content):
+    (tmp_path / "ratings.parquet").write_bytes(content)
+    with pytest.raises(CorpusError, match=r"ratings.parquet cannot be read as Parquet \(.*\); write it anew\."):
+        load_table_corpus(tmp_path / "ratings.parquet", **COLUMNS)
+
+
+def test_embedded_audio_with_a_name_that_leads_out(table, tmp_path):
+    rows = typed_rows(lambda path: {"bytes": (tmp_path / path).read_bytes(), "path": "x/.."})
+    pq.write_table(pa.table(rows), tmp_path / "ratings.parquet")
+    with pytest.raises(CorpusError, match=r"row 1: the file name '\.\.' leaves the corpus folder"):
+        load_table_corpus(tmp_path / "ratings.parquet", **COLUMNS)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 3])
+def test_batches_do_not_show(table, labelled, tmp_path, monkeypatch, batch_rows):
+    pq.write_table(pa.table(typed_rows(embedded(tmp_path))), tmp_path / "ratings.parquet")
+    whole = [rows_of(load_table_corpus(tmp_path / name, **COLUMNS)) for name in ("ratings.csv", "ratings.parquet")]
+    monkeypatch.setattr("corpora.table_batches.BATCH_ROWS", batch_rows)
+    parts = [rows_of(load_table_corpus(tmp_path / name, **COLUMNS)) for name in ("ratings.csv", "ratings.parquet")]
+    assert parts == whole
+    write_csv(table, [*ROWS[:4], ROWS[0]])
+    with pytest.raises(CorpusError, match=r"row 6: a/1.wav is already in row 2; allowed is one row per file"):
+        load_table_corpus(table, **COLUMNS)

@@ -1,0 +1,155 @@
+"""CSV, row by row: what is read, and what is told apart from it."""
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corpora.corpus import CorpusError
+from corpora.csv_rows import LONGEST_LINE, check_header, csv_rows, separator_hint
+
+
+TEXT = 'a,b\n1,Grüße\n"x\ny","z""z"\n\n 2 ,\n'
+ROWS = [(1, ["a", "b"]), (2, ["1", "Grüße"]), (4, ["x\ny", 'z"z']), (6, [" 2 ", ""])]
+
+
+@pytest.fixture
+def rows_of(tmp_path):
+    """Writes bytes to t.csv and reads them."""
+
+    def read(content: bytes, **options):
+        (tmp_path / "t.csv").write_bytes(content)
+        return list(csv_rows(tmp_path / "t.csv", **options))
+
+    return read
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_rows_are_numbered_as_lines(rows_of, mark):
+    assert rows_of(mark + TEXT.encode()) == ROWS
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_other_ends_of_lines(rows_of, end):
+    assert rows_of(TEXT.replace("x\ny", "xy").replace("\n", end).encode()) == [
+        *ROWS[:2],
+        (3, ["xy", 'z"z']),
+        (5, [" 2 ", ""]),
+    ]
+
+
+def test_quotes_within_a_field_and_spaces_in_the_header(rows_of):
+    assert rows_of(b' a , "b"\n1,5" wide\n') == [(1, ["a", '"b"']), (2, ["1", '5" wide'])]
+
+
+NOT_TEXT = {
+    "UTF-16": (TEXT.encode("utf-16"), 1),
+    "UTF-16 without a mark": (TEXT.encode("utf-16-le"), 1),
+    "UTF-32": (TEXT.encode("utf-32"), 1),
+    "Latin-1": (TEXT.encode("latin-1"), 2),
+    "a byte": (TEXT.encode().replace(b"z", b"\xff"), 4),
+    "a surrogate": (TEXT.encode().replace(b"z", b"\xed\xa0\x80"), 4),
+    "NUL": (TEXT.replace("2", "2\0").encode(), 6),
+    "gzip": (gzip.compress(TEXT.encode(), mtime=0), 1),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_TEXT)
+def test_what_is_not_utf8(rows_of, kind):
+    content, row = NOT_TEXT[kind]
+    with pytest.raises(CorpusError, match=rf"t.csv, row {row}: not UTF-8 text. Save the file as UTF-8 \(in a spread"):
+        rows_of(content)
+
+
+def test_any_bytes_reads_what_is_not_utf8_but_no_nul(rows_of):
+    assert rows_of(TEXT.encode("latin-1"), any_bytes=True)[1] == (2, ["1", "Gr\ufffd\ufffde"])
+    for kind in ("UTF-16", "NUL"):
+        with pytest.raises(CorpusError, match="not UTF-8 text"):
+            rows_of(NOT_TEXT[kind][0], any_bytes=True)
+
+
+BROKEN = {
+    "not closed": ('a,b\n\n1,2\n1,"2\n3,4\n', 4, "unexpected end of data"),
+    "closed too late": ('a,b\n1,"2\n3,"4\n', 2, "',' expected after '\"'"),
+    "longer than a field may be": ("a,b\n1,2\n1," + "x" * 200_000, 3, "field larger than field limit (131072)"),
+    "never closed": ('a,b\n1,"' + "x\n" * 200_000, 2, "field larger than field limit (131072)"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_quotes_name_the_row_that_they_begin_in(rows_of, kind):
+    text, row, reason = BROKEN[kind]
+    message = f"t.csv, row {row}: not CSV ({reason}). Close each quote that opens a field, and write quotes within"
+    with pytest.raises(CorpusError, match=re.escape(message)):
+        rows_of(text.encode())
+
+
+def test_a_line_without_an_end(rows_of):
+    with pytest.raises(CorpusError, match=r"t.csv, row 2: over 1048576 characters; this is no table"):
+        rows_of(b"a,b\n" + b"1," * LONGEST_LINE)
+    assert len(rows_of(b"a,b\n" + b"1," * 10_000)[1][1]) == 10_001
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\r\n\n", codecs.BOM_UTF8])
+def test_empty(rows_of, content):
+    with pytest.raises(CorpusError, match=r"t.csv is empty; expected a header row and one row per clip\."):
+        rows_of(content)
+
+
+def test_namesakes_among_the_columns_that_are_read():
+    check_header("t.csv", ["a", "b", "x", "x"], ["a", "b", "a"])
+    with pytest.raises(CorpusError, match=r"t.csv has more than one column 'b'; give each its own name\."):
+        check_header("t.csv", ["a", "b", "b"], ["a", "b"])
+
+
+def test_other_separators_are_named():
+    assert separator_hint(["a;b"]) == " Its columns seem to be separated by ';'; save it with commas between them."
+    assert "'\\t'" in separator_hint(["a\tb"]) and "'|'" in separator_hint(["a|b"])
+    assert separator_hint(["a;b", "c"]) == separator_hint(["a"]) == ""
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+
+@given(st.lists(st.lists(TEXTS, min_size=2, max_size=4), min_size=1))
+def test_what_a_csv_writer_writes_is_read_as_it_was(tmp_path_factory, records):
+    path = tmp_path_factory.getbasetemp() / "written.csv"
+    text = io.StringIO()
+    csv.writer(text).writerows(records)
+    path.write_bytes(text.getvalue().encode())
+    read = [fields for _, fields in csv_rows(path)]
+    header = [name.removeprefix("\ufeff") if not place else name for place, name in enumerate(records[0])]
+    assert read == [[name.strip() for name in header], *records[1:]]
+
+
+PARTS = st.sampled_from([b'"', b",", b"\n", b"\r", b"a", b"\xff", b"\xc3\xbc", b"\0", codecs.BOM_UTF8])
+
+
+@given(st.one_of(st.binary(), st.lists(PARTS).map(b"".join)), st.booleans())
+def test_any_bytes_are_rows_or_refused(tmp_path_factory, content, any_bytes):
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_bytes(content)
+    try:
+        rows = list(csv_rows(path, any_bytes=any_bytes))
+    except CorpusError as error:
+        assert str(path) in str(error)
+        return
+    numbers = [number for number, _ in rows]
+    assert rows and numbers == sorted(set(numbers)) and all(fields for _, fields in rows)
+
+
+def test_one_row_is_held_at_a_time(tmp_path):
+    path = tmp_path / "long.csv"
+    with open(path, "w") as file:
+        file.writelines(f"Audios/clip_{number:08d}.wav,1,2,3\n" for number in range(100_000))
+    tracemalloc.start()
+    assert sum(1 for _ in csv_rows(path)) == 100_000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e6 < path.stat().st_size / 3

@@ -1,0 +1,173 @@
+"""Tables of rated speech in batches: CSV row by row, Parquet and saved datasets some rows at a time."""
+
+import difflib
+import itertools
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import datasets
+import pyarrow as pa
+from datasets import Audio, Dataset, DatasetDict, Value
+from datasets.exceptions import DatasetGenerationError
+
+from corpora.corpus import BadRows, CorpusError, RowError, shortened
+from corpora.csv_rows import check_header, csv_rows, separator_hint
+
+
+FILE_SUFFIXES = (".csv", ".parquet")
+SPLIT_OF = {
+    "train": "train",
+    "training": "train",
+    "dev": "development",
+    "devel": "development",
+    "development": "development",
+    "val": "development",
+    "valid": "development",
+    "validation": "development",
+    "eval": "test1",
+    "evaluation": "test1",
+    "test": "test1",
+    "test1": "test1",
+    "test2": "test2",
+    "test3": "test3",
+}
+# read and checked at a time: a table may have more rows than fit in memory as Python objects
+BATCH_ROWS = 10_000
+
+
+class Batch(NamedTuple):
+    """Some rows of a table; `labels` are by role, and `embedded` is None for a table that holds no audio itself."""
+
+    numbers: Sequence[int]
+    labels: dict[str, Sequence[object]]
+    paths: Sequence[str | None]
+    embedded: Sequence[bool] | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it is read: its name in messages, its batches, the split it came as, and where it has audio."""
+
+    source: str
+    batches: Iterator[Batch]
+    split: str | None = None
+    data: Dataset | None = None
+
+
+def read_tables(
+    source: str, columns: dict[str, str], cache_dir: str | os.PathLike | None, bad_rows: BadRows
+) -> tuple[list[Table], str | None]:
+    """The tables of a source, and the folder that its audio paths start from."""
+    suffix = Path(source).suffix.casefold()
+    if os.path.isdir(source):
+        return _tables(source, columns, _read_folder(Path(source), cache_dir)), os.path.abspath(source)
+    if not os.path.isfile(source):
+        if source.count("/") > 1 or source.startswith((".", "~", "/")) or os.sep != "/" or suffix in FILE_SUFFIXES:
+            raise CorpusError(f"there is no file or folder {source}.")
+        return _tables(source, columns, datasets.load_dataset(source, cache_dir=cache_dir)), None
+    folder = os.path.dirname(os.path.abspath(source))
+    if suffix == ".csv":
+        return [Table(source, _csv_batches(source, columns, bad_rows))], folder
+    if suffix == ".parquet":
+        return _tables(source, columns, {"": _from_parquet(source, cache_dir)}), folder
+    raise CorpusError(f"{source}: a table must be one of {', '.join(FILE_SUFFIXES)}, or a folder.")
+
+
+def _from_parquet(paths: str | list[str], cache_dir: str | os.PathLike | None) -> Dataset:
+    try:
+        return Dataset.from_parquet(paths, cache_dir=cache_dir)
+    except (DatasetGenerationError, pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of what is on it
+            raise
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise CorpusError(f"{paths} cannot be read as Parquet ({shortened(reason)}); write it anew.") from error
+
+
+def _tables(source: str, columns: dict[str, str], splits: Mapping[str, Dataset]) -> list[Table]:
+    """One table per split; a single one counts as not split."""
+    one = len(splits) == 1
+    named = {name: source if one else f"{source} ({name})" for name in splits}
+    return [
+        Table(named[name], _batches(named[name], data, columns), None if one else str(name), data)
+        for name, data in splits.items()
+    ]
+
+
+def _read_folder(folder: Path, cache_dir: str | os.PathLike | None) -> Mapping[str, Dataset]:
+    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        saved = datasets.load_from_disk(str(folder))
+        return saved if isinstance(saved, DatasetDict) else {"": saved}
+    groups: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*.parquet")):
+        # as on the Hub: train-00000-of-00002.parquet, or train/0000.parquet
+        words = [re.split(r"[-_.]", path.stem)[0], path.parent.name]
+        split = next((word for word in words if word.casefold() in SPLIT_OF), "")
+        groups.setdefault(split, []).append(str(path))
+    if not groups:
+        raise CorpusError(f"{folder} holds no dataset: looked for dataset_dict.json, state.json and *.parquet.")
+    return {split: _from_parquet(paths, cache_dir) for split, paths in groups.items()}
+
+
+def _csv_batches(path: str, columns: dict[str, str], bad_rows: BadRows) -> Iterator[Batch]:
+    rows = csv_rows(path)
+    _, header = next(rows)
+    for role, column in columns.items():
+        _check_column(path, header, role, column)
+    check_header(path, header, list(columns.values()))
+    labels = {role: header.index(column) for role, column in columns.items() if role != "audio"}
+    audio = header.index(columns["audio"])
+    while part := list(itertools.islice(rows, BATCH_ROWS)):
+        numbers, records = [], []
+        for number, fields in part:
+            if len(fields) == len(header):
+                numbers.append(number)
+                records.append(fields)
+            else:
+                bad_rows.add(
+                    path, number, RowError("malformed row", f"{len(fields)} fields, but {len(header)} columns")
+                )
+        if records:
+            values = list(zip(*records, strict=True))
+            of_roles = {role: values[index] for role, index in labels.items()}
+            yield Batch(numbers, of_roles, values[audio], None)
+
+
+def _batches(source: str, data: Dataset, columns: dict[str, str]) -> Iterator[Batch]:
+    for role, column in columns.items():
+        _check_column(source, data.column_names, role, column)
+    feature = data.features[columns["audio"]]
+    as_paths = isinstance(feature, Value) and feature.dtype in ("string", "large_string")
+    as_audio = isinstance(feature, Audio) or (isinstance(feature, dict) and {"bytes", "path"} <= set(feature))
+    if not as_paths and not as_audio:
+        raise CorpusError(
+            f"{source}: {columns['audio']} is {feature}; it must be paths, or audio as `datasets` keeps it."
+        )
+    embeds = as_audio and any(any(flags) for flags in _embedded(data, columns["audio"]))
+    used = data.select_columns(list(dict.fromkeys(columns.values())))
+    number = 1
+    for part in used.with_format("arrow").iter(BATCH_ROWS):
+        labels = {role: part[column].to_pylist() for role, column in columns.items() if role != "audio"}
+        audio = part[columns["audio"]].combine_chunks()
+        paths = audio.field("path") if as_audio else audio
+        embedded = audio.field("bytes").is_valid().to_pylist() if embeds else None
+        yield Batch(range(number, number + len(part)), labels, paths.to_pylist(), embedded)
+        number += len(part)
+
+
+def _embedded(data: Dataset, column: str) -> Iterator[list[bool]]:
+    """Per batch, which rows hold their audio; reads offsets, not the audio."""
+    for part in data.select_columns([column]).with_format("arrow").iter(BATCH_ROWS):
+        yield part[column].combine_chunks().field("bytes").is_valid().to_pylist()
+
+
+def _check_column(source: str, names: Sequence[str], role: str, column: str) -> None:
+    if column not in names:
+        lowered = {name.casefold(): name for name in reversed(names)}
+        close = difflib.get_close_matches(column.casefold(), lowered, n=1, cutoff=0.6)
+        hint = f" Did you mean {role}_column={lowered[close[0]]!r}?" if close else ""
+        listed = shortened(", ".join(names))
+        raise CorpusError(f"{source} has no column {column!r}; it has {listed}.{hint}{separator_hint(names)}")
