@@ -58,8 +58,11 @@ def main(argv: list[str]) -> int:
     print(table(verdicts))
     print(f"\n{len(verdicts)} points in {seconds:.0f} s, seed {options.seed}")
     if options.output:
-        content = {"seed": options.seed, "seconds": round(seconds, 1), "points": [asdict(v) for v in verdicts]}
-        options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        points = [asdict(verdict) for verdict in verdicts]
+        content = {"seed": options.seed, "seconds": round(seconds, 1), "points": points}
+        # where the runs were is no result
+        text = json.dumps(content, indent=1).replace(f"{Path(folder).resolve()}{os.sep}", "")
+        options.output.write_text(text + "\n", encoding="utf-8")
     return 1 if failures(verdicts) else 0
 
 
