@@ -1,0 +1,220 @@
+"""
+What must not change an estimate, does not: every kind of model and encoder, every such change, one tolerance each.
+
+Where audio is cut into chunks stands in test_streaming.py, for the same models; text encoders in test_text_encoder.py,
+but for the thread count.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from torchaudio.functional import resample
+
+from speech_affect import AffectFeatureExtractor, AffectFusionConfig, AffectFusionModel
+
+from . import test_text_encoder
+from .conftest import BACKBONES
+from .test_streaming import FIELDS, KINDS, check_cutting, make_model, offline, speech
+
+
+MODELS = sorted({*KINDS, *BACKBONES})
+# of label points on a scale of 1 to 7, logits, and embeddings in -1..1; with rounding alone between two results
+BATCH_TOLERANCE = PADDING_TOLERANCE = 1e-5
+THREADS_TOLERANCE = 1e-5
+GAIN_TOLERANCE = 1e-3
+# label points: two resamplings fade out between 7 and 8 kHz in different ways
+RATE_TOLERANCE = 0.35
+# of the distance between two clips
+BAND_TOLERANCE = 0.1
+# they hear waveforms brought to unit variance, or spectra to unit variance in each band
+GAIN_IS_NOT_HEARD = sorted({"weighted_sum", *BACKBONES} - {"whisper"})
+GAIN_IS_HEARD = ["mfb", "mfb_f0", "wide_stride", "fusion_embedding", "fusion_frame", "uneven_frames"]
+SECONDS = (0.9, 0.31, 1.3, 0.62)  # windows of encoders are half a second here: one or several, with and without rest
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[torch.Tensor]:
+    return [torch.from_numpy(speech(seconds)) for seconds in SECONDS]
+
+
+def padded(clips, more: int = 0) -> dict:
+    lengths = torch.tensor([len(clip) for clip in clips])
+    values = torch.nn.functional.pad(pad_sequence(clips, batch_first=True), (0, more))
+    return {
+        "input_values": values,
+        "attention_mask": (torch.arange(values.shape[1]) < lengths.unsqueeze(1)).long(),
+    }
+
+
+@torch.no_grad()
+def answers(model, **inputs) -> dict[str, torch.Tensor]:
+    output = model(**inputs)
+    return {name: output[name] for name in FIELDS}
+
+
+def assert_near(got, expected, tolerance: float) -> None:
+    for name, values in expected.items():
+        torch.testing.assert_close(got[name], values, atol=tolerance, rtol=0, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def distance(one, other) -> float:
+    return (one["embedding"] - other["embedding"]).abs().max().item()
+
+
+def test_the_table_has_every_family_and_kind():
+    assert set(BACKBONES) < set(MODELS) and set(KINDS) < set(MODELS)
+    assert {"mfb", "mfb_f0", "weighted_sum", "fusion_embedding", "fusion_frame"} <= set(MODELS)
+    # every way of cutting is tried in test_streaming.py, but on one family of two that differ in nothing but the name
+    assert set(MODELS) - set(KINDS) == {"wav2vec2-group"}
+    assert set(GAIN_IS_HEARD) | set(GAIN_IS_NOT_HEARD) | {"whisper", "whisper_unpadded"} == set(MODELS)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_who_else_is_in_the_batch(kind, clips):
+    model = make_model(kind)
+    alone = [answers(model, input_values=clip[None]) for clip in clips]
+    assert distance(alone[0], alone[2]) > 100 * BATCH_TOLERANCE  # another clip is another matter
+    for order in ([0, 1, 2, 3], [2, 0], [3, 3, 1]):
+        together = answers(model, **padded([clips[index] for index in order]))
+        for row, index in enumerate(order):
+            assert_near(
+                {name: values[row : row + 1] for name, values in together.items()}, alone[index], BATCH_TOLERANCE
+            )
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_how_much_padding_there_is_and_what_lies_in_it(kind, clips):
+    model = make_model(kind)
+    expected = answers(model, **padded(clips))
+    batch = padded(clips, more=7001)
+    assert_near(answers(model, **batch), expected, PADDING_TOLERANCE)
+    loud = 0.9 * torch.sin(2 * torch.pi * 210 * torch.arange(batch["input_values"].shape[1]) / 16000)
+    batch["input_values"] = torch.where(batch["attention_mask"].bool(), batch["input_values"], loud)
+    assert_near(answers(model, **batch), expected, PADDING_TOLERANCE)
+
+
+def test_how_it_is_cut_for_the_one_that_is_not_among_those_of_the_streams():
+    check_cutting("wav2vec2-group", 20011, [1, 500, 7600, 8000, 9])
+
+
+@pytest.fixture
+def with_threads():
+    """Runs a function with so many threads."""
+    before = torch.get_num_threads()
+
+    def run(threads: int, function):
+        torch.set_num_threads(threads)
+        assert torch.get_num_threads() == threads
+        return function()
+
+    yield run
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_how_many_threads_there_are(kind, clips, with_threads):
+    model = make_model(kind)
+    one, two, three = (with_threads(threads, lambda: answers(model, **padded(clips))) for threads in (1, 2, 3))
+    assert_near(two, one, THREADS_TOLERANCE)
+    assert_near(three, one, THREADS_TOLERANCE)
+
+
+@pytest.mark.parametrize("family", sorted(test_text_encoder.BACKBONES))
+def test_how_many_threads_there_are_for_text(family, with_threads):
+    text = {"backbone": test_text_encoder.BACKBONES[family]()}
+    model = AffectFusionModel(AffectFusionConfig(branches=[{"source": "text"}], encoders={"text": text})).eval()
+    ids = torch.arange(5, 19).repeat(2, 1)
+    with torch.no_grad():
+        one, two = (with_threads(threads, lambda: model(input_ids=ids).logits) for threads in (1, 2))
+    torch.testing.assert_close(two, one, atol=THREADS_TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_order_of_channels(kind):
+    left, right = speech(0.9), 0.5 * speech(0.9)[::-1]
+    model = make_model(kind)
+    stereo, swapped = (offline(model, np.stack(channels)) for channels in ((left, right), (right, left)))
+    for name in FIELDS:
+        assert torch.equal(stereo[name], swapped[name])
+    three, turned = (offline(model, np.stack(c, axis=1)) for c in ((left, right, -left), (-left, left, right)))
+    assert_near({name: turned[name] for name in FIELDS}, {name: three[name] for name in FIELDS}, BATCH_TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", GAIN_IS_NOT_HEARD)
+@pytest.mark.parametrize("gain", [0.3, 3.0])
+def test_gain_where_a_model_is_not_to_hear_it(kind, gain, clips):
+    clip = clips[0] / 4
+    model = make_model(kind)
+    expected = answers(model, input_values=clip[None])
+    assert_near(answers(model, input_values=gain * clip[None]), expected, GAIN_TOLERANCE)
+
+
+@torch.no_grad()
+def test_gain_is_not_heard_as_pitch(clips):
+    model = make_model("mfb_f0")
+    (plain, _), (quiet, _) = (model.front_end(gain * clips[0][None]) for gain in (1.0, 0.3))
+    torch.testing.assert_close(quiet["mfb_f0"][..., 40:], plain["mfb_f0"][..., 40:], atol=1e-4, rtol=1e-4)
+    # energies fall by 2 ln 0.3, but for those at the floor
+    fallen = (plain["mfb_f0"] - quiet["mfb_f0"])[..., :40]
+    assert fallen.median().item() == pytest.approx(-2 * np.log(0.3), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", GAIN_IS_HEARD)
+def test_gain_where_loudness_is_heard(kind, clips):
+    """Nobody promises more: activation is loudness, to a good part."""
+    model = make_model(kind)
+    loud, quiet = (answers(model, input_values=gain * clips[0][None]) for gain in (1.0, 0.3))
+    assert distance(loud, quiet) > 10 * GAIN_TOLERANCE
+
+
+def copy_at(rate: int, clip: np.ndarray) -> np.ndarray:
+    """The same clip at another rate, by a longer filter than the package's own."""
+    return resample(torch.from_numpy(clip), 16000, rate, lowpass_filter_width=64).numpy()
+
+
+def below(hz: float, clip: np.ndarray) -> np.ndarray:
+    """The clip without anything above."""
+    spectrum = np.fft.rfft(clip)
+    spectrum[np.fft.rfftfreq(len(clip), 1 / 16000) > hz] = 0
+    return np.fft.irfft(spectrum, len(clip)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_copies_at_higher_rates(kind):
+    model, clip = make_model(kind), speech(0.9)
+    expected = offline(model, clip).logits
+    for rate in (44100, 48000):
+        got = offline(model, copy_at(rate, clip), rate).logits
+        torch.testing.assert_close(got, expected, atol=RATE_TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_copies_that_hold_all_there_is(kind):
+    """What lies between two resamplings is their band's edge: without sound there, next to nothing."""
+    # energies of bands without any sound are those of rounding, and wav2vec2-BERT hears them as loud as others
+    band = 8000 if kind == "wav2vec2-bert" else 3200
+    rates = [44100, 48000] if kind in (*GAIN_IS_HEARD, "wav2vec2-bert") else [8000, 44100, 48000]
+    model = make_model(kind)
+    clip, other = (below(band, speech(seconds)) for seconds in (0.9, 1.3))
+    original = offline(model, clip)
+    between = distance(original, offline(model, other))
+    for rate in rates:
+        assert distance(original, offline(model, copy_at(rate, clip), rate)) <= BAND_TOLERANCE * between
+
+
+def test_copies_at_8_khz_keep_what_they_can_hold():
+    """A copy at 8 kHz has nothing above 4 kHz. Models that hear energies there say other things; those below stay."""
+    front_end, clip = make_model("mfb_f0").front_end, speech(2.6)
+    copy = AffectFeatureExtractor()(copy_at(8000, clip), sampling_rate=8000, return_tensors="pt")
+    (original, _), (resampled, _) = front_end(torch.from_numpy(clip)[None]), front_end(**copy)
+    original, resampled = original["mfb_f0"][0], resampled["mfb_f0"][0]
+    edges_hz = 700 * (10 ** (np.linspace(31.75, 2840.02, 42) / 2595) - 1)  # of the HTK scale from 20 Hz to 8 kHz
+    low, high = edges_hz[2:] < 3400, edges_hz[:-2] > 4200
+    assert low.sum() > 20 and high.sum() > 5
+    differences = (resampled[:, :40] - original[:, :40]).abs()
+    assert differences[:, low].max() < 0.15
+    assert differences[:, high].median() > 3
+    pitch, pitch_of_copy = original[:, 40], resampled[:, 40]  # in octaves
+    assert pitch.unique().numel() > 50
+    assert ((pitch - pitch_of_copy).abs() < 0.01).double().mean() > 0.95
