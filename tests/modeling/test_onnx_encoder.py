@@ -1,14 +1,17 @@
 """Models with encoders as ONNX: what torch makes of each encoder is the encoder."""
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
+from transformers import RobertaConfig
 
 from speech_affect import AffectFusionConfig, AffectFusionModel
 from speech_affect.onnx_graph import OnnxGraph
 from speech_affect.onnx_metadata import OnnxMetadata
 from speech_affect.onnx_model import build_onnx
+from speech_affect.onnx_quantization import store_int8
 
 
 def fusion(backbone, branches: list[dict], fusion_level: str, **encoder) -> AffectFusionModel:
@@ -109,3 +112,35 @@ def test_a_graph_within_a_graph_is_not_inlined():
     model.graph.node[0].attribute.add(name="body", type=5).g.name = "body"
     with pytest.raises(ValueError, match="Identity holds a graph of its own"):
         outer.inline(model, [values])
+
+
+def test_encoders_in_eight_bits_have_scales_for_inputs_and_outputs(tiny_backbone):
+    backbone = tiny_backbone("hubert")
+    backbone.num_hidden_layers = 1
+    model = fusion(backbone, [{"source": "encoder"}], "embedding")
+    with torch.no_grad():  # a channel far louder than the others, as transformers have
+        model.front_end.encoders["encoder"].backbone.encoder.layers[0].feed_forward.output_dense.weight[:, 3] *= 1000
+    exported = build_onnx(model, "int8")
+    whole = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in exported.graph.initializer}
+    samples = (np.random.default_rng(0).standard_normal(8000) / 10).astype(np.float32)
+    expected = run(exported, samples)["embedding"]
+    store_int8(exported)
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in exported.graph.initializer}
+    of_inputs = [name.removesuffix(".scale1") for name in stored if name.endswith(".scale1")]
+    assert len(of_inputs) >= 6  # the four of attention, the two behind it
+    for name in of_inputs:
+        rows, columns = stored[f"{name}.scale0"], stored[f"{name}.scale1"]
+        assert rows.shape == (len(whole[name]), 1) and columns.shape == (1, whole[name].shape[1])
+        np.testing.assert_allclose(rows[:, 0], np.sqrt((whole[name].astype(np.float64) ** 2).mean(axis=1)), rtol=1e-5)
+        restored = stored[f"{name}.int8"] * rows.astype(np.float64) * columns
+        assert (np.abs(restored - whole[name]) <= rows * columns * 0.5001).all()
+    assert 0 < np.abs(run(exported, samples)["embedding"] - expected).max() < 0.02
+
+
+def test_a_model_that_reads_text_is_refused():
+    text = {"backbone": RobertaConfig(num_hidden_layers=1, hidden_size=8, num_attention_heads=1, vocab_size=20)}
+    model = AffectFusionModel(AffectFusionConfig(branches=[{"source": "text"}], encoders={"text": text})).eval()
+    with pytest.raises(
+        ValueError, match="reads a transcript, which the exported graph does not take; export an audio"
+    ):
+        build_onnx(model)
