@@ -94,7 +94,7 @@ def run_mutated(scratch: Path, mutation: Mutation) -> Verdict:
     finally:
         path.write_text(whole, encoding="utf-8")
     if code == FAILED:  # other codes are of tests that could not even be collected
-        return Verdict(mutation.name, CAUGHT, re.search("^FAILED ([^ ]+)", said, re.MULTILINE)[1])
+        return Verdict(mutation.name, CAUGHT, re.search("^FAILED (.+?)( - .*)?$", said, re.MULTILINE)[1])
     return Verdict(mutation.name, NOT_CAUGHT if code == PASSED else BROKEN, _tail(said))
 
 
