@@ -87,9 +87,10 @@ def typical_error(predictions: Predictions) -> dict:
 def _fingerprint(path: Path) -> str | None:
     """Of the stage that a folder was made from; None where its run.json is not there, or damaged."""
     try:
-        return json.loads(path.read_text()).get("fingerprint")
-    except (FileNotFoundError, ValueError):
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
+    return content.get("fingerprint") if isinstance(content, dict) else None
 
 
 def verify_checkpoint(

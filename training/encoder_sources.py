@@ -227,7 +227,7 @@ def _shards(folder: Path) -> list[Path]:
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         plain = bool(names) and all(Path(name).name == name and name.endswith(".safetensors") for name in names)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{index} is not an index of weights: {error!r}.") from error
     if not plain:
         raise ValueError(f"{index} must name .safetensors files beside it, got {names[:5]}.")

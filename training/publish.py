@@ -89,7 +89,7 @@ def read_note(folder: str | os.PathLike) -> dict:
     """What [`note_path`] holds; nothing where there is no such file, or a damaged one."""
     try:
         note = json.loads(note_path(folder).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
 

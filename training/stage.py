@@ -300,9 +300,10 @@ def _predict_splits(stage: Stage, batch_size: int) -> None:
 def _read_json(path: Path) -> dict:
     """What [`_write_json`] wrote; nothing where there is no file, or a damaged one."""
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _write_json(path: Path, content: dict | list) -> None:

@@ -274,7 +274,10 @@ def _check_equal_names(given: set[str], expected: set[str], what: str) -> None:
 def _generation_config(path: Path) -> GenerationConfig:
     """How to generate text, with the tokens to suppress from CTranslate2's `config.json`."""
     with open(path, encoding="utf-8") as file:
-        given = json.load(file)
+        try:
+            given = json.load(file)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is no JSON: {error}.") from error
     tokens = [given.get(key) if isinstance(given, dict) else None for key in ("suppress_ids", "suppress_ids_begin")]
     if not all(
         isinstance(ids, list) and all(type(i) is int and 0 <= i <= _NO_TIMESTAMPS for i in ids) for ids in tokens

@@ -32,6 +32,7 @@ RATES = {
     "vorbis": (8000, 16000, 22050, 44100, 48000, 96000),
     "flac": (1000, 8000, 16000, 44100, 96000, 192000, 655350),
 }
+AT_ONCE = 500_000  # samples: libsndfile's Vorbis encoder puts what it is given on the stack
 MOST_CHANNELS = {"flac": 8, "mp3": 2, "vorbis": 8, "opus": 2}
 
 
@@ -47,7 +48,10 @@ def encode(samples: np.ndarray, rate: int, kind: str, subtype: str) -> bytes:
         the file, the same to the byte each time.
     """
     file = io.BytesIO()
-    soundfile.write(file, samples, rate, format=CONTAINERS.get(kind, kind.upper()), subtype=subtype)
+    container = CONTAINERS.get(kind, kind.upper())
+    with soundfile.SoundFile(file, "w", rate, samples.shape[1], subtype, format=container) as sound:
+        for start in range(0, len(samples), AT_ONCE):
+            sound.write(samples[start : start + AT_ONCE])
     content = file.getvalue()
     return numbered(content) if kind in CONTAINERS else _without_time(content)
 
