@@ -54,7 +54,7 @@ def test_an_interrupt_gives_the_result_so_far(tmp_path):
     command = [*COMMAND, "--minutes", "30", "--targets", "pipeline", "--output", str(tmp_path)]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with run:
-        assert any(line.startswith("asking for 30 minutes") for line in run.stderr)
+        assert any("asking for 30 minutes" in line for line in run.stderr)  # a bar may stand before it
         time.sleep(3)
         run.send_signal(signal.SIGINT)
         told = run.stdout.read()
