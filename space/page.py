@@ -48,14 +48,16 @@ class Page:
         threading.Thread(target=self._sweep, name="sweep", daemon=True).start()
 
     def show(self, path: str | None, request: gr.Request) -> tuple:
-        """The result of a recording as HTML, and what stays in the recorder: nothing of what was refused."""
+        """
+        The result of a recording as HTML, and what stays in the recorder: nothing of what was refused, whose file goes
+        as every other does, since the page's player may still be loading it.
+        """
         self.files.hold(request.session_hash, "clip", path)
         if not path:
             return "", gr.skip()
         try:
             recording, estimate = self._estimate(path)
         except Exception as error:
-            self.files.hold(request.session_hash, "clip", None)
             return message_html(said(error)), None
         return result_html(estimate, recording, self.estimator), gr.skip()
 
@@ -70,7 +72,6 @@ class Page:
                 recording = self._recording(path, deadline)
                 rows = compare(self.estimators, path, recording.duration_s, deadline)
         except Exception as error:
-            self.files.hold(request.session_hash, "compared", None)
             return message_html(said(error)), None
         return f'<div class="scroll">{comparison_html(rows)}</div>', gr.skip()
 

@@ -71,5 +71,5 @@ def test_a_share_is_below_one(name):
 
 @pytest.mark.parametrize("name", ["mask_time_length", "mask_feature_length"])
 def test_a_stretch_has_a_length(name):
-    with pytest.raises(ValueError, match=f"{name} is 0; it must be at least 1"):
+    with pytest.raises(ValueError, match=f"{name} is 0; give a whole number from 1 to 100000"):
         config(**{name: 0})

@@ -224,6 +224,9 @@ class FinishedStage(SimpleNamespace):
     def settings(self):
         return {}
 
+    def predictions_path(self, split):
+        return self.folder / f"predictions_{split}.csv"
+
     def model(self):
         return self.trained
 
@@ -246,7 +249,7 @@ def train_and_predict(library, clips, tmp_path, branches):
             logits.append(model(frames=frames, frames_mask=masks).logits[0].double().numpy())
     predictions = Predictions(list(clips), np.stack(logits), np.zeros((len(clips), 3)))
     write_predictions(tmp_path / "predictions_development.csv", predictions)
-    return FinishedStage(trained=model, spec=specs["text"])
+    return FinishedStage(trained=model, spec=specs["text"], folder=tmp_path)
 
 
 @pytest.mark.parametrize("branches", [BRANCHES, BRANCHES[1:2]], ids=["fusion", "text alone"])
