@@ -6,9 +6,9 @@ import argparse
 import signal
 import sys
 import tempfile
-import threading
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -40,21 +40,32 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return options
 
 
+@dataclass
+class Interruption:
+    """Whether somebody wants the run to end early. No event: its lock may be held when the signal comes."""
+
+    has_come: bool = False
+
+
 @contextmanager
 def interrupts():
-    """An event that SIGINT or SIGTERM sets: the run ends early and tells what it has."""
-    interrupted = threading.Event()
+    """An [`Interruption`] that comes with SIGINT or SIGTERM: the run ends early and tells what it has."""
+    interruption = Interruption()
+
+    def note(*_) -> None:
+        interruption.has_come = True
+
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
-        signal.signal(number, lambda *_: interrupted.set())
+        signal.signal(number, note)
     try:
-        yield interrupted
+        yield interruption
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def run(options: argparse.Namespace, folder: Path, interrupted: threading.Event) -> dict:
+def run(options: argparse.Namespace, folder: Path, interruption: Interruption) -> dict:
     """Load the targets, ask until the time is over, and put together what came of it."""
     from robustness.model import prepare_model
     from robustness.steady_targets import pipeline_load, space_load
@@ -71,11 +82,12 @@ def run(options: argparse.Namespace, folder: Path, interrupted: threading.Event)
             loads.append(stack.enter_context(pipeline_load(model, options.seed, folder / "pipeline", ways)))
         if "space" in options.targets:
             loads.append(stack.enter_context(space_load(model, options.seed, folder / "space")))
+        print(f"asking for {options.minutes:g} minutes", file=sys.stderr, flush=True)
         start_s = time.monotonic()
         end_s = start_s + 60 * options.minutes
         for load in loads:
             load.start()
-        watch(loads, end_s, interrupted)
+        watch(loads, end_s, interruption)
         for load in loads:
             load.stop()
         taken_s = time.monotonic() - start_s
@@ -83,25 +95,23 @@ def run(options: argparse.Namespace, folder: Path, interrupted: threading.Event)
         "schema_version": 1,
         "minutes": round(taken_s / 60, 2),
         "seed": options.seed,
-        "interrupted": interrupted.is_set(),
+        "interrupted": interruption.has_come,
         "targets": {load.name: load.result() for load in loads},
     }
 
 
-def watch(loads: list, end_s: float, interrupted: threading.Event) -> None:
+def watch(loads: list, end_s: float, interruption: Interruption) -> None:
     """Sample what the targets hold until the time is over, all have failed, or somebody interrupts."""
     start_s = told_s = time.monotonic()
     pause_s, told_every_s = max(0.1, (end_s - start_s) / MOST_SAMPLES), (end_s - start_s) / PROGRESS
-    print(f"asking for {(end_s - start_s) / 60:g} minutes", file=sys.stderr, flush=True)
-    while time.monotonic() < end_s and any([load.is_working() for load in loads]):
+    while time.monotonic() < end_s and not interruption.has_come and any([load.is_working() for load in loads]):
         for load in loads:
             load.sample()
         if time.monotonic() - told_s > told_every_s:
             told_s = time.monotonic()
             progress = [f"{load.name} {load.answered} requests, {len(load.failures)} failures" for load in loads]
             print(f"{(told_s - start_s) / 60:.1f} minutes: {'; '.join(progress)}", file=sys.stderr, flush=True)
-        if interrupted.wait(pause_s):
-            return
+        time.sleep(pause_s)
 
 
 def main(argv: list[str]) -> int:
@@ -110,8 +120,8 @@ def main(argv: list[str]) -> int:
 
     from robustness.long_report import draw, table, write_json
 
-    with interrupts() as interrupted, tempfile.TemporaryDirectory(prefix="speech_affect_long_run_") as folder:
-        result = run(options, Path(folder), interrupted)
+    with interrupts() as interruption, tempfile.TemporaryDirectory(prefix="speech_affect_long_run_") as folder:
+        result = run(options, Path(folder), interruption)
         print(table(result))
         if options.output:
             write_json(options.output / "long_run.json", result)
