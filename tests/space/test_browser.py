@@ -328,8 +328,10 @@ def test_by_keyboard_alone(visit, clips):
     tab_to(page, lambda focus: focus["id"] == "clip" and "Upload" in focus["text"])
     file_chooser(page).set_files(clips["long"])
     page.wait_for_selector("#numbers [data-value]")
+    page.evaluate("() => { document.querySelector('#numbers').dataset.before = true }")
     tab_to(page, lambda focus: focus["id"] == "estimate")
     page.keyboard.press("Enter")
+    page.wait_for_selector("#numbers:not([data-before]) [data-value]")  # a new result closes the table of the old one
     tab_to(page, lambda focus: focus["tag"] == "svg")
     read = []
     for _ in range(2):
