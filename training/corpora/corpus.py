@@ -58,7 +58,7 @@ FEATURES = Features(
 )
 
 _EMPTY = {"", "na", "n/a", "nan", "none", "null"}
-_SPECIAL = frozenset("/\\:\0")  # what a bare file name does not hold
+_SPECIAL = frozenset("\\:\0")  # what a plain path does not hold
 _SAMPLE_BYTES = 4096
 
 
@@ -220,7 +220,7 @@ def check_inside(name: str) -> str:
     Raises:
         RowError: Empty, absolute, or with a `..` part (with either kind of slash), so that it could leave its folder.
     """
-    if name.strip(".") and not _SPECIAL & set(name):
+    if not _SPECIAL & set(name) and all(part.strip(".") for part in name.split("/")):
         return name
     path = PureWindowsPath(name)  # knows both slashes and drives
     if not path.parts or path.drive or path.root or ".." in path.parts or "\0" in name:

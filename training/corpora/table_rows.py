@@ -8,6 +8,8 @@ import datasets
 import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features
 from datasets.table import InMemoryTable
+from datasets.utils import are_progress_bars_disabled
+from tqdm.auto import tqdm
 
 from corpora.corpus import (
     DIMENSIONS,
@@ -21,7 +23,7 @@ from corpora.corpus import (
     parse_ratings,
     with_audio,
 )
-from corpora.table_batches import SPLIT_OF, Table
+from corpora.table_batches import SPLIT_OF, Batch, Table
 
 
 EMOTION_WORDS = {
@@ -29,6 +31,7 @@ EMOTION_WORDS = {
     **{word: code for code, word in EMOTIONS.items()},
     **{"angry": "A", "happy": "H", "joy": "H", "sad": "S", "surprised": "U", "fearful": "F", "disgusted": "D"},
 }
+SHOWN_AFTER_S = 2  # a bar for what takes longer
 _LABELS = Features({name: FEATURES[name] for name in FEATURES if name != "audio"})
 _CHECKED = pa.schema([*_LABELS.arrow_schema, ("path", pa.string()), ("split", pa.string()), ("index", pa.int64())])
 
@@ -57,19 +60,23 @@ class TableReader:
     def check(self, table: Table) -> Iterator[pa.Table]:
         """Yields the usable rows: the labels, `file`, `split`, the `index` in the table, `path` unless embedded."""
         self.tables.append(table)
-        for batch in table.batches:
-            rows = []
-            for index, number in enumerate(batch.numbers):
-                try:
-                    row = self._check_row({role: values[index] for role, values in batch.labels.items()}, table.split)
-                    embedded = None if batch.embedded is None else batch.embedded[index]
-                    row["file"], row["path"] = self._locate(batch.paths[index], embedded, number)
-                    self._note_file(row, number)
-                    rows.append({**row, "index": number - 1})
-                except RowError as error:
-                    self.bad_rows.add(table.source, number, error)
-            if rows:
-                yield pa.Table.from_pylist(rows, _CHECKED)
+        with tqdm(desc=table.source, unit=" rows", delay=SHOWN_AFTER_S, disable=are_progress_bars_disabled()) as bar:
+            for batch in table.batches:
+                rows = list(self._usable(table, batch))
+                bar.update(len(batch.numbers))
+                if rows:
+                    yield pa.Table.from_pylist(rows, _CHECKED)
+
+    def _usable(self, table: Table, batch: Batch) -> Iterator[dict]:
+        for index, number in enumerate(batch.numbers):
+            try:
+                row = self._check_row({role: values[index] for role, values in batch.labels.items()}, table.split)
+                embedded = None if batch.embedded is None else batch.embedded[index]
+                row["file"], row["path"] = self._locate(batch.paths[index], embedded, number)
+                self._note_file(row, number)
+                yield {**row, "index": number - 1}
+            except RowError as error:
+                self.bad_rows.add(table.source, number, error)
 
     def _note_file(self, row: dict, number: int) -> None:
         table = self.tables[-1]
@@ -114,8 +121,8 @@ class TableReader:
         if self.base is None:
             raise RowError("missing audio", f"{path!r} is a path and there is no folder for it; give audio_dir")
         full = os.path.normpath(os.path.join(self.base, path))
-        inside = os.path.relpath(full, self.base) if full.startswith(os.path.join(self.base, "")) else ".."
-        name = check_inside(inside if inside != ".." else path)
+        folder = os.path.join(self.base, "")
+        name = check_inside(full[len(folder) :] if full.startswith(folder) else path)
         if not os.path.isfile(full):
             raise RowError("missing audio", f"there is no audio file {path} in {self.base}")
         if not self._stays(full):
