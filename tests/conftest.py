@@ -20,6 +20,14 @@ SPLITS = {"Train": (24, (1, 2, 3)), "Development": (12, (4, 5)), "Test1": (10, (
 WORDS = {"A": "Angry", "H": "Happy", "S": "Sad", "N": "Neutral"}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_core():
+    """A run that a test makes in its own process takes one core, and leaves torch one thread for later tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "cpu_count", lambda: 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory):
     """52 tones in MSP-Podcast layout."""

@@ -64,13 +64,22 @@ def modules(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS.parent))
 
 
+@pytest.fixture(scope="module")
+def quick_run(tmp_path_factory) -> tuple[Path, str]:
+    """All benchmarks in toy sizes: the folder that they wrote to, and what they printed."""
+    pytest.importorskip("onnx")
+    folder = tmp_path_factory.mktemp("results")
+    done = run_benchmarks("--quick", "--output", str(folder), check=False)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 @pytest.mark.parametrize("name", ROWS)
-def test_a_quick_run_writes_what_readme_tells(name, tmp_path):
-    pytest.importorskip("onnx")
-    done = run_benchmarks(name, "--quick", "--output", str(tmp_path), check=False)
-    assert done.returncode == 0, done.stderr
-    written = json.loads((tmp_path / f"{name}.json").read_text())
+def test_a_quick_run_writes_what_readme_tells(name, quick_run):
+    folder, printed = quick_run
+    written = json.loads((folder / f"{name}.json").read_text())
     assert written["schema_version"] == 1
     assert written["benchmark"] == name
     assert written["quick"] is True
@@ -86,7 +95,7 @@ def test_a_quick_run_writes_what_readme_tells(name, tmp_path):
         if quantities:
             floor = written["rows"][row]["floor"]
             assert floor["floor_s"] > 0 and floor["times_floor"] > 0
-        assert row in done.stdout
+        assert row in printed
     for ratio in RATIOS[name]:
         assert written["ratios"][ratio]["n"] >= 1
     for target in written["targets"].values():
