@@ -99,26 +99,25 @@ def test_figures_of_speed_are_those_of_the_results(monkeypatch):
 
 def test_figures_of_robustness_are_those_of_the_results(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tests"))
-    from robustness.results_tables import audio_line, audio_table, faults_table, read_results
+    from robustness.results_tables import audio_line, audio_table, faults_table, long_run_table, read_results
 
-    audio, faults = read_results("hostile_audio"), read_results("faults")
+    audio, faults, long_run = (read_results(name) for name in ("hostile_audio", "faults", "long_run"))
     assert audio["failures"] == [] and audio["cases"] >= 10_000
     assert [point for point in faults["points"] if point["failure"]] == []
+    assert long_run["minutes"] >= 60 and not long_run["interrupted"]
+    assert [failure for load in long_run["targets"].values() for failure in load["failures"]] == []
+    assert long_run_table(long_run) in README
+    assert "](tests/robustness/results/long_run.png)" in README
+    assert shlex.split(block("tests/robustness/long_run.py")) == (
+        ["python", "tests/robustness/long_run.py", "--minutes", "60"]  # tested elsewhere, for less
+    )
     assert audio_line(audio) in README and audio_table(audio) in README and faults_table(faults) in README
+    assert shlex.split(block("tests/robustness/run.py")) == (
+        ["python", "tests/robustness/run.py", "--cases", "10000"]  # tested elsewhere, on fewer cases
+    )
     assert shlex.split(block("tests/robustness/faults.py")) == (
         ["python", "tests/robustness/faults.py", "--points", "20"]  # tested elsewhere, on fewer points
     )
-
-
-def test_hostile_audio_by_the_command(tmp_path):
-    command = shlex.split(block("tests/robustness/run.py"))
-    assert (
-        command[0] == "python" and command[2] == "--cases"
-    )  # so many take minutes; some of them are tested elsewhere
-    command = [sys.executable, str(ROOT / command[1]), "--cases", "29", "--output", str(tmp_path / "report.json")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "report.json").is_file()
 
 
 def test_the_cost_model(capsys):

@@ -56,6 +56,24 @@ def faults_table(result: dict) -> str:
     return "\n".join(lines)
 
 
+def long_run_table(result: dict) -> str:
+    """Markdown: per target of a long run what was asked, and what it held after the warm-up and at the end."""
+    minutes = f"{result['minutes']:.0f} minutes of mixed requests"
+    lines = [f"| {minutes} | requests | wrong or failed | resident memory | file handles |", "|---|---|---|---|---|"]
+    for name, load in result["targets"].items():
+        memory, handles = (load["growth"][held] for held in ("rss_mb", "file_handles"))
+        cells = (
+            name,
+            f"{load['requests']:,}",
+            len(load["failures"]),
+            f"{memory['first']:.0f} to {memory['last']:.0f} MB",
+            f"{handles['first']:.0f} to {handles['last']:.0f}",
+        )
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     audio = read_results("hostile_audio")
     print(audio_line(audio), audio_table(audio), faults_table(read_results("faults")), sep="\n\n")
+    print(f"\n{long_run_table(read_results('long_run'))}")
