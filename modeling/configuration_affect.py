@@ -448,7 +448,7 @@ class AffectStudentConfig(_AffectConfigMixin, PreTrainedConfig):
         self._check_parents(kwargs)
         self._name_dimensions()
         if not (self.branch is None or isinstance(self.branch, (dict, PreTrainedConfig))):
-            raise ValueError(f"expected a AffectBranchConfig or a dict, got {self.branch!r:.200}")
+            raise ValueError(f"expected an AffectBranchConfig or a dict, got {self.branch!r:.200}")
         super().__post_init__(**kwargs)
         self._check_head()
         if self.sampling_rate != 16000:
@@ -481,8 +481,8 @@ def _as_config(value, config_class):
     # by model_type, not isinstance: remote code can load one class twice under two module names
     if isinstance(value, PreTrainedConfig):
         if value.model_type != config_class.model_type:
-            raise ValueError(f"expected a {config_class.__name__} or a dict, got {type(value).__name__}")
+            raise ValueError(f"expected an {config_class.__name__} or a dict, got {type(value).__name__}")
         return value
     if not isinstance(value, dict):
-        raise ValueError(f"expected a {config_class.__name__} or a dict, got {value!r:.200}")
+        raise ValueError(f"expected an {config_class.__name__} or a dict, got {value!r:.200}")
     return config_class(**{key: entry for key, entry in value.items() if key != "model_type"})

@@ -58,8 +58,8 @@ REFUSED = [
     (AffectBranchConfig, {"num_mel_bins": 0}, "num_mel_bins is 0"),
     (AffectFusionConfig, {"branches": [{"source": "hubert"}]}, "source 'hubert' is unknown; allowed are mfb, mfb_f0"),
     (AffectFusionConfig, {"branches": [{"source": "mfb"}, {"source": "mfb"}]}, "branches repeat"),
-    (AffectFusionConfig, {"branches": ["mfb"]}, "expected a AffectBranchConfig or a dict, got 'mfb'"),
-    (AffectFusionConfig, {"branches": [AffectEncoderConfig()]}, "expected a AffectBranchConfig or a dict"),
+    (AffectFusionConfig, {"branches": ["mfb"]}, "expected an AffectBranchConfig or a dict, got 'mfb'"),
+    (AffectFusionConfig, {"branches": [AffectEncoderConfig()]}, "expected an AffectBranchConfig or a dict"),
     (AffectFusionConfig, {"fusion_level": "word"}, "allowed are 'embedding' and 'frame'"),
     (AffectFusionConfig, {"label_range": (7.0, 1.0)}, "lowest first"),
     (AffectFusionConfig, {"sampling_rate": 8000}, "the models hear 16000 Hz"),
@@ -69,7 +69,9 @@ REFUSED = [
     (AffectFusionConfig, {"branches": [{"hop_s": 0.00001, "window_s": 0.025}]}, "no whole number of samples"),
     (AffectFusionConfig, {"id2label": {0: "valence", 1: "activation", 2: "dominance"}}, "in this order"),
     (AffectStudentConfig, {"branch": {"source": "hubert"}}, "low-level features only"),
+    (AffectStudentConfig, {"branch": "mfb"}, "expected an AffectBranchConfig or a dict, got 'mfb'"),
     (AffectStudentConfig, {"sampling_rate": 8000}, "the models hear 16000 Hz"),
+    (AffectEncoderConfig, {"backbone": 3}, "backbone is 3; give the configuration of an encoder of transformers"),
 ]
 
 
@@ -83,3 +85,8 @@ def test_a_hidden_state_that_does_not_exist(tiny_backbone):
     encoders = {"hubert": {"backbone": tiny_backbone("hubert")}}
     with pytest.raises(ValueError, match="hidden_state 4 of 'hubert' does not exist: it has 0 to 3"):
         AffectFusionConfig(encoders=encoders, branches=[{"source": "hubert", "hidden_state": 4}])
+
+
+def test_a_dict_that_is_no_configuration():
+    with pytest.raises(ValueError, match="this is no configuration of speech_affect_student: "):
+        AffectStudentConfig.from_dict({3: 3})

@@ -130,6 +130,12 @@ def test_a_model_loaded_with_weights_missing_is_still_initialised(make_model, tm
     assert not loaded.regressor.tc_grus[0].gru.bias_hh_l1.any()
 
 
+def test_an_argument_that_does_not_exist(make_model, tmp_path):
+    make_model("student").save_pretrained(tmp_path)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'no_such_argument'"):
+        AffectStudentModel.from_pretrained(tmp_path, no_such_argument=1)
+
+
 def test_logits_are_on_the_label_scale(make_model, clips):
     unit, wide = make_model("student", label_range=(-1.0, 1.0)), make_model("student", label_range=(1.0, 7.0))
     wide.load_state_dict(unit.state_dict())

@@ -63,7 +63,7 @@ def threads(monkeypatch):
 
 def family(events, students=2):
     """Two teachers, and students of both."""
-    teachers = [FakeStage(f"teacher{index}", events, seconds=0.02 + 0.04 * index) for index in range(2)]
+    teachers = [FakeStage(f"teacher{index}", events, seconds=0.02 + 0.4 * index) for index in range(2)]
     return teachers, [FakeStage(f"student{index}", events, teachers) for index in range(students)]
 
 
