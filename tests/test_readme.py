@@ -120,6 +120,19 @@ def test_figures_of_robustness_are_those_of_the_results(monkeypatch):
     )
 
 
+def test_figures_of_a_large_table_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tests"))
+    from robustness.large_table import table_sentence
+    from robustness.results_tables import read_results
+
+    result = read_results("large_table")
+    assert result["rows"] == sum(result["splits"].values()) == 10_000_000
+    assert table_sentence(result) in README
+    assert shlex.split(block("tests/robustness/large_table.py")) == (
+        ["python", "tests/robustness/large_table.py", "--rows", "10000000"]  # tested elsewhere, on fewer rows
+    )
+
+
 def test_the_cost_model(capsys):
     from cost_model import main
 
