@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .mixture import make_mixture
@@ -64,8 +64,9 @@ def pipeline_load(model: Path, seed: int, folder: Path, ways: tuple[str, ...]) -
         return json.loads(line)
 
     def ask(number: int) -> tuple[str, str]:
-        worker.stdin.write(f"{number}\n")
-        worker.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended, which is told below
+            worker.stdin.write(f"{number}\n")
+            worker.stdin.flush()
         answer = told()
         return answer["outcome"], answer["message"]
 
@@ -76,7 +77,8 @@ def pipeline_load(model: Path, seed: int, folder: Path, ways: tuple[str, ...]) -
     finally:
         worker.kill()
         worker.wait()
-        worker.stdin.close()
+        with suppress(BrokenPipeError):  # of a request that it could no longer take
+            worker.stdin.close()
         worker.stdout.close()
 
 

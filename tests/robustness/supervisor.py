@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -147,6 +148,8 @@ def _give(worker: subprocess.Popen, task: tuple[int, str]) -> bool:
         worker.stdin.write(json.dumps(task) + "\n")
         worker.stdin.flush()
     except (BrokenPipeError, ValueError):
+        with suppress(BrokenPipeError):  # here, or it would be raised where the worker is left
+            worker.stdin.close()
         return False
     return True
 

@@ -99,6 +99,16 @@ def test_every_trouble_is_noticed_and_told_apart(monkeypatch, tmp_path):
         assert messages[name][0] == outcome and messages[name][1].startswith(message), (name, messages[name])
 
 
+def test_a_worker_that_is_dead_when_it_is_given_a_task():
+    from robustness import supervisor
+
+    worker = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with worker:
+        assert worker.stdout.read() == "" and worker.wait() == 0
+        assert not supervisor._give(worker, (0, "extractor"))
+        assert not supervisor._give(worker, (1, "extractor"))  # and leaving it raises nothing
+
+
 def test_a_peak_is_that_of_the_process_itself():
     held = np.ones(25_000_000)  # 200 MB, which a child has no part in
     code = "from robustness.limits import peak_bytes; print(peak_bytes())"

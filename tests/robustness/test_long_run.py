@@ -130,6 +130,18 @@ def test_a_target_that_dies_is_noticed(monkeypatch, tmp_path):
     assert failure.endswith("RuntimeError: the process ended with status -9; see its messages above")
 
 
+def test_a_target_that_is_dead_when_it_is_asked(monkeypatch, tmp_path):
+    from robustness import steady_targets
+
+    monkeypatch.setattr(steady_targets, "WORKER", "robustness.leaking_worker")
+    with steady_targets.pipeline_load(tmp_path, 0, tmp_path / "files", ("stream",)) as load:
+        process = int(load._watch._proc.name)
+        os.kill(process, signal.SIGKILL)
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(RuntimeError, match="the process ended with status -9"):
+            load._ask(0)
+
+
 def test_a_target_that_hangs_is_noticed(monkeypatch, tmp_path):
     from robustness import steady_load
     from robustness.case import Case
