@@ -11,6 +11,17 @@ const say = (text) => {
   view.innerHTML = '<p id="message" role="alert"></p>';
   view.firstChild.textContent = text;
 };
+// the curve stays and is drawn anew inside, so the keyboard stays on it and what is read of it follows
+const show = (html) => {
+  const next = document.createElement("template");
+  next.innerHTML = html;
+  const svg = view.querySelector("svg[data-points]"), drawn = next.content.querySelector("svg[data-points]");
+  if (!svg || !drawn) { view.replaceChildren(next.content); return; }
+  for (const part of [".top", ".times", ".note"]) view.querySelector(part).replaceWith(next.content.querySelector(part));
+  for (const { name, value } of drawn.attributes) svg.setAttribute(name, value);
+  svg.replaceChildren(...drawn.childNodes);
+  if ("at" in svg.dataset) read(svg, Number(svg.dataset.at));
+};
 const base64 = (samples) => {
   const bytes = new Uint8Array(Int16Array.from(samples, (x) => Math.max(-32768, Math.min(32767, Math.round(32768 * x)))).buffer);
   let text = "";
@@ -38,7 +49,7 @@ const send = async (recording) => {
     try {
       const answer = await server.hear({ session, sampling_rate: context.sampleRate, samples: base64(samples), last });
       if (live && live !== recording) return; // another recording has begun
-      view.innerHTML = answer.html;
+      show(answer.html);
       last = answer.ended;
     } catch (error) {
       say("The connection to the server was lost: record again.");

@@ -264,6 +264,28 @@ def test_live(visit, server):
     assert [path for path in server[2].rglob("*") if path.is_file() and path not in before] == []
 
 
+def test_the_live_curve_is_read_by_keyboard_while_it_moves(visit):
+    one = visit()
+    page = one.page
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#live").get_by_role("button", name="Record").click()
+    curve = page.locator("#live_curve svg")
+    curve.wait_for()
+    curve.focus()
+    page.keyboard.press("ArrowRight")
+    before = curve.get_attribute("data-points"), heard_s(page)
+    changed = "(points) => document.querySelector('#live_curve svg').dataset.points !== points"
+    page.wait_for_function(changed, arg=before[0])
+    assert heard_s(page) > before[1]
+    assert curve.evaluate("(svg) => svg === document.activeElement")
+    assert curve.get_attribute("aria-valuenow") == "0.50"
+    assert page.inner_text('#live_curve [data-key="time"]') == "at 0.5 s"
+    assert curve.locator(".cursor").get_attribute("visibility") == "visible"
+    page.locator("#live").get_by_role("button", name="Stop").click()
+    settled(heard_s, page)
+    assert one.messages() == []
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
