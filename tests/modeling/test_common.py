@@ -15,6 +15,8 @@ from transformers import AutoConfig, AutoModel
 from speech_affect import AffectFusionConfig, AffectFusionModel, AffectOutput, AffectStudentConfig, AffectStudentModel
 
 
+# weights that are mapped from a file lie at other addresses, where kernels may round otherwise
+LOADED_ATOL = 1e-6
 KINDS = ["student", "student_f0", "fusion", "fusion_mtl"]
 SIZES = {"conv_channels": 16, "gru_hidden_size": 16, "embedding_size": 16}
 TASKS = {"emotion_names": ["A", "H", "N"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}
@@ -107,7 +109,7 @@ def test_in_shards_and_back(model, batch, tmp_path):
     assert not any(info.values())
     assert not loaded.training
     assert_same_state(loaded, model)
-    assert_same_output(loaded, model, batch)
+    assert_same_output(loaded, model, batch, LOADED_ATOL)
 
 
 def test_a_variant_is_a_file_of_its_own(make_model, tmp_path):
@@ -415,7 +417,7 @@ def test_device_maps(make_model, batch, tmp_path, device_map):
     offloaded = {name.split(".")[0] for name, parameter in loaded.named_parameters() if parameter.is_meta}
     assert offloaded == {part for part, place in places.items() if place == "disk"}
     if loaded.device.type in ("cpu", "meta"):  # `auto` takes a GPU where there is one
-        assert_same_output(loaded, model, batch)
+        assert_same_output(loaded, model, batch, LOADED_ATOL)
 
 
 @torch.no_grad()

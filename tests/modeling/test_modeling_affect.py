@@ -14,6 +14,8 @@ from speech_affect import (
 )
 
 
+# weights that are mapped from a file lie at other addresses, where kernels may round otherwise
+LOADED_ATOL = 1e-6
 KINDS = ["student", "student_f0", "mfb", "weighted_sum", "fusion_embedding", "fusion_frame"]
 
 
@@ -97,7 +99,7 @@ def test_saved_and_loaded_through_auto_model(model, clips, tmp_path):
     loaded = AutoModel.from_pretrained(tmp_path).eval()
     assert type(loaded) is type(model)
     batch = padded(clips)
-    torch.testing.assert_close(loaded(**batch).logits, model(**batch).logits, atol=0, rtol=0)
+    torch.testing.assert_close(loaded(**batch).logits, model(**batch).logits, atol=LOADED_ATOL, rtol=0)
 
 
 def test_a_checkpoint_needs_no_second_download(make_model, clips, tmp_path, monkeypatch):
@@ -110,7 +112,7 @@ def test_a_checkpoint_needs_no_second_download(make_model, clips, tmp_path, monk
     monkeypatch.setattr("huggingface_hub.file_download.hf_hub_download", refuse)
     monkeypatch.setattr("socket.socket.connect", refuse)
     loaded = AutoModel.from_pretrained(tmp_path).eval()
-    torch.testing.assert_close(loaded(clips[0][None]).logits, model(clips[0][None]).logits, atol=0, rtol=0)
+    torch.testing.assert_close(loaded(clips[0][None]).logits, model(clips[0][None]).logits, atol=LOADED_ATOL, rtol=0)
 
 
 def test_only_safetensors_are_loaded(make_model, tmp_path):
@@ -223,7 +225,7 @@ def test_a_model_without_front_end_can_be_given_one(make_model, clips, tmp_path)
     with pytest.raises(ValueError, match=r"encoders given: \[\]; this model has \['hubert', 'whisper'\]"):
         head.attach_front_end({})
     head.attach_front_end({name: encoder.backbone for name, encoder in model.front_end.encoders.items()})
-    torch.testing.assert_close(head(clips[0][None]).logits, model(clips[0][None]).logits, atol=0, rtol=0)
+    torch.testing.assert_close(head(clips[0][None]).logits, model(clips[0][None]).logits, atol=LOADED_ATOL, rtol=0)
 
 
 REFUSED = [

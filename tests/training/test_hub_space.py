@@ -31,6 +31,7 @@ strangers = [
     module.__file__
     for name, module in list(sys.modules.items())
     if (getattr(module, "__file__", None) or "").startswith(sys.argv[1])
+    and not module.__file__.startswith(sys.prefix)  # an environment may lie in the checkout
 ]
 page = app["build_app"](app["Settings"]())  # of no model
 print(json.dumps([speech_affect.__file__, app["__file__"], type(page).__name__, strangers]))
