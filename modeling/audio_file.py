@@ -1,16 +1,111 @@
-"""Encoded audio, decoded from start to end in blocks."""
+"""Encoded audio, from a file, a web address or a stream, decoded from start to end in blocks."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
+import tempfile
 from collections.abc import Iterator
+from http.client import HTTPException
+from typing import BinaryIO
+from urllib.request import Request, urlopen
 
 import numpy as np
 import soundfile
 
-from .audio_download import download_audio, is_url
-from .temporary_copy import temporary_copy
+
+LARGEST_BYTES = 2 << 30
+CHUNK_BYTES = 1 << 20
+
+
+def temporary_copy(stream, name: str) -> BinaryIO:
+    """
+    Copy a stream into a temporary file, which has no name and is gone once it is closed, whatever happens before.
+
+    Args:
+        stream: anything with `read(bytes)`.
+        name: of the stream, for messages.
+
+    Returns:
+        the file, open at its start.
+
+    Raises:
+        ValueError: the stream is text, fails, or holds more than `LARGEST_BYTES`.
+    """
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+    try:
+        while chunk := _read(stream, name):
+            file.write(chunk)
+            if file.tell() > LARGEST_BYTES:
+                raise ValueError(
+                    f"{name} holds more than {LARGEST_BYTES} bytes; cut it, or store it as a file and give its path"
+                )
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+def _read(stream, name: str) -> bytes:
+    try:
+        chunk = stream.read(CHUNK_BYTES)
+    except (OSError, ValueError, HTTPException) as error:
+        raise ValueError(f"{name} cannot be read ({error})") from error
+    if isinstance(chunk, str):
+        raise ValueError(f"{name} is open as text; open it in binary mode, 'rb'")
+    if not isinstance(chunk, (bytes, bytearray, memoryview)):
+        raise ValueError(f"{name} reads a {type(chunk).__name__}; give an object whose read() gives bytes")
+    return chunk
+
+
+TIMEOUT_S = 30.0
+
+
+def is_url(source) -> bool:
+    """Whether this is an address, `scheme://...`, of whatever scheme."""
+    return isinstance(source, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source) is not None
+
+
+def download_audio(url: str) -> BinaryIO:
+    """
+    Download into a temporary file, which is gone once it is closed.
+
+    Args:
+        url: an http or https address.
+
+    Returns:
+        the file, open at its start.
+
+    Raises:
+        ValueError: another scheme, no answer within `TIMEOUT_S`, an error in place of a file, one that ends early or
+            is larger than `LARGEST_BYTES`.
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        raise ValueError(f"{url!r} is no http or https address; give one, or the path of an audio file")
+    with _open(url) as response:
+        length = response.headers.get("Content-Length") or ""
+        announced = int(length) if length.isdigit() else 0
+        if announced > LARGEST_BYTES:
+            raise ValueError(
+                f"{url} is {announced} bytes large; up to {LARGEST_BYTES} are downloaded: "
+                "store it as a file and give its path"
+            )
+        file = temporary_copy(response, url)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size < announced:
+        file.close()
+        raise ValueError(f"{url} ended after {size} of {announced} bytes; try again")
+    return file
+
+
+def _open(url: str):
+    try:
+        return urlopen(Request(url, headers={"User-Agent": "speech-affect"}), timeout=TIMEOUT_S)
+    except (OSError, HTTPException, ValueError) as error:
+        raise ValueError(f"{url} cannot be downloaded ({error}); check the address and the connection") from error
 
 
 FORMATS = "wav, flac, ogg, opus, mp3"

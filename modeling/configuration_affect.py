@@ -9,16 +9,20 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import FEATURE_EXTRACTOR_MAPPING, MODEL_MAPPING, AutoConfig, __version__
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
-from .configuration_limits import (
+from .configuration_checks import (
     BRANCH_LIMITS,
     HEAD_LIMITS,
     LONGEST_WINDOW_S,
     MOST_BRANCHES,
     MOST_CLASSES,
+    are_numbers,
     check_backbone,
     check_dtype,
+    check_flags,
+    check_numbers,
+    check_whole_numbers,
+    is_number,
 )
-from .value_checks import are_numbers, check_flags, check_numbers, check_whole_numbers, is_number
 
 
 DIMENSIONS = ("activation", "valence", "dominance")

@@ -6,9 +6,8 @@ import numpy as np
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 
-from .audio import BLOCK_SAMPLES, to_mono
+from .audio import BLOCK_SAMPLES, is_clip, open_audio, to_mono
 from .audio_pieces import to_waveform
-from .audio_source import is_clip, open_audio
 
 
 class AffectFeatureExtractor(SequenceFeatureExtractor):

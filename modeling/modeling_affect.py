@@ -14,14 +14,12 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from .configuration_affect import AffectFusionConfig, AffectStudentConfig
-from .encoder import SpeechEncoder
+from .encoder import SpeechEncoder, TextEncoder
 from .front_end import AffectFrontEnd
 from .loaded_weights import check_complete, check_files, check_finite, check_shapes, check_size
+from .log_mel import LogMelFilterbank, WhisperLogMel
 from .losses import ccc_losses, class_loss, emotion_loss, uncertainty_losses, weighted_mean
-from .mel_filterbank import LogMelFilterbank
 from .regressor import AffectRegressor, BranchInput
-from .text_encoder import TextEncoder
-from .whisper_input import WhisperLogMel
 
 
 if TYPE_CHECKING:  # read by transformers when it copies code beside a checkpoint: these files travel with the weights

@@ -12,9 +12,8 @@ from transformers.pipelines.base import ChunkPipeline
 from transformers.utils import logging
 
 from .affect_result import AffectEstimate, affect_result, check_scale
-from .audio import to_array
+from .audio import is_clip, open_audio, to_array
 from .audio_pieces import WHOLE_S, PiecePart, read_pieces, to_waveform
-from .audio_source import is_clip, open_audio
 from .feature_extraction_affect import AffectFeatureExtractor
 from .speech_activity import SpeechActivity
 from .streaming import AffectStream

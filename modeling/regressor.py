@@ -1,14 +1,155 @@
-"""From the frames of every branch to an embedding and outputs: normalisation, TC-GRU, fusion, heads."""
+"""Frames to embedding and outputs: SpecAugment, TC-GRU, masked pooling, fusion and the heads."""
 
 import math
 
 import torch
 from torch import nn
 from transformers import initialization as init
+from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 
-from .pooling import align_frames, masked_mean
-from .spec_augment import mask_frames
-from .tc_gru import TimeConvGRU
+
+def mask_frames(frames: torch.Tensor, mask: torch.Tensor, config) -> torch.Tensor:
+    """
+    Set random stretches of frames, and random bands of features, to zero: the mean of standardised frames.
+
+    As in transformers' wav2vec 2.0, after Park et al., "SpecAugment", Interspeech 2019 (arXiv 1904.08779).
+
+    Args:
+        frames: (batch, frames, width), standardised.
+        mask: (batch, frames), True where valid; padding is not masked.
+        config: has `mask_time_prob`, `mask_time_length`, `mask_feature_prob` and `mask_feature_length`. A probability
+            is the share of frames or features that is masked, stretches lying upon each other apart.
+
+    Returns:
+        (batch, frames, width).
+    """
+    batch, length, width = frames.shape
+    kept = torch.ones_like(frames)
+    if config.mask_time_prob > 0 and length > config.mask_time_length:
+        times = _compute_mask_indices(
+            (batch, length), config.mask_time_prob, config.mask_time_length, attention_mask=mask.long()
+        )
+        kept[torch.from_numpy(times).to(frames.device)] = 0
+    if config.mask_feature_prob > 0 and width > config.mask_feature_length:
+        bands = _compute_mask_indices((batch, width), config.mask_feature_prob, config.mask_feature_length)
+        kept *= ~torch.from_numpy(bands).to(frames.device).unsqueeze(1)
+    return frames * kept
+
+
+class TimeConvGRU(nn.Module):
+    """
+    A causal time convolution, then a unidirectional GRU.
+
+    Nothing looks ahead, so right padding cannot reach a valid frame, and a stream gives what the whole file gives.
+
+    Args:
+        input_size: width of a frame.
+        conv_channels, kernel_size, stride: of the convolution, in channels and frames.
+        hidden_size, num_layers: of the GRU.
+        dropout: between GRU layers and after the convolution, in training.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        *,
+        conv_channels: int,
+        kernel_size: int,
+        stride: int,
+        hidden_size: int,
+        num_layers: int,
+        dropout: float,
+    ):
+        super().__init__()
+        self.left_context = kernel_size - 1
+        self.stride = stride
+        self.conv = nn.Conv1d(input_size, conv_channels, kernel_size, stride=stride)
+        self.dropout = nn.Dropout(dropout)
+        self.gru = nn.GRU(
+            conv_channels, hidden_size, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0
+        )
+
+    def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Args:
+            frames: (batch, frames, input_size).
+            mask: (batch, frames), True where a frame is valid; valid frames come first.
+
+        Returns:
+            hidden sequence (batch, ceil(frames / stride), hidden_size) and its mask.
+        """
+        hidden = nn.functional.pad(frames.transpose(1, 2), (self.left_context, 0))
+        hidden = self.dropout(nn.functional.relu(self.conv(hidden))).transpose(1, 2)
+        hidden, _ = self.gru(hidden)
+        # output j sees inputs up to j * stride: valid exactly when that one is
+        return hidden, mask[:, :: self.stride]
+
+
+def masked_mean(frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """
+    Mean over the valid frames.
+
+    Args:
+        frames: (batch, frames, width).
+        mask: (batch, frames), True where valid. Each row has at least one valid frame.
+
+    Returns:
+        (batch, width).
+    """
+    # half precision cannot count beyond 256
+    weights = mask.unsqueeze(-1).to(torch.promote_types(frames.dtype, torch.float32))
+    return ((frames * weights).sum(dim=1) / weights.sum(dim=1)).to(frames.dtype)
+
+
+def average_frames(frames: torch.Tensor, mask: torch.Tensor, ratio: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Lower the frame rate by a whole factor: each output frame is the mean of `ratio` valid input frames.
+
+    Args:
+        frames: (batch, frames, width).
+        mask: (batch, frames), True where valid; valid frames come first.
+        ratio: input frames per output frame, >= 1.
+
+    Returns:
+        (batch, ceil(frames / ratio), width) and its mask. The last valid output may average fewer than `ratio` frames.
+    """
+    if ratio == 1:
+        return frames, mask
+    batch, length, width = frames.shape
+    missing = -length % ratio
+    weights = torch.nn.functional.pad(mask, (0, missing)).to(frames.dtype).view(batch, -1, ratio, 1)
+    frames = torch.nn.functional.pad(frames, (0, 0, 0, missing)).view(batch, -1, ratio, width)
+    counts = weights.sum(dim=2)
+    return (frames * weights).sum(dim=2) / counts.clamp(min=1), counts.squeeze(-1) > 0
+
+
+def align_frames(
+    frames: list[torch.Tensor], masks: list[torch.Tensor], hops: list[int]
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """
+    Bring several sequences onto the grid of the slowest one.
+
+    Args:
+        frames: each (batch, frames_i, width_i).
+        masks: each (batch, frames_i).
+        hops: samples between two frames of each sequence; the largest must be a multiple of each.
+
+    Returns:
+        sequences (batch, frames, width_i) of equal length, and the mask of frames valid in all of them.
+
+    Raises:
+        ValueError: a hop does not divide the largest.
+    """
+    slowest = max(hops)
+    if any(slowest % hop for hop in hops):
+        raise ValueError(
+            f"frames {', '.join(map(str, hops))} samples apart share no grid: each hop must divide the largest; "
+            "choose hop_s and conv_stride of the acoustic branch accordingly"
+        )
+    averaged = [average_frames(f, m, slowest // h) for f, m, h in zip(frames, masks, hops, strict=True)]
+    length = min(sequence.shape[1] for sequence, _ in averaged)
+    mask = torch.stack([m[:, :length] for _, m in averaged]).all(dim=0)
+    return [sequence[:, :length] for sequence, _ in averaged], mask
 
 
 # the least and the greatest standard deviation a model can state, in unit scale, where labels lie in -1..1: nothing is

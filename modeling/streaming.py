@@ -12,12 +12,10 @@ import numpy as np
 import torch
 
 from .audio import to_array, to_mono
-from .audio_spans import SHORTEST_S
+from .audio_pieces import SHORTEST_S
 from .modeling_affect import AffectOutput
 from .resampling import Resampler, whole_rate
-from .stream_frames import FrontEndStream
-from .stream_hidden import RegressorStream
-from .stream_pooling import StreamPool
+from .stream_layers import FrontEndStream, RegressorStream, StreamPool
 
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from transformers import AutoFeatureExtractor, AutoModel, pipeline
 from transformers.utils import cached_file
 
 import speech_affect  # noqa: F401  registers models and the pipeline
-from speech_affect.tc_gru import TimeConvGRU
+from speech_affect.regressor import TimeConvGRU
 
 
 CURVE_FROM_S = 4.0  # shorter recordings have no curve

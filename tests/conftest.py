@@ -123,6 +123,6 @@ def recipe_settings(encoder):
         "num_train_epochs": 2,
         "learning_rate": 0.01,
         "bootstrap_samples": 50,
-        "stage_workers": 1,
+        "job_workers": 1,
         "disable_tqdm": True,
     }

@@ -77,7 +77,7 @@ def test_more_than_three_numbers(demo):
 
 
 def test_an_onnx_file(demo):
-    install, export = block("speech_affect.export").strip().splitlines()
+    install, export = block("speech_affect.onnx.export").strip().splitlines()
     assert install == 'pip install -e ".[onnx]"'
     done = subprocess.run([sys.executable, *shlex.split(export)[1:]], cwd=demo, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -142,9 +142,9 @@ def test_the_cost_model(capsys):
 
 
 def test_to_the_hub_by_hand(demo, monkeypatch):
-    import publish
-    from hub_push import Pushed
-    from hub_space import PushedSpace
+    from speech_affect_training import publish
+    from speech_affect_training.hub.push import Pushed
+    from speech_affect_training.hub.space import PushedSpace
 
     pushed = []
     for name in ("push_checkpoint", "push_metric", "push_dataset_card", "push_space"):
@@ -182,7 +182,7 @@ def test_the_page(demo, monkeypatch):
 
 
 def test_a_card_by_hand(tmp_path):
-    from model_card import main
+    from speech_affect_training.reports.model_card import main
 
     arguments = shlex.split(block("training/model_card.py"))[2:]
     arguments[arguments.index("--results") + 1] = str(ROOT / "model_cards/results/emodb/results.json")
@@ -208,7 +208,7 @@ def small(tmp_path):
 
 
 def test_msp_podcast(small, tiny_corpus, tmp_path, monkeypatch):
-    from run import main
+    from speech_affect_training.run import main
 
     monkeypatch.chdir(tmp_path)
     arguments = run_command(block("outputs/msp"))
@@ -218,7 +218,7 @@ def test_msp_podcast(small, tiny_corpus, tmp_path, monkeypatch):
 
 
 def test_parquet(tiny_corpus, tmp_path, monkeypatch):
-    from corpora.msp_podcast import load_msp_podcast, main
+    from speech_affect_training.corpora.msp_podcast import load_msp_podcast, main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "datasets"))
@@ -230,7 +230,7 @@ def test_parquet(tiny_corpus, tmp_path, monkeypatch):
 
 
 def test_a_table_of_your_own(small, tiny_corpus, tmp_path, monkeypatch):
-    from run import main
+    from speech_affect_training.run import main
 
     monkeypatch.chdir(tmp_path)
     lines = ["audio,arousal,valence,dominance,speaker"]
@@ -244,9 +244,9 @@ def test_a_table_of_your_own(small, tiny_corpus, tmp_path, monkeypatch):
 
 
 def test_the_recipe_of_the_figures(small, tiny_corpus, tiny_encoder, tmp_path, monkeypatch):
-    from encoder_sources import _TEXT_BUNDLE_PACKAGE
-    from recipe import parse_arguments
-    from run import main
+    from speech_affect_training.encoders.encoder_sources import _TEXT_BUNDLE_PACKAGE
+    from speech_affect_training.run import main
+    from speech_affect_training.settings.recipe import parse_arguments
 
     monkeypatch.chdir(tmp_path)
     job, text = block("--recipe emodb").strip().split("\n")
@@ -264,7 +264,7 @@ def test_the_recipe_of_the_figures(small, tiny_corpus, tiny_encoder, tmp_path, m
 
 
 def test_the_recipe_of_the_paper():
-    from recipe import parse_arguments
+    from speech_affect_training.settings.recipe import parse_arguments
 
     run, training = parse_arguments(run_command(block("--recipe paper_table")))  # test_paper_table.py runs it
     assert {"mfb", "text", "fusion", "fusion_mtl", "student_kd"} <= set(run.specs)

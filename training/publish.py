@@ -16,11 +16,12 @@ import os
 import sys
 from pathlib import Path
 
-from hub_errors import PublishError
-from hub_pages import push_dataset_card, push_metric
-from hub_push import Pushed, checkpoint_files, push_checkpoint
-from hub_space import push_space
 from huggingface_hub import constants, get_session
+
+from speech_affect_training.hub.errors import PublishError
+from speech_affect_training.hub.pages import push_dataset_card, push_metric
+from speech_affect_training.hub.push import Pushed, checkpoint_files, push_checkpoint
+from speech_affect_training.hub.space import push_space
 
 
 # connect, read, write, pool: huggingface_hub itself waits for ever for a server that says nothing

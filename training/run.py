@@ -16,29 +16,34 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from checkpoint import RELOAD_CLIPS, best_stage, verify_checkpoint, write_checkpoint
-from division import Division, divide
 from huggingface_hub.constants import HF_HOME
-from model_card import write_cards
-from plan import leave_out_unreachable, make_stages, prepare_frames
-from pooled_states import all_states_branch
-from probe import run_probe
-from provenance import corpus_fingerprint, describe_corpus, describe_encoders, describe_environment
-from publication import Publication
-from recipe import RunArguments, parse_arguments
-from refusal import refusal
-from report import write_report
-from representations import EncoderLibrary
-from results_table import render_markdown
-from run_lock import only_run_in
-from stage import Stage
-from stage_pool import default_workers, run_stages
 from transformers import AutoModel, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from corpora.corpus import Corpus, check_disjoint
-from corpora.load import load_corpus, unlabelled_folders
-from corpora.unlabelled import unlabelled_pieces
+from speech_affect_training.corpora.corpus import Corpus, check_disjoint
+from speech_affect_training.corpora.load import load_corpus, unlabelled_folders
+from speech_affect_training.corpora.unlabelled import unlabelled_pieces
+from speech_affect_training.frames.speech_frames import EncoderLibrary
+from speech_affect_training.hub.publication import Publication
+from speech_affect_training.jobs.checkpoint import RELOAD_CLIPS, best_job, verify_checkpoint, write_checkpoint
+from speech_affect_training.jobs.data_splits import DataSplits, make_data_splits
+from speech_affect_training.jobs.errors import refusal
+from speech_affect_training.jobs.job import Job
+from speech_affect_training.jobs.job_pool import default_workers, run_jobs
+from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames
+from speech_affect_training.jobs.provenance import (
+    corpus_fingerprint,
+    describe_corpus,
+    describe_encoders,
+    describe_environment,
+)
+from speech_affect_training.jobs.run_lock import only_run_in
+from speech_affect_training.probing.pooled_states import all_states_branch
+from speech_affect_training.probing.probe import run_probe
+from speech_affect_training.reports.model_card import write_cards
+from speech_affect_training.reports.report import write_report
+from speech_affect_training.reports.results_table import render_markdown
+from speech_affect_training.settings.recipe import RunArguments, parse_arguments
 
 
 logger = logging.getLogger("run")
@@ -70,36 +75,34 @@ def run_recipe(run: RunArguments, training: TrainingArguments) -> dict:
         corpus = load_corpus(run.corpus, run.data_dir, run.corpus_options, cache, run.corpus_note)
         unlabelled = unlabelled_pieces(unlabelled_folders(run.unlabelled_dir, cache))
     check_disjoint(corpus)
-    divisions = divide(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
+    all_splits = make_data_splits(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
 
     # 3. Representations: every branch of every system, once per clip
     leave_out_unreachable(run, cache)
     branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
     with state.main_process_first():
         library = EncoderLibrary(run.encoders, branches, cache)
-    caches = prepare_frames(run, divisions, unlabelled, library, cache / "frames")
+    caches = prepare_frames(run, all_splits, unlabelled, library, cache / "frames")
 
-    # 4. Systems: baseline, teachers, students; each once per division and seed
-    stages = {}
-    for division in divisions:
-        stages[division.name] = make_stages(run, training, division, unlabelled, caches, library, corpus.label_range)
-    every = [stage for systems in stages.values() for system in systems.values() for stage in system]
-    if run.stage_workers is None:
-        run.stage_workers = default_workers()
-    described = describe(run, corpus, divisions[0], library)
+    # 4. Systems: baseline, teachers, students; each once per data_splits and seed
+    jobs = {}
+    for data_splits in all_splits:
+        jobs[data_splits.name] = make_jobs(run, training, data_splits, unlabelled, caches, library, corpus.label_range)
+    every = [job for systems in jobs.values() for system in systems.values() for job in system]
+    if run.job_workers is None:
+        run.job_workers = default_workers()
+    described = describe(run, corpus, all_splits[0], library)
     write = partial(write_system, corpus, library, output, described)
-    run_stages(
-        every, training.per_device_eval_batch_size, run.stage_workers, publication.after_stage(stages[""], write)
-    )
+    run_jobs(every, training.per_device_eval_batch_size, run.job_workers, publication.after_job(jobs[""], write))
 
     # 5. Checkpoints and report
     results = {}
-    probe_encoders(run, corpus, divisions[0], cache, output)
+    probe_encoders(run, corpus, all_splits[0], cache, output)
     if state.is_main_process:
-        results = finish(run, output, stages, described, write)
+        results = finish(run, output, jobs, described, write)
         write_cards(results, output, publication.repo_id)
         print(render_markdown(results))
-        for name in stages[""]:
+        for name in jobs[""]:
             publication.push(name, output / name)
         logger.info("done in %.0f s: %s", time.perf_counter() - started, output / "results.md")
     state.wait_for_everyone()
@@ -107,7 +110,7 @@ def run_recipe(run: RunArguments, training: TrainingArguments) -> dict:
     return results
 
 
-def probe_encoders(run: RunArguments, corpus: Corpus, given: Division, cache: Path, output: Path) -> None:
+def probe_encoders(run: RunArguments, corpus: Corpus, given: DataSplits, cache: Path, output: Path) -> None:
     """What each hidden state of the encoders named by `--probe` knows."""
     fingerprints = {split: table.fingerprints for split, table in given.tables.items()}
     for name in run.probe:
@@ -116,31 +119,29 @@ def probe_encoders(run: RunArguments, corpus: Corpus, given: Division, cache: Pa
         run_probe(library, name, corpus.splits, fingerprints, cache / "frames", run.extraction_batch_size, output)
 
 
-def describe(run: RunArguments, corpus: Corpus, given: Division, library: EncoderLibrary) -> dict:
+def describe(run: RunArguments, corpus: Corpus, given: DataSplits, library: EncoderLibrary) -> dict:
     """Where the results of this run come from."""
     return {
         "corpus": describe_corpus(corpus, corpus_fingerprint(given.tables), run.corpus_facts),
         "encoders": describe_encoders(library),
-        "environment": describe_environment(run.stage_workers),
+        "environment": describe_environment(run.job_workers),
     }
 
 
-def write_system(corpus: Corpus, library: EncoderLibrary, output: Path, described: dict, system: list[Stage]) -> Path:
+def write_system(corpus: Corpus, library: EncoderLibrary, output: Path, described: dict, system: list[Job]) -> Path:
     """Write and verify the checkpoint of a system, as trained on the given splits."""
     folder = write_checkpoint(system, library, output / system[0].spec.name, described)
     clips = corpus.splits["development"][:RELOAD_CLIPS]
-    verify_checkpoint(folder, best_stage(system).folder, "development", clips["audio"], clips["transcript"])
+    verify_checkpoint(folder, best_job(system).folder, "development", clips["audio"], clips["transcript"])
     return folder
 
 
-def finish(
-    run: RunArguments, output: Path, stages: dict, described: dict, write: Callable[[list[Stage]], Path]
-) -> dict:
+def finish(run: RunArguments, output: Path, jobs: dict, described: dict, write: Callable[[list[Job]], Path]) -> dict:
     """The checkpoint of each system, then the report."""
     parameters = {}
-    for name, system in stages[""].items():
+    for name, system in jobs[""].items():
         parameters[name] = AutoModel.from_pretrained(write(system)).num_parameters()
-    return write_report(output, stages, parameters, **described, bootstrap_samples=run.bootstrap_samples)
+    return write_report(output, jobs, parameters, **described, bootstrap_samples=run.bootstrap_samples)
 
 
 def _set_up_logging(state: PartialState) -> None:

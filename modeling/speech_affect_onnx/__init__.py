@@ -11,12 +11,15 @@ transformers about its models, which imports torch and transformers and takes se
 need numpy, soundfile and onnxruntime are imported.
 """
 
+if __name__ != "speech_affect_onnx":  # inside speech_affect it would contain itself
+    raise ImportError(f"import speech_affect_onnx, not {__name__}")
+
 from importlib.util import find_spec
 
 
 __path__ = list(find_spec("speech_affect").submodule_search_locations)
 
-from .onnx_runtime import OnnxAffect
+from .onnx.runtime import OnnxAffect
 
 
 __all__ = ["OnnxAffect"]

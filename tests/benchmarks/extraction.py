@@ -75,7 +75,7 @@ def run(settings: Settings, machine: dict) -> Result:
 
 def encoder_folder(settings: Settings) -> Path:
     """Of the encoder as it is on this machine; a toy in quick mode. `OSError` where it is not here."""
-    from encoder_sources import resolve_encoder
+    from speech_affect_training.encoders.encoder_sources import resolve_encoder
 
     return toy_whisper(settings.folder / "whisper") if settings.quick else resolve_encoder(ENCODER).folder
 
@@ -119,7 +119,8 @@ def _plain_loop(encoder: Path, files: list[Path]) -> Callable[[], None]:
 def _extraction(encoder: Path, pad: bool, files: list[Path], root: Path) -> Callable[[], None]:
     """The frames of all clips, made anew."""
     from accelerate import PartialState
-    from representations import EncoderLibrary, extract_frames
+
+    from speech_affect_training.frames.speech_frames import EncoderLibrary, extract_frames
 
     clips = {path.stem: {"path": str(path), "bytes": None} for path in files}
     numbers = itertools.count()

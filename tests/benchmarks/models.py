@@ -15,7 +15,7 @@ from speech_affect import (
     AffectStudentConfig,
     AffectStudentModel,
 )
-from speech_affect.export import export_onnx
+from speech_affect.onnx.export import export_onnx
 
 
 NANO = {"conv_channels": 64, "gru_hidden_size": 64, "num_gru_layers": 1}

@@ -53,9 +53,8 @@ def run(settings: Settings, machine: dict) -> Result:
 
 def _model(encoder, pad: bool):
     """A fusion model with the encoder's weights inside, and the library that they are from."""
-    from representations import EncoderLibrary
-
     from speech_affect import AffectFusionConfig, AffectFusionModel
+    from speech_affect_training.frames.speech_frames import EncoderLibrary
 
     library = EncoderLibrary({"whisper": {"id": str(encoder), "pad_to_window": pad}}, ALL_BRANCHES, None)
     torch.manual_seed(0)
@@ -66,9 +65,9 @@ def _model(encoder, pad: bool):
 
 
 def _dataset(files, library, root, config):
-    from clip_table import ClipTable
-    from frame_dataset import FrameDataset
-    from representations import extract_frames
+    from speech_affect_training.corpora.clip_table import ClipTable
+    from speech_affect_training.frames.frame_dataset import FrameDataset
+    from speech_affect_training.frames.speech_frames import extract_frames
 
     names, count = [path.stem for path in files], len(files)
     clips = {path.stem: {"path": str(path), "bytes": None} for path in files}
@@ -93,7 +92,7 @@ def _labels(count: int) -> torch.Tensor:
 
 
 def _cached_epoch(model, dataset):
-    from frame_dataset import collate_frames
+    from speech_affect_training.frames.frame_dataset import collate_frames
 
     optimizer = torch.optim.AdamW(model.regressor.parameters(), lr=1e-3)
 
@@ -130,7 +129,7 @@ def _step(model, optimizer, batch: dict) -> None:
 
 def _operations(model, dataset, files) -> tuple[tuple[float, float], tuple[float, float]]:
     """Operations and bytes of an epoch, of the head alone and with the encoder; a step backwards is two forwards."""
-    from frame_dataset import collate_frames
+    from speech_affect_training.frames.frame_dataset import collate_frames
 
     head = frame_bytes = audio_bytes = 0.0
     encoder = 0.0

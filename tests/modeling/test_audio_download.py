@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from speech_affect import audio_download, temporary_copy
+from speech_affect import audio_file as audio_download
+from speech_affect import audio_file as temporary_copy
 from speech_affect.audio import decode_audio
-from speech_affect.audio_download import download_audio, is_url
-from speech_affect.audio_file import AudioFile
+from speech_affect.audio_file import AudioFile, download_audio, is_url
 
 
 TONE = (0.3 * np.sin(np.arange(16000) / 9)).astype(np.float32)

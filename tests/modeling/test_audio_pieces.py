@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speech_affect import audio_pieces
+from speech_affect.audio import AudioArray, open_audio
 from speech_affect.audio_pieces import read_pieces, to_waveform
-from speech_affect.audio_source import AudioArray, open_audio
 
 
 RATE = 1000

@@ -9,8 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from speech_affect.audio import to_mono
-from speech_affect.audio_source import is_clip, open_audio
+from speech_affect.audio import is_clip, open_audio, to_mono
 
 
 RATE = 22050

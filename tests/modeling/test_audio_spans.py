@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from speech_affect.audio_spans import check_spans, segment_spans, window_spans
+from speech_affect.audio_pieces import check_spans, segment_spans, window_spans
 
 
 def test_windows_start_at_multiples_of_the_hop():

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torchaudio
 
-from speech_affect import mel_filterbank
-from speech_affect.mel_filterbank import ENERGY_FLOOR, LogMelFilterbank
+from speech_affect import log_mel as mel_filterbank
+from speech_affect.log_mel import ENERGY_FLOOR, LogMelFilterbank
 
 
 @pytest.fixture

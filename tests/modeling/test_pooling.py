@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from speech_affect.pooling import align_frames, average_frames, masked_mean
+from speech_affect.regressor import align_frames, average_frames, masked_mean
 
 
 def test_masked_mean_leaves_padding_out():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from speech_affect import AffectStudentConfig, AffectStudentModel
-from speech_affect.spec_augment import mask_frames
+from speech_affect.regressor import mask_frames
 
 
 def config(**settings):

@@ -17,9 +17,8 @@ from speech_affect import (
     AffectStudentModel,
     streaming,
 )
-from speech_affect.pooling import masked_mean
-from speech_affect.stream_hidden import AlignmentStream, TimeConvGRUStream
-from speech_affect.tc_gru import TimeConvGRU
+from speech_affect.regressor import TimeConvGRU, masked_mean
+from speech_affect.stream_layers import AlignmentStream, TimeConvGRUStream
 
 from .conftest import BACKBONES
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from speech_affect.tc_gru import TimeConvGRU
+from speech_affect.regressor import TimeConvGRU
 
 
 @pytest.fixture

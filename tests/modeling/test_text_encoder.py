@@ -30,8 +30,7 @@ from speech_affect import (
     AffectStudentConfig,
     AffectStudentModel,
 )
-from speech_affect.encoder import truncate_layers
-from speech_affect.text_encoder import TextEncoder
+from speech_affect.encoder import TextEncoder, truncate_layers
 
 
 SMALL = {

@@ -69,7 +69,7 @@ class InProcess:
         self._label_range = self._model.config.label_range
         self._pipeline = pipeline("speech-emotion-regression", model=str(folder), device="cpu")
         if "onnx" in ways:
-            from speech_affect.onnx_runtime import OnnxAffect
+            from speech_affect.onnx.runtime import OnnxAffect
 
             self._onnx = OnnxAffect(folder / "model.onnx")
 

@@ -29,7 +29,7 @@ def damaged_cache(space: Workspace, points: int, seed: int) -> Iterator[Verdict]
     for number in range(points):
         how, pattern = DAMAGES[number % len(DAMAGES)]
         folder = space.copy_of_undisturbed(space.folder / f"damaged{number}", "cache", "out")
-        for part in ("stages/student_kd", "student_kd"):
+        for part in ("jobs/student_kd", "student_kd"):
             shutil.rmtree(folder / "out" / part)
         path = generator.choice(sorted((folder / "cache/frames").rglob(pattern)))
         point = damage(path, how, generator)

@@ -12,7 +12,7 @@ from .fault_workspace import Workspace, finished
 
 
 def killed(space: Workspace, points: int, seed: int, at_most: int | None = None) -> Iterator[Verdict]:
-    """At so many points of each stage of a run; `at_most` of all of them."""
+    """At so many points of each job of a run; `at_most` of all of them."""
     chosen = choose(space.marks, points, seed)
     if at_most is not None and len(chosen) > at_most:
         chosen = [chosen[index * len(chosen) // at_most] for index in range(at_most)]
@@ -26,7 +26,7 @@ def killed(space: Workspace, points: int, seed: int, at_most: int | None = None)
                 time.sleep(point.delay_s)
                 run.kill()
         status = run.wait()
-        fault = f"killed: {point.stage}"
+        fault = f"killed: {point.job}"
         if status not in (-signal.SIGKILL, 0):  # 0: it was faster than the undisturbed run, and is done
             yield Verdict(fault, point.what, failure=f"ended with {status}: {run.tail()}")
             continue

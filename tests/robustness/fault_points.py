@@ -1,4 +1,4 @@
-"""Moments at which a run is killed: seeded, in every stage of it."""
+"""Moments at which a run is killed: seeded, in every job of it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .fault_process import Mark
 class Point:
     """
     Args:
-        stage: of the run.
+        job: of the run.
         mark: number of the last mark before it.
         delay_s: after the mark; None right before what the mark announces is done.
         what: is being done.
     """
 
-    stage: str
+    job: str
     mark: int
     delay_s: float | None
     what: str
@@ -32,9 +32,9 @@ def stage_of(mark: Mark) -> str:
     if part == "cache":
         return "frames"
     name = rest[0].strip(".").removesuffix(".tmp") if rest else ""
-    if name in ("", "run.lock", "run.owner") or rest == ["stages"]:
+    if name in ("", "run.lock", "run.owner") or rest == ["jobs"]:
         return "start"
-    if name == "stages":
+    if name == "jobs":
         return f"{'predict' if rest[-1].startswith('predict') else 'train'} {rest[1]}"
     if name.startswith(("results", "figures")) or rest[-1] == "README.md":
         return "report"
@@ -42,7 +42,7 @@ def stage_of(mark: Mark) -> str:
 
 
 def stages_of(marks: Sequence[Mark]) -> dict[str, list[int]]:
-    """Numbers of the marks of each stage, in the order of the stages."""
+    """Numbers of the marks of each job, in the order of the jobs."""
     found: dict[str, list[int]] = {}
     for number, mark in enumerate(marks):
         found.setdefault(stage_of(mark), []).append(number)
@@ -51,23 +51,23 @@ def stages_of(marks: Sequence[Mark]) -> dict[str, list[int]]:
 
 def choose(marks: Sequence[Mark], points: int, seed: int) -> list[Point]:
     """
-    So many points in each stage: half of them right before a file is changed, half after a share of the stage's time.
+    So many points in each job: half of them right before a file is changed, half after a share of the job's time.
 
     Args:
         marks: of an undisturbed run.
-        points: in each stage.
+        points: in each job.
         seed: of the choice.
     """
     chosen = []
-    for stage, numbers in stages_of(marks).items():
-        generator = random.Random(f"{seed} {stage}")
+    for job, numbers in stages_of(marks).items():
+        generator = random.Random(f"{seed} {job}")
         before = (points + 1) // 2
         told = [number for number in numbers if not marks[number].path.endswith(".py")]  # copied beside each model
         exact = generator.sample(told, min(before, len(told)))
-        chosen += [Point(stage, n, None, f"before {marks[n].what} {marks[n].path}") for n in sorted(exact)]
+        chosen += [Point(job, n, None, f"before {marks[n].what} {marks[n].path}") for n in sorted(exact)]
         spans = [(n, marks[n + 1].at_s - marks[n].at_s) for n in numbers if n + 1 < len(marks)]
         for _ in range(points - len(exact)):
             n, span_s = generator.choices(spans, [max(span, 1e-6) for _, span in spans])[0]
             delay_s = generator.random() * span_s
-            chosen.append(Point(stage, n, delay_s, f"{delay_s:.3f} s after {marks[n].what} {marks[n].path}"))
+            chosen.append(Point(job, n, delay_s, f"{delay_s:.3f} s after {marks[n].what} {marks[n].path}"))
     return chosen

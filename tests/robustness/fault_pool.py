@@ -22,9 +22,9 @@ def dead_workers(space: Workspace, points: int, seed: int) -> Iterator[Verdict]:
     trained_s = max(mark.at_s for mark in space.marks) / 3
     for number in range(points):
         folder, delay_s = space.folder / f"pool{number}", generator.random() * trained_s
-        run = space.run(folder, "--stage_workers", "2")
+        run = space.run(folder, "--job_workers", "2")
         end_s = time.monotonic() + LIMIT_S
-        while time.monotonic() < end_s and not (folder / "out/stages/fusion/seed0/checkpoints").is_dir():
+        while time.monotonic() < end_s and not (folder / "out/jobs/fusion/seed0/checkpoints").is_dir():
             time.sleep(0.02)
         time.sleep(delay_s)
         if number % 2:

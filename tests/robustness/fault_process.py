@@ -45,8 +45,9 @@ def load_training() -> None:
     results, and take longer than all else.
     """
     sys.path.insert(0, str(TRAINING))
-    import report
     import run  # noqa: F401
+
+    from speech_affect_training.reports import report
 
     for name in [name for name in vars(report) if name.startswith("draw_")]:
         setattr(report, name, lambda path, *arguments: path.write_bytes(b"a figure"))
@@ -124,7 +125,7 @@ class Run:
         return self.status
 
     def workers(self) -> list[int]:
-        """Processes of its stage pool, the busiest first."""
+        """Processes of its job pool, the busiest first."""
         found = {}
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has ended

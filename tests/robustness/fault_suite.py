@@ -17,7 +17,7 @@ def strike(space: Workspace, points: int, at_most: int | None, others: int, seed
     """
     Args:
         space: of the runs.
-        points: kills in each stage.
+        points: kills in each job.
         at_most: of all kills.
         others: points of each other fault.
         seed: of all points.

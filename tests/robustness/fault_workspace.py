@@ -17,7 +17,7 @@ from .fault_process import Mark, Run, load_modules
 
 TESTS = Path(__file__).resolve().parents[1]
 # weights and what they say: compared to the bit beside results.json
-COMPARED = ("stages/**/predictions_*.csv", "stages/**/model/model.safetensors", "*/model.safetensors")
+COMPARED = ("jobs/**/predictions_*.csv", "jobs/**/model/model.safetensors", "*/model.safetensors")
 
 
 def recipe(encoder: Path, settings: dict) -> dict:
@@ -147,13 +147,13 @@ def _results(out: Path, ignored: Sequence[str]) -> dict:
 
 def finished(out: Path) -> dict[str, int]:
     """
-    What is finished in a run's folder: stages, predictions of splits, systems.
+    What is finished in a run's folder: jobs, predictions of splits, systems.
 
     Returns:
         per file that says so when it was last written, in nanoseconds.
     """
-    files = [path for path in out.glob("stages/**/stage.json") if _is_json(path)]
-    for noted in out.glob("stages/**/predicted.json"):
+    files = [path for path in out.glob("jobs/**/job.json") if _is_json(path)]
+    for noted in out.glob("jobs/**/predicted.json"):
         files += [noted.with_name(f"predictions_{split}.csv") for split in json.loads(noted.read_text())]
     files += out.glob("[!.]*/run.json")
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in files}

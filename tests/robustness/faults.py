@@ -20,7 +20,7 @@ sys.path[0] = str(HERE.parent)
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split(":", 1)[1].strip())
-    parser.add_argument("--points", type=int, default=20, help="kills in each stage of a run, default %(default)s")
+    parser.add_argument("--points", type=int, default=20, help="kills in each job of a run, default %(default)s")
     parser.add_argument("--at_most", type=int, help="of all these kills, evenly chosen; all without")
     parser.add_argument("--others", type=int, default=5, help="points of each other fault, default %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of all points, default %(default)s")

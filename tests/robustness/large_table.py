@@ -51,8 +51,8 @@ def measure(path: Path) -> dict:
     """Read the table row by row, then load it as a corpus: seconds and megabytes of both."""
     from benchmarks.peak_memory import peak_mb, start_peak
 
-    from corpora.csv_rows import csv_rows
-    from corpora.table import load_table_corpus
+    from speech_affect_training.corpora.csv_rows import csv_rows
+    from speech_affect_training.corpora.table import load_table_corpus
 
     before_mb, start_s = start_peak(), time.monotonic()
     rows = sum(1 for _ in csv_rows(path)) - 1

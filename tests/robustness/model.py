@@ -9,7 +9,7 @@ from transformers import AutoModel
 from transformers.utils.logging import disable_progress_bar
 
 from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
-from speech_affect.export import export_onnx
+from speech_affect.onnx.export import export_onnx
 
 
 HEADS = {"emotion_names": ["anger", "joy", "neutral"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}

@@ -90,7 +90,7 @@ MUTATIONS = (
     ),
     Mutation(
         "splits: unlabelled copies of test clips are trained on",
-        "training/division.py",
+        "training/data_splits.py",
         'for split, table in self.tables.items() if split != "train" for f in',
         'for split, table in self.tables.items() if split == "none" for f in',
         ("tests/training/test_division.py",),
@@ -103,8 +103,8 @@ MUTATIONS = (
         ("tests/training/test_atomic_writes.py",),
     ),
     Mutation(
-        "atomic rename: notes of a stage are written in place",
-        "training/stage.py",
+        "atomic rename: notes of a job are written in place",
+        "training/job.py",
         'temporary = path.with_suffix(".tmp")',
         "temporary = path",
         ("tests/training/test_atomic_writes.py",),

@@ -27,7 +27,7 @@ STUMBLING = (
 NAMES = (
     *("audio", "onnx_metadata", "ctranslate2", "ctranslate2_config", "weights_index", "consensus.csv"),
     *("consensus.txt", "consensus.json", "grades.csv", "grades.txt", "grades.json", "partitions.txt", "speakers.txt"),
-    *("table.csv", "corpus_facts", "recipe", "recipe_mapping", "run.json", "stage.json", "pushed.json"),
+    *("table.csv", "corpus_facts", "recipe", "recipe_mapping", "run.json", "job.json", "pushed.json"),
     *("owner.json", "frames.index"),
 )
 
@@ -89,10 +89,9 @@ def _audio() -> dict[str, Parser]:
 
 def _models(folder: Path) -> dict[str, Parser]:
     """What comes with a model that somebody else made."""
-    from encoder_sources import _shards
-    from whisper_from_ctranslate2 import _generation_config, read_ctranslate2
-
-    from speech_affect.onnx_metadata import OnnxMetadata
+    from speech_affect.onnx.metadata import OnnxMetadata
+    from speech_affect_training.encoders.encoder_sources import _shards
+    from speech_affect_training.encoders.whisper_from_ctranslate2 import _generation_config, read_ctranslate2
 
     metadata = OnnxMetadata(
         *("affect", 16000, (1.0, 7.0), ("activation", "valence", "dominance"), ("anger",), None, True, 1600),
@@ -151,10 +150,16 @@ def _table(*rows: tuple) -> bytes:
 
 def _corpora(folder: Path) -> dict[str, Parser]:
     """A corpus's own files; bad rows are left out, and must not stop the rest."""
-    from corpora.corpus import BadRows, CorpusError
-    from corpora.csv_rows import csv_rows
-    from corpora.facts import corpus_facts
-    from corpora.msp_labels import Partition, read_consensus, read_grades, read_partitions, read_speakers
+    from speech_affect_training.corpora.corpus import BadRows, CorpusError
+    from speech_affect_training.corpora.csv_rows import csv_rows
+    from speech_affect_training.corpora.facts import corpus_facts
+    from speech_affect_training.corpora.msp_labels import (
+        Partition,
+        read_consensus,
+        read_grades,
+        read_partitions,
+        read_speakers,
+    )
 
     turn = "MSP-PODCAST_0001_0008.wav"
     partitions, speakers = [Partition(1, "Train", turn)], {turn: ("30", "Male")}
@@ -201,12 +206,12 @@ def _corpora(folder: Path) -> dict[str, Parser]:
 
 def _runs(folder: Path) -> dict[str, Parser]:
     """What a run is told, and what runs leave for later ones."""
-    from checkpoint import _fingerprint
-    from frame_shards import read_index
-    from publish import read_note
-    from recipe_file import read_mapping, read_recipe
-    from run_lock import OWNER, _owner
-    from stage import _read_json
+    from speech_affect_training.frames.frame_shards import read_index
+    from speech_affect_training.jobs.checkpoint import _fingerprint
+    from speech_affect_training.jobs.job import _read_json
+    from speech_affect_training.jobs.run_lock import OWNER, _owner
+    from speech_affect_training.publish import read_note
+    from speech_affect_training.settings.recipe_file import read_mapping, read_recipe
 
     entries = b'{"ab":[0,2,3,1],"cd":[24,1,3,null]}'
     owner = b'{"process": 1, "machine": "a", "since": "2026-01-01 00:00:00"}'
@@ -221,9 +226,9 @@ def _runs(folder: Path) -> dict[str, Parser]:
             (ValueError,),
             [b"{conv_channels: 8}"],
         ),
-        "run.json": Parser(_of_path(_fingerprint, folder / "run.json"), (), [b'{"fingerprint": "ab", "stage": {}}']),
-        "stage.json": Parser(
-            _of_path(lambda path: _read_json(path).get("train"), folder / "stage.json"), (), [b'{"train": {"n": 1}}']
+        "run.json": Parser(_of_path(_fingerprint, folder / "run.json"), (), [b'{"fingerprint": "ab", "job": {}}']),
+        "job.json": Parser(
+            _of_path(lambda path: _read_json(path).get("train"), folder / "job.json"), (), [b'{"train": {"n": 1}}']
         ),
         "pushed.json": Parser(
             _of_path(lambda path: read_note(path.with_name("system")), folder / "system.pushed.json"),

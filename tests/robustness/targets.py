@@ -12,8 +12,8 @@ from transformers import AutoFeatureExtractor, AutoModel, pipeline
 from transformers.utils.logging import disable_progress_bar
 
 from speech_affect import AffectStream
-from speech_affect.audio_source import open_audio
-from speech_affect.onnx_runtime import OnnxAffect
+from speech_affect.audio import open_audio
+from speech_affect.onnx.runtime import OnnxAffect
 
 from .case import Case
 from .verdict import check_alike, check_inputs, check_output, check_result

@@ -10,10 +10,10 @@ import huggingface_hub
 import numpy as np
 import pytest
 import soundfile
-from clip_table import ClipTable
-from frame_cache import clip_fingerprint
 
-from corpora.corpus import FEATURES, Corpus
+from speech_affect_training.corpora.clip_table import ClipTable
+from speech_affect_training.corpora.corpus import FEATURES, Corpus
+from speech_affect_training.frames.frame_cache import clip_fingerprint
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +48,9 @@ def make_table():
 
 
 @pytest.fixture(scope="session")
-def trained_stages():
+def trained_jobs():
     """The script of that name, as a module."""
-    spec = importlib.util.spec_from_file_location("trained_stages", Path(__file__).with_name("trained_stages.py"))
+    spec = importlib.util.spec_from_file_location("trained_jobs", Path(__file__).parent / "jobs" / "trained_jobs.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -106,7 +106,7 @@ ROW = {
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """A Hub where alice is logged in, for this process and those it starts; no other is reached."""
-    spec = importlib.util.spec_from_file_location("hub_server", Path(__file__).with_name("hub_server.py"))
+    spec = importlib.util.spec_from_file_location("hub_server", Path(__file__).parent / "hub" / "hub_server.py")
     module = sys.modules.setdefault("hub_server", importlib.util.module_from_spec(spec))
     if not hasattr(module, "HubServer"):
         spec.loader.exec_module(module)

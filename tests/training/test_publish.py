@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import huggingface_hub
-import publish
 import pytest
-from publish import main, note_path, read_note
+
+from speech_affect_training import publish
+from speech_affect_training.publish import main, note_path, read_note
 
 
 PUBLISH = Path(publish.__file__)

@@ -12,13 +12,13 @@ import pytest
 import soundfile
 import torch
 import yaml
-from prediction import read_predictions
-from recipe import parse_arguments
-from run import main
 from transformers import AutoFeatureExtractor, AutoModel
 
-from metrics.ccc.concordance import concordance_correlation
 from speech_affect import AffectFusionModel, AffectStudentModel
+from speech_affect_training.jobs.prediction import read_predictions
+from speech_affect_training.metrics.ccc.concordance import concordance_correlation
+from speech_affect_training.run import main
+from speech_affect_training.settings.recipe import parse_arguments
 
 
 TRAINING = Path(__file__).resolve().parents[2] / "training"
@@ -58,7 +58,7 @@ def test_the_whole_path(tiny_recipe, tiny_corpus, tmp_path):
 
 def _check_checkpoints(out, corpus):
     wav = str(sorted((corpus / "Audios").iterdir())[0])
-    history = json.loads((out / "stages" / "fusion" / "seed0" / "history.json").read_text())
+    history = json.loads((out / "jobs" / "fusion" / "seed0" / "history.json").read_text())
     assert [entry["eval_ccc_mean"] for entry in history if "eval_ccc_mean" in entry]
     assert any("loss_emotion" in entry for entry in history)
     for name, model_class in (("fusion", AffectFusionModel), ("student_kd", AffectStudentModel)):
@@ -67,22 +67,22 @@ def _check_checkpoints(out, corpus):
         logits = model(**extractor(wav, return_tensors="pt")).logits
         assert type(model) is model_class and logits.shape == (1, 3)
         run = json.loads((out / name / "run.json").read_text())
-        assert run["stage"]["seed"] in (0, 1)
-        assert list(run["stage"]["data"]) == ["train", "development"]  # what is learnt from
+        assert run["job"]["seed"] in (0, 1)
+        assert list(run["job"]["data"]) == ["train", "development"]  # what is learnt from
         assert re.fullmatch("[0-9a-f]{64}", run["corpus"]["fingerprint"])
         assert run["environment"]["packages"]
 
 
 def _check_that_a_second_run_trains_nothing(recipe, corpus, tmp_path, results):
-    stages = sorted((tmp_path / "out" / "stages").rglob("stage.json"))
-    assert len(stages) == 8
-    before = [path.stat().st_mtime_ns for path in stages]
+    jobs = sorted((tmp_path / "out" / "jobs").rglob("job.json"))
+    assert len(jobs) == 8
+    before = [path.stat().st_mtime_ns for path in jobs]
     again = main(arguments(recipe, corpus, tmp_path))
-    assert [path.stat().st_mtime_ns for path in stages] == before
+    assert [path.stat().st_mtime_ns for path in jobs] == before
     assert again["systems"] == results["systems"]
     main(arguments(recipe, corpus, tmp_path, "--only", "mfb", "--learning_rate", "0.02"))
-    changed = [path for path, time in zip(stages, before, strict=True) if path.stat().st_mtime_ns != time]
-    assert changed == [path for path in stages if "/mfb/" in str(path)]
+    changed = [path for path, time in zip(jobs, before, strict=True) if path.stat().st_mtime_ns != time]
+    assert changed == [path for path in jobs if "/mfb/" in str(path)]
 
 
 @pytest.fixture
@@ -139,19 +139,19 @@ def test_folds_copies_unlabelled_speech_conditions_and_probe(rich_recipe, tiny_c
     drawn = {f"{kind}_{split}.png" for kind in ("ccc", "scatter", "circumplex") for split in (*plain, "cv3")}
     drawn |= {f"conditions_{split}.png" for split in plain}
     assert {path.name for path in (out / "figures").iterdir()} == drawn
-    stages = sorted((out / "stages").rglob("stage.json"))
-    assert len(stages) == 4 + 3
+    jobs = sorted((out / "jobs").rglob("job.json"))
+    assert len(jobs) == 4 + 3
     frames = sorted((tmp_path / "c").rglob("*.frames"))
     assert len(frames) >= 3
-    before = [path.stat().st_mtime_ns for path in (*stages, *frames)]
+    before = [path.stat().st_mtime_ns for path in (*jobs, *frames)]
     assert main(given)["systems"] == results["systems"]
     assert sorted((tmp_path / "c").rglob("*.frames")) == frames
-    assert [path.stat().st_mtime_ns for path in (*stages, *frames)] == before
+    assert [path.stat().st_mtime_ns for path in (*jobs, *frames)] == before
 
 
 def _check_folds(out, mfb):
     """The pooled CCC is that of all folds' predictions behind each other; each clip is predicted once."""
-    folds = [read_predictions(out / f"stages/mfb/fold{index}/seed0/predictions_test1.csv") for index in range(3)]
+    folds = [read_predictions(out / f"jobs/mfb/fold{index}/seed0/predictions_test1.csv") for index in range(3)]
     assert len({file for fold in folds for file in fold.files}) == sum(len(fold.files) for fold in folds) == 52
     logits, labels = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("logits", "labels"))
     scores = mfb["splits"]["cv3"]
@@ -161,10 +161,10 @@ def _check_folds(out, mfb):
 
 
 def _check_tasks(out, systems):
-    settings = json.loads((out / "stages/rated/seed0/settings.json").read_text())
+    settings = json.loads((out / "jobs/rated/seed0/settings.json").read_text())
     assert settings["config"]["emotion_names"] == ["anger", "happiness", "neutral", "other", "sadness"]
     assert settings["config"]["gender_names"] == ["Female", "Male"] and settings["config"]["predict_uncertainty"]
-    (parts, *_) = json.loads((out / "stages/rated/seed0/history.json").read_text())
+    (parts, *_) = json.loads((out / "jobs/rated/seed0/history.json").read_text())
     assert {"loss_emotion", "loss_gender"} <= set(parts)
     assert [set(s["coverage"]) for s in systems["rated"]["splits"].values()] == [{"0.68", "0.95"}] * 2
     assert not any("coverage" in s for name in ("mfb", "fusion") for s in systems[name]["splits"].values())
@@ -184,9 +184,9 @@ def test_workers_give_what_one_process_gives(tiny_recipe, tiny_corpus, tmp_path)
     said = {}
     for workers in ("1", "2"):
         out = tmp_path / f"out{workers}"
-        more = ("--only", "student_kd", "--seeds", "0", "--stage_workers", workers, "--output_dir", out)
+        more = ("--only", "student_kd", "--seeds", "0", "--job_workers", workers, "--output_dir", out)
         main(arguments(tiny_recipe, tiny_corpus, tmp_path, *more))
-        paths = sorted((out / "stages").rglob("predictions_*.csv"))
+        paths = sorted((out / "jobs").rglob("predictions_*.csv"))
         said[workers] = {path.relative_to(out): path.read_bytes() for path in paths}
     assert len(said["1"]) == 2 * 3 and said["1"] == said["2"]
 
@@ -194,13 +194,13 @@ def test_workers_give_what_one_process_gives(tiny_recipe, tiny_corpus, tmp_path)
 def test_a_new_condition_is_predicted_and_nothing_trained(tiny_recipe, tiny_corpus, tmp_path):
     more = ("--only", "mfb", "--seeds", "0")
     main(arguments(tiny_recipe, tiny_corpus, tmp_path, *more))
-    stage = tmp_path / "out" / "stages" / "mfb" / "seed0"
-    trained = (stage / "stage.json").stat().st_mtime_ns
-    clean = (stage / "predictions_test1.csv").stat().st_mtime_ns
+    job = tmp_path / "out" / "jobs" / "mfb" / "seed0"
+    trained = (job / "job.json").stat().st_mtime_ns
+    clean = (job / "predictions_test1.csv").stat().st_mtime_ns
     conditions = "{systems: [mfb], white_db: [10]}"
     results = main(arguments(tiny_recipe, tiny_corpus, tmp_path, *more, "--conditions", conditions))
-    assert (stage / "stage.json").stat().st_mtime_ns == trained
-    assert (stage / "predictions_test1.csv").stat().st_mtime_ns == clean
+    assert (job / "job.json").stat().st_mtime_ns == trained
+    assert (job / "predictions_test1.csv").stat().st_mtime_ns == clean
     assert list(results["systems"][0]["conditions"]["test1"]) == ["white_10db"]
 
 
@@ -208,7 +208,7 @@ def test_an_interrupted_stage_goes_on_and_ends_the_same(tiny_recipe, tiny_corpus
     only = ("--only", "mfb", "--seeds", "0", "--num_train_epochs", "4")
     undisturbed = main(arguments(tiny_recipe, tiny_corpus, tmp_path / "a", *only))
 
-    import trainer
+    from speech_affect_training.jobs import trainer
 
     count = 0
     evaluate = trainer.AffectTrainer.evaluate
@@ -223,7 +223,7 @@ def test_an_interrupted_stage_goes_on_and_ends_the_same(tiny_recipe, tiny_corpus
     monkeypatch.setattr(trainer.AffectTrainer, "evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main(arguments(tiny_recipe, tiny_corpus, tmp_path / "b", *only))
-    assert list((tmp_path / "b/out/stages/mfb/seed0/checkpoints").glob("checkpoint-*"))
+    assert list((tmp_path / "b/out/jobs/mfb/seed0/checkpoints").glob("checkpoint-*"))
     monkeypatch.setattr(trainer.AffectTrainer, "evaluate", evaluate)
     resumed = main(arguments(tiny_recipe, tiny_corpus, tmp_path / "b", *only))
     assert resumed["systems"][0]["splits"] == undisturbed["systems"][0]["splits"]

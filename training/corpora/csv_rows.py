@@ -4,7 +4,7 @@ import csv
 import os
 from collections.abc import Iterator, Sequence
 
-from corpora.corpus import CorpusError
+from .corpus import CorpusError
 
 
 # of the file as text: what has longer lines is no table

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import yaml
 
-from corpora.corpus import DIMENSIONS, Corpus
+from .corpus import DIMENSIONS, Corpus
 
 
 def dataset_card(corpus: Corpus, counts: Mapping[str, Mapping[str, int]], licence: str) -> str:

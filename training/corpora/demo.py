@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from corpora.espeak import SpeechRequest, synthesize
+from .espeak import SpeechRequest, synthesize
 
 
 SAMPLING_RATE = 16_000

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from corpora.espeak import ESPEAK_SAMPLING_RATE, SpeechRequest, synthesize
 from speech_affect.resampling import resample
+
+from .espeak import ESPEAK_SAMPLING_RATE, SpeechRequest, synthesize
 
 
 SAMPLING_RATE = 16000

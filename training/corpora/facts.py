@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 
-from did_you_mean import did_you_mean
 from huggingface_hub.utils import HFValidationError, validate_repo_id
-from recipe_file import read_text
+
+from ..settings.recipe_file import read_text
+from ..settings.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)

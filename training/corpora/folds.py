@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import datasets
 
-from corpora.corpus import UNKNOWN, Corpus, CorpusError
+from .corpus import UNKNOWN, Corpus, CorpusError
 
 
 MIN_FOLDS = 3  # one group to test, one to develop, at least one to train on

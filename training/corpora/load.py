@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from did_you_mean import check_names
-
-from corpora.corpus import DIMENSIONS, Corpus
-from corpora.demo import make_demo_corpus
-from corpora.msp_podcast import load_msp_podcast_corpus
-from corpora.parquet import is_parquet_corpus, load_parquet_corpus
-from corpora.table import load_table_corpus
+from ..settings.suggestions import check_names
+from .corpus import DIMENSIONS, Corpus
+from .demo import make_demo_corpus
+from .msp_podcast import load_msp_podcast_corpus
+from .parquet import is_parquet_corpus, load_parquet_corpus
+from .table import load_table_corpus
 
 
 DEMO_NOTE = (

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from corpora.corpus import UNKNOWN, BadRows, CorpusError, RowError, is_empty, parse_rating, shortened
-from corpora.csv_rows import check_header, csv_rows, separator_hint
+from .corpus import UNKNOWN, BadRows, CorpusError, RowError, is_empty, parse_rating, shortened
+from .csv_rows import check_header, csv_rows, separator_hint
 
 
 LABEL_RANGE = (1.0, 7.0)

@@ -25,18 +25,14 @@ from typing import NamedTuple
 
 import datasets
 
-
-if not __package__:  # run as a script: the folder above holds the package `corpora`
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 # Reading files is left to other modules: `datasets` replaces `open` and `os.path` in a builder's own module.
-from corpora import corpus as common
-from corpora import csv_rows, msp_labels, msp_release
-from corpora.corpus import EMOTIONS, SPLITS, UNKNOWN, WITHHELD_SPLIT, BadRows, Corpus, CorpusError, RowError
-from corpora.msp_labels import LABEL_RANGE, Grade, Label, Partition
-from corpora.msp_release import Release
-from corpora.parquet import write_parquet
-from corpora.private_hub import push_privately
+from . import corpus as common
+from . import csv_rows, msp_labels, msp_release
+from .corpus import EMOTIONS, SPLITS, UNKNOWN, WITHHELD_SPLIT, BadRows, Corpus, CorpusError, RowError
+from .msp_labels import LABEL_RANGE, Grade, Label, Partition
+from .msp_release import Release
+from .parquet import write_parquet
+from .private_hub import push_privately
 
 
 logger = logging.getLogger(__name__)
@@ -320,7 +316,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from corpora.msp_podcast import main as run  # by its own name: `datasets` looks the builder's module up
+    from .msp_podcast import main as run  # by its own name: `datasets` looks the builder's module up
 
     try:
         run(sys.argv[1:])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpora.corpus import CorpusError, RowError, check_inside
+from .corpus import CorpusError, RowError, check_inside
 
 
 LABEL_FOLDERS = ("labels", "label")

@@ -26,8 +26,8 @@ from datasets.utils import are_progress_bars_disabled
 from datasets.utils.py_utils import convert_file_size_to_int
 from tqdm.auto import tqdm
 
-from corpora.corpus import FEATURES, SPLITS, Corpus, CorpusError, with_audio
-from corpora.dataset_card import dataset_card
+from .corpus import FEATURES, SPLITS, Corpus, CorpusError, with_audio
+from .dataset_card import dataset_card
 
 
 logger = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
-from corpora.corpus import DIMENSIONS, SPLITS, BadRows, Corpus, CorpusError, check_label_range
-from corpora.table_batches import Table, read_tables
-from corpora.table_rows import TableReader
+from .corpus import DIMENSIONS, SPLITS, BadRows, Corpus, CorpusError, check_label_range
+from .table_batches import Table, read_tables
+from .table_rows import TableReader
 
 
 SHARES = {"train": 0.6, "development": 0.2, "test1": 0.2}

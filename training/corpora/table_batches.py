@@ -14,8 +14,8 @@ import pyarrow as pa
 from datasets import Audio, Dataset, DatasetDict, Value
 from datasets.exceptions import DatasetGenerationError
 
-from corpora.corpus import BadRows, CorpusError, RowError, shortened
-from corpora.csv_rows import check_header, csv_rows, separator_hint
+from .corpus import BadRows, CorpusError, RowError, shortened
+from .csv_rows import check_header, csv_rows, separator_hint
 
 
 FILE_SUFFIXES = (".csv", ".parquet")

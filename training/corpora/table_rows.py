@@ -11,7 +11,7 @@ from datasets.table import InMemoryTable
 from datasets.utils import are_progress_bars_disabled
 from tqdm.auto import tqdm
 
-from corpora.corpus import (
+from .corpus import (
     DIMENSIONS,
     EMOTIONS,
     FEATURES,
@@ -23,7 +23,7 @@ from corpora.corpus import (
     parse_ratings,
     with_audio,
 )
-from corpora.table_batches import SPLIT_OF, Batch, Table
+from .table_batches import SPLIT_OF, Batch, Table
 
 
 EMOTION_WORDS = {

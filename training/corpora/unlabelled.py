@@ -7,10 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import soundfile
-from clip_duration import audio_header
-from frame_cache import clip_fingerprint
 
-from corpora.corpus import CorpusError
+from ..audio.clip_duration import audio_header
+from ..frames.frame_cache import clip_fingerprint
+from .corpus import CorpusError
 
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})

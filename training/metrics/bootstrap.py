@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics.ccc.concordance import ccc_from_statistics, concordance_correlation, finite_array
+from .ccc.concordance import ccc_from_statistics, concordance_correlation, finite_array
 
 
 # Bytes of resampling weights held at a time.

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpora.corpus import CorpusError
-from corpora.csv_rows import LONGEST_LINE, check_header, csv_rows, separator_hint
+from speech_affect_training.corpora.corpus import CorpusError
+from speech_affect_training.corpora.csv_rows import LONGEST_LINE, check_header, csv_rows, separator_hint
 
 
 TEXT = 'a,b\n1,Grüße\n"x\ny","z""z"\n\n 2 ,\n'

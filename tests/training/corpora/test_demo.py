@@ -15,8 +15,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from corpora import demo
-from corpora.demo import SPEAKERS, Grade, consensus, emotion_of, make_demo_corpus, plan_clips, shape_speech
+from speech_affect_training.corpora import demo
+from speech_affect_training.corpora.demo import (
+    SPEAKERS,
+    Grade,
+    consensus,
+    emotion_of,
+    make_demo_corpus,
+    plan_clips,
+    shape_speech,
+)
 
 
 PER_SPEAKER = 3

@@ -5,8 +5,8 @@ import importlib.util
 import numpy as np
 import pytest
 
-from corpora import espeak
-from corpora.espeak import ESPEAK_SAMPLING_RATE, SpeechRequest, synthesize
+from speech_affect_training.corpora import espeak
+from speech_affect_training.corpora.espeak import ESPEAK_SAMPLING_RATE, SpeechRequest, synthesize
 
 
 TEXT = "The journey was usual and brief today."

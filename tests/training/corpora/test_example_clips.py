@@ -4,7 +4,7 @@ import soundfile
 
 
 def test_clips(tmp_path):
-    from corpora.example_clips import CLIPS, make_examples
+    from speech_affect_training.corpora.example_clips import CLIPS, make_examples
 
     paths = make_examples(tmp_path / "examples")
     assert [path.stem for path in paths] == list(CLIPS)

@@ -7,9 +7,9 @@ from pathlib import Path
 import datasets
 import pytest
 
-from corpora.corpus import FEATURES, Corpus, CorpusError, check_disjoint
-from corpora.folds import deal_groups, speaker_folds
-from corpora.msp_podcast import load_msp_podcast_corpus
+from speech_affect_training.corpora.corpus import FEATURES, Corpus, CorpusError, check_disjoint
+from speech_affect_training.corpora.folds import deal_groups, speaker_folds
+from speech_affect_training.corpora.msp_podcast import load_msp_podcast_corpus
 
 
 REAL = (Path(__file__).resolve().parents[3] / "../shared/corpora/emodb-msp").resolve()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from corpora.load import load_corpus
+from speech_affect_training.corpora.load import load_corpus
 
 
 def test_withheld_clips_are_left_out(make_release, tmp_path):

@@ -9,8 +9,8 @@ from pathlib import Path
 import datasets
 import pytest
 
-from corpora.corpus import FEATURES, BadRows, Corpus, CorpusError, check_disjoint
-from corpora.msp_podcast import MspPodcast, load_msp_podcast, load_msp_podcast_corpus
+from speech_affect_training.corpora.corpus import FEATURES, BadRows, Corpus, CorpusError, check_disjoint
+from speech_affect_training.corpora.msp_podcast import MspPodcast, load_msp_podcast, load_msp_podcast_corpus
 
 
 TRAINING = Path(__file__).resolve().parents[3] / "training"

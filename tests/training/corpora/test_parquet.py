@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import yaml
-from clip_table import clip_table, table_fingerprint
-from frame_cache import clip_fingerprint
 from huggingface_hub import DatasetInfo, HfApi, RepoUrl
 
-from corpora import msp_podcast, parquet, private_hub
-from corpora.corpus import CorpusError, check_disjoint
-from corpora.load import load_corpus
-from corpora.msp_podcast import load_msp_podcast, load_msp_podcast_corpus
-from corpora.parquet import is_parquet_corpus, load_parquet_corpus, write_parquet
-from corpora.table import load_table_corpus
+from speech_affect_training.corpora import msp_podcast, parquet, private_hub
+from speech_affect_training.corpora.clip_table import clip_table, table_fingerprint
+from speech_affect_training.corpora.corpus import CorpusError, check_disjoint
+from speech_affect_training.corpora.load import load_corpus
+from speech_affect_training.corpora.msp_podcast import load_msp_podcast, load_msp_podcast_corpus
+from speech_affect_training.corpora.parquet import is_parquet_corpus, load_parquet_corpus, write_parquet
+from speech_affect_training.corpora.table import load_table_corpus
+from speech_affect_training.frames.frame_cache import clip_fingerprint
 
 
 SCRIPT = Path(__file__).resolve().parents[3] / "training/corpora/msp_podcast.py"

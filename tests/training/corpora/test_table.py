@@ -12,8 +12,8 @@ import pytest
 import soundfile
 from datasets import Audio, Dataset, DatasetDict
 
-from corpora.corpus import FEATURES, CorpusError, check_disjoint
-from corpora.table import deal_speakers, load_table_corpus
+from speech_affect_training.corpora.corpus import FEATURES, CorpusError, check_disjoint
+from speech_affect_training.corpora.table import deal_speakers, load_table_corpus
 
 
 SAMPLING_RATE = 16_000
@@ -481,7 +481,7 @@ def test_embedded_audio_with_a_name_that_leads_out(table, tmp_path):
 def test_batches_do_not_show(table, labelled, tmp_path, monkeypatch, batch_rows):
     pq.write_table(pa.table(typed_rows(embedded(tmp_path))), tmp_path / "ratings.parquet")
     whole = [rows_of(load_table_corpus(tmp_path / name, **COLUMNS)) for name in ("ratings.csv", "ratings.parquet")]
-    monkeypatch.setattr("corpora.table_batches.BATCH_ROWS", batch_rows)
+    monkeypatch.setattr("speech_affect_training.corpora.table_batches.BATCH_ROWS", batch_rows)
     parts = [rows_of(load_table_corpus(tmp_path / name, **COLUMNS)) for name in ("ratings.csv", "ratings.parquet")]
     assert parts == whole
     write_csv(table, [*ROWS[:4], ROWS[0]])

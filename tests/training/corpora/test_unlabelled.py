@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import soundfile
-from frame_cache import clip_fingerprint
 
-from corpora.corpus import CorpusError
-from corpora.unlabelled import Piece, unlabelled_pieces
+from speech_affect_training.corpora.corpus import CorpusError
+from speech_affect_training.corpora.unlabelled import Piece, unlabelled_pieces
+from speech_affect_training.frames.frame_cache import clip_fingerprint
 
 
 @pytest.fixture

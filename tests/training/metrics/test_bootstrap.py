@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from metrics import bootstrap
-from metrics.bootstrap import bootstrap_ccc, paired_bootstrap, resample_indices
-from metrics.ccc.concordance import concordance_correlation
+from speech_affect_training.metrics import bootstrap
+from speech_affect_training.metrics.bootstrap import bootstrap_ccc, paired_bootstrap, resample_indices
+from speech_affect_training.metrics.ccc.concordance import concordance_correlation
 
 
 def made_up(num_clips=60, shape=(3,), seed=0, noise=1.0):

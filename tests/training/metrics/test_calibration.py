@@ -5,7 +5,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from metrics.calibration import coverage, uncertainty_scale
+from speech_affect_training.metrics.calibration import coverage, uncertainty_scale
 
 
 @pytest.fixture(scope="module")

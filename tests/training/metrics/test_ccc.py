@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.ccc.concordance import concordance_correlation
+from speech_affect_training.metrics.ccc.concordance import concordance_correlation
 
 
 ROOT = Path(__file__).resolve().parents[3]

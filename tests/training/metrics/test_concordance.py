@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from metrics.ccc.concordance import (
+from speech_affect_training.metrics.ccc.concordance import (
     ccc_from_moments,
     ccc_from_statistics,
     concordance_correlation,

@@ -1,0 +1,126 @@
+"""A speech encoder as part of an ONNX graph: one clip of up to 30 s at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from ..encoder import SpeechEncoder, run_unpadded_whisper
+from ..log_mel import WhisperLogMel
+from ..regressor import BranchInput
+from .graph import OPSET, OnnxGraph
+from .mel import Spectrum, band_energies
+
+
+EXPORTED_FAMILIES = ("whisper", "hubert", "wav2vec2", "wavlm", "data2vec-audio")
+EXAMPLE_SAMPLES = 16_000
+
+
+class _EncoderFrames(nn.Module):
+    """An encoder's hidden states as branches read them, each standardised."""
+
+    def __init__(self, encoder: SpeechEncoder, readers: list[tuple[int | str, BranchInput]]):
+        super().__init__()
+        self.encoder = encoder
+        self.states = [state for state, _ in readers]
+        self.inputs = nn.ModuleList(branch_input for _, branch_input in readers)
+
+    def forward(self, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        encoder = self.encoder
+        if encoder.family == "whisper" and not encoder.pad_to_window:
+            outputs = run_unpadded_whisper(encoder.backbone, values)
+        else:
+            if encoder.do_normalize and encoder.family != "whisper":
+                values = (values - values.mean()) / (values.var(unbiased=False) + 1e-7).sqrt()
+            outputs = encoder.backbone(values, output_hidden_states=True, return_dict=True)
+        frames = []
+        for state, branch_input in zip(self.states, self.inputs, strict=True):
+            if state == "last":
+                chosen = outputs.last_hidden_state
+            elif state == "weighted_sum":
+                chosen = torch.cat(outputs.hidden_states, dim=-1)
+            else:
+                chosen = outputs.hidden_states[state]
+            frames.append(branch_input(chosen).transpose(1, 2))
+        return tuple(frames)
+
+
+def encoder_frames(
+    graph: OnnxGraph, encoder: SpeechEncoder, readers: list[tuple[int | str, BranchInput]], clip: str
+) -> list[str]:
+    """
+    Args:
+        graph: to add to.
+        encoder: the module, in evaluation mode.
+        readers: hidden state and input module of each branch that reads it.
+        clip: (1, samples), without padding.
+
+    Returns:
+        per branch its standardised frames (1, width, frames).
+
+    Raises:
+        ValueError: an encoder of a family that is not exported, or that torch cannot export.
+    """
+    if encoder.family not in EXPORTED_FAMILIES:
+        raise ValueError(
+            f"encoders of the family {encoder.family!r} are not exported to ONNX; "
+            f"those that are: {', '.join(EXPORTED_FAMILIES)}"
+        )
+    is_whisper = encoder.family == "whisper"
+    values = _whisper_log_mel(graph, encoder, clip) if is_whisper else clip
+    exported = _exported(_EncoderFrames(encoder, readers), encoder)
+    frames = graph.inline(exported, [values])
+    if is_whisper and encoder.pad_to_window:
+        hops = 2 * WhisperLogMel.hop
+        count = graph.op("Div", graph.op("Add", graph.size(clip, 1), graph.ints(hops - 1)), graph.ints(hops))
+        frames = [graph.op("Slice", values, graph.ints(0), count, graph.ints(2)) for values in frames]
+    return frames
+
+
+def _exported(module: nn.Module, encoder: SpeechEncoder) -> onnx.ModelProto:
+    if encoder.family == "whisper":
+        example = torch.zeros(1, encoder.log_mel.num_mel_bins, encoder.window_size // WhisperLogMel.hop)
+        dynamic = None if encoder.pad_to_window else {2: torch.export.Dim("frames", min=2, max=example.shape[2])}
+    else:
+        example = torch.randn(1, EXAMPLE_SAMPLES, generator=torch.Generator().manual_seed(0)) / 10
+        dynamic = {1: torch.export.Dim("samples", min=1600, max=encoder.window_size)}
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                module.eval(),
+                (example,),
+                dynamo=True,
+                dynamic_shapes=(dynamic,),
+                opset_version=OPSET,
+                verbose=False,
+            )
+    except Exception as error:  # whatever torch's exporter meets in an encoder
+        raise ValueError(f"torch cannot export this encoder ({encoder.family}) to ONNX: {error}") from error
+    return program.model_proto
+
+
+def _whisper_log_mel(graph: OnnxGraph, encoder: SpeechEncoder, clip: str) -> str:
+    """What [`WhisperLogMel`] gives, (1, mel bins, frames)."""
+    log_mel, half = encoder.log_mel, WhisperLogMel.fft_size // 2
+    if encoder.pad_to_window:
+        missing = graph.op("Sub", graph.ints(encoder.window_size), graph.size(clip, 1))
+        clip = graph.op("Pad", clip, graph.join(0, 0, 0, missing))
+    centred = graph.op("Pad", clip, graph.ints(0, half, 0, half), mode="reflect")
+    spectrum = Spectrum(
+        log_mel.window.float().numpy(), WhisperLogMel.hop, WhisperLogMel.fft_size, log_mel.filters.float().numpy()
+    )
+    energies, _ = band_energies(graph, centred, spectrum)
+    energies = graph.op("Slice", energies, graph.ints(0), graph.ints(-1), graph.ints(2))
+    decades = graph.op("Log", graph.op("Max", energies, graph.constant(np.float32(1e-10))))
+    decades = graph.op("Mul", decades, graph.constant(np.float32(1 / np.log(10))))
+    loudest = graph.op("ReduceMax", decades, graph.ints(1, 2), keepdims=1)
+    floored = graph.op("Max", decades, graph.op("Sub", loudest, graph.constant(np.float32(8))))
+    four = graph.constant(np.float32(4))
+    return graph.op("Div", graph.op("Add", floored, four), four)

@@ -1,0 +1,187 @@
+"""The trained part of a model as an ONNX graph: time convolution, GRU, pooling, heads, and a stream's state."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..regressor import STD_RANGE, AffectRegressor, TimeConvGRU
+from .graph import OnnxGraph
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """
+    What a stream carries from one block to the next; each tensor is an input with a default, of a stream's start.
+
+    Args:
+        context: (batch, width, kernel size - 1), the frames before the block, as the convolution sees them.
+        hidden: (layers, batch, hidden size), of the GRU.
+        pooled_sum: (batch, hidden size), of the hidden frames so far.
+        pooled_count: (batch, 1), how many they are.
+    """
+
+    context: str
+    hidden: str
+    pooled_sum: str
+    pooled_count: str
+
+
+def stream_state(graph: OnnxGraph, frame_mean: np.ndarray) -> StreamState:
+    """
+    Add the inputs of a stream's state.
+
+    Args:
+        graph: to add to.
+        frame_mean: (width,), what the frames before the first are: 0 once standardised.
+    """
+    width, zero = len(frame_mean), np.zeros(1)
+    return StreamState(
+        graph.input("context", "float32", ["context_batch", width, "context_frames"], frame_mean.reshape(1, width, 1)),
+        graph.input("hidden", "float32", ["hidden_layers", "hidden_batch", "hidden_size"], zero.reshape(1, 1, 1)),
+        graph.input("pooled_sum", "float32", ["sum_batch", "sum_size"], zero.reshape(1, 1)),
+        graph.input("pooled_count", "float32", ["count_batch", 1], zero.reshape(1, 1)),
+    )
+
+
+def time_conv_gru(
+    graph: OnnxGraph, tc_gru: TimeConvGRU, frames: str, statistics, lengths: str, state: StreamState | None
+):
+    """
+    [`TimeConvGRU`] and the sum over its valid frames.
+
+    Args:
+        graph: to add to.
+        tc_gru: the module.
+        frames: (batch, width, frames), raw.
+        statistics: mean and standard deviation of the raw frames, (width,) each.
+        lengths: (batch,) int64, valid frames.
+        state: of a stream, or `None`.
+
+    Returns:
+        sum over the valid hidden frames (batch, hidden size), their number (batch, 1), and the state after this
+        block: context and hidden.
+    """
+    batch = graph.size(frames, 0)
+    joined, context = _with_context(graph, tc_gru, frames, statistics[0], batch, state)
+    weight, bias = _standardising(tc_gru.conv, *statistics)
+    stride = tc_gru.stride
+    convolved = graph.op("Conv", joined, graph.constant(weight), graph.constant(bias), strides=[stride])
+    sequence = graph.op("Transpose", graph.op("Relu", convolved), perm=[2, 0, 1])
+    counts = graph.op("Div", graph.op("Add", lengths, graph.ints(stride - 1)), graph.ints(stride))
+    sequence, hidden = _gru(graph, tc_gru.gru, sequence, graph.cast(counts, "int32"), batch, state)
+    # beyond its length a row of a GRU's output is zero
+    total = graph.op("ReduceSum", sequence, graph.ints(0), keepdims=0)
+    number = graph.op("Unsqueeze", graph.cast(counts, "float32"), graph.ints(1))
+    return total, number, context, hidden
+
+
+def affect_logits(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, label_range) -> tuple[str, str]:
+    """
+    From the pooled frames (batch, pooled width) to the logits on the label scale, within it, and the embedding.
+
+    Args:
+        graph: to add to.
+        regressor: the module.
+        pooled: (batch, pooled width).
+        label_range: lowest and highest label.
+    """
+    low, high = label_range
+    embedding = graph.op("Tanh", _linear(graph, regressor.embedding, pooled))
+    # the label scale is folded into the last layer
+    logits = _linear(graph, regressor.output, embedding, (high - low) / 2, (high + low) / 2)
+    return graph.op("Clip", logits, *(graph.constant(np.float32(bound)) for bound in (low, high))), embedding
+
+
+def affect_heads(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, label_range) -> dict[str, str]:
+    """
+    All that the model returns.
+
+    Args:
+        graph, regressor, pooled, label_range: as of [`affect_logits`].
+
+    Returns:
+        `logits` and `embedding`, and `uncertainty`, `emotion_logits` and `gender_logits` where the model has them.
+    """
+    logits, embedding = affect_logits(graph, regressor, pooled, label_range)
+    outputs = {"logits": logits, "embedding": embedding}
+    if regressor.uncertainty_output is not None:
+        outputs["uncertainty"] = _uncertainty(graph, regressor, embedding, (label_range[1] - label_range[0]) / 2)
+    for name in ("emotion", "gender"):
+        layer = getattr(regressor, f"{name}_output")
+        if layer is not None:
+            outputs[f"{name}_logits"] = _linear(graph, layer, embedding)
+    return outputs
+
+
+def _uncertainty(graph, regressor, embedding: str, half_range: float) -> str:
+    low, high = (math.log(bound) for bound in STD_RANGE)
+    share = graph.op("Sigmoid", _linear(graph, regressor.uncertainty_output, embedding))
+    log_std = graph.op(
+        "Add", graph.op("Mul", share, graph.constant(np.float32(high - low))), graph.constant(np.float32(low))
+    )
+    scale = array(regressor.uncertainty_scale) * np.float32(half_range)
+    return graph.op("Mul", graph.op("Exp", log_std), graph.constant(scale))
+
+
+def _with_context(
+    graph, tc_gru: TimeConvGRU, frames: str, mean, batch: str, state: StreamState | None
+) -> tuple[str, str]:
+    """The frames after those before them, and the context of the next block."""
+    size = tc_gru.left_context
+    before = state.context if state else graph.constant(mean.reshape(1, -1, 1))
+    before = graph.op("Expand", before, graph.join(batch, 1, size))
+    joined = graph.op("Concat", before, frames, axis=2)
+    if not size:
+        return joined, before
+    end = graph.ints(np.iinfo(np.int64).max)
+    return joined, graph.op("Slice", joined, graph.ints(-size), end, graph.ints(2))
+
+
+def _standardising(conv: torch.nn.Conv1d, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias of the convolution that takes raw frames, padded with their mean."""
+    weight = array(conv.weight).astype(np.float64) / std[:, None]
+    bias = array(conv.bias) - (weight * mean[:, None]).sum(axis=(1, 2))
+    return weight.astype(np.float32), bias.astype(np.float32)
+
+
+def _gru(
+    graph, gru: torch.nn.GRU, sequence: str, counts: str, batch: str, state: StreamState | None
+) -> tuple[str, str]:
+    """(frames, batch, hidden size), zero beyond each row's count, and the last hidden states (layers, batch, size)."""
+    start = state.hidden if state else graph.constant(np.zeros((1, 1, 1), dtype=np.float32))
+    start = graph.op("Expand", start, graph.join(gru.num_layers, batch, gru.hidden_size))
+    starts = [start]
+    if gru.num_layers > 1:
+        starts = graph.op("Split", start, outputs=gru.num_layers, axis=0, num_outputs=gru.num_layers)
+    lasts = []
+    for layer, initial in enumerate(starts):
+        weights = [
+            _gate_order(getattr(gru, f"{name}_l{layer}")) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        ]
+        tensors = [graph.constant(weight[None]) for weight in (*weights[:2], np.concatenate(weights[2:]))]
+        sequence, last = graph.op(
+            "GRU", sequence, *tensors, counts, initial, outputs=2, hidden_size=gru.hidden_size, linear_before_reset=1
+        )
+        sequence = graph.op("Squeeze", sequence, graph.ints(1))
+        lasts.append(last)
+    return sequence, lasts[0] if len(lasts) == 1 else graph.op("Concat", *lasts, axis=0)
+
+
+def _gate_order(parameter: torch.Tensor) -> np.ndarray:
+    """Gates as ONNX has them, update, reset and new, from reset, update and new of torch."""
+    reset, update, new = np.split(array(parameter), 3)
+    return np.concatenate([update, reset, new])
+
+
+def _linear(graph, layer: torch.nn.Linear, values: str, scale: float = 1.0, shift: float = 0.0) -> str:
+    weight, bias = array(layer.weight) * np.float32(scale), array(layer.bias) * np.float32(scale) + np.float32(shift)
+    return graph.op("Gemm", values, graph.constant(weight), graph.constant(bias), transB=1)
+
+
+def array(parameter: torch.Tensor) -> np.ndarray:
+    """A parameter as float32 numpy."""
+    return parameter.detach().float().cpu().numpy()

@@ -1,0 +1,190 @@
+"""Log mel energies as an ONNX graph, from the waveform, without complex numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..log_mel import ENERGY_FLOOR, LogMelFilterbank
+from .graph import OnnxGraph
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """
+    How a waveform becomes energies in bands.
+
+    Args:
+        window: (window size,), symmetric about its middle but for the first sample, which is 0 (a periodic Hann).
+        hop: samples between two windows.
+        fft_size: of the Fourier transform, a multiple of 4 and at least the window's size.
+        filters: (fft_size / 2 + 1, bands), weights of the bins' power.
+    """
+
+    window: np.ndarray
+    hop: int
+    fft_size: int
+    filters: np.ndarray
+
+    def __post_init__(self):
+        # crumbs of rounding at the last band's edge would cost a bin
+        crumbs = self.filters < 1e-9 * self.filters.max()
+        object.__setattr__(self, "filters", np.where(crumbs, np.float32(0), self.filters))
+
+
+def log_mel(graph: OnnxGraph, waveform: str, filterbank: LogMelFilterbank) -> tuple[str, str]:
+    """
+    What [`LogMelFilterbank`] gives.
+
+    Args:
+        graph: to add to.
+        waveform: (batch, samples) float32, at least one window long.
+        filterbank: the module.
+
+    Returns:
+        (batch, mel bins, frames), and (1,) int64, the number of frames.
+    """
+    window, filters = filterbank.window.float().numpy(), filterbank.filters.float().numpy()
+    energies, frames = band_energies(graph, waveform, Spectrum(window, filterbank.hop, filterbank.fft_size, filters))
+    floor = graph.constant(np.float32(ENERGY_FLOOR))
+    return graph.op("Log", graph.op("Max", energies, floor)), frames
+
+
+def band_energies(graph: OnnxGraph, waveform: str, spectrum: Spectrum) -> tuple[str, str]:
+    """
+    Energies of the bands in every window, as matrix products that take half the work of a plain Fourier matrix, twice.
+
+    Real and imaginary part of a spectrum about the window's middle are sums over cosines and sines, so the two halves
+    of a window can be added and subtracted first: e[m] = x[c + m] + x[c - m], o[m] = x[c + m] - x[c - m]. And as
+    cos(2 pi m (N/2 - k) / N) is cos(2 pi m k / N) for even m and its negative for odd m (a sine the other way round),
+    the sums over even and over odd m give two bins at once: k by their sum and N/2 - k by their difference.
+
+    Args:
+        graph: to add to.
+        waveform: (batch, samples) float32, at least one window long.
+        spectrum: window, hop, transform and bands.
+
+    Returns:
+        (batch, bands, frames), and (1,) int64, the number of frames.
+    """
+    table, frames = _table(graph, waveform, len(spectrum.window), spectrum.hop)
+    steps = (0, 1) if len(spectrum.window) % 2 == 0 else (None,)
+    bins = _bins(spectrum, len(steps))
+    real, imaginary = zip(*(_half_spectrum(graph, table, frames, spectrum, bins, step) for step in steps), strict=True)
+    if len(steps) == 1:
+        energies = graph.op("MatMul", _power(graph, *real, *imaginary), _sparse(graph, spectrum.filters[bins]))
+    else:
+        mirrored = spectrum.fft_size // 2 - np.array(bins)
+        upper = spectrum.filters[mirrored] * (mirrored != bins)[:, None]
+        energies = graph.op(
+            "Add",
+            graph.op(
+                "MatMul",
+                _power(graph, graph.op("Add", *real), graph.op("Add", *imaginary)),
+                _sparse(graph, spectrum.filters[bins]),
+            ),
+            graph.op(
+                "MatMul",
+                _power(graph, graph.op("Sub", *real), graph.op("Sub", *imaginary)),
+                _sparse(graph, upper),
+            ),
+        )
+    shape = graph.join(graph.size(waveform, 0), frames, spectrum.filters.shape[1])
+    return graph.op("Transpose", graph.op("Reshape", energies, shape), perm=[0, 2, 1]), frames
+
+
+def _table(graph, waveform, window_size: int, hop: int) -> tuple[str, str]:
+    """(hop, batch, columns): sample `column * hop + row`; and how many windows there are, (1,)."""
+    samples = graph.size(waveform, 1)
+    frames = graph.op("Div", graph.op("Sub", samples, graph.ints(window_size - hop)), graph.ints(hop))
+    columns = graph.op("Add", frames, graph.ints(-(-window_size // hop) - 1))
+    # negative where samples are left over: they are cut off
+    missing = graph.op("Sub", graph.op("Mul", columns, graph.ints(hop)), samples)
+    whole = graph.op("Pad", waveform, graph.join(0, 0, 0, missing))
+    return graph.op("Transpose", graph.op("Reshape", whole, graph.ints(0, -1, hop)), perm=[2, 0, 1]), frames
+
+
+def _window_samples(graph, table, frames, hop: int, first: int, count: int, step: int) -> str:
+    """(count, batch, frames): the windows' samples `first`, `first + step`, ... as whole rows of the table."""
+    parts = []
+    while count:
+        column, row = divmod(first, hop)
+        taken = min(count, ((hop - 1 - row) if step > 0 else row) // abs(step) + 1)
+        last = row + (taken - 1) * step
+        # one past the last; before the first row there is no index but a very negative one
+        end = last + 1 if step > 0 else last - 1 if last else -hop - 1
+        stop = graph.join(end, graph.op("Add", frames, graph.ints(column)))
+        parts.append(graph.op("Slice", table, graph.ints(row, column), stop, graph.ints(0, 2), graph.ints(step, 1)))
+        first, count = first + taken * step, count - taken
+    return parts[0] if len(parts) == 1 else graph.op("Concat", *parts, axis=0)
+
+
+def _half_spectrum(graph, table, frames, spectrum: Spectrum, bins: range, parity: int | None) -> tuple[str, str]:
+    """
+    Real and imaginary part, (batch * frames, bins) each, from the samples an even or an odd number from the middle.
+
+    All samples where `parity` is None; then the middle may lie between two samples.
+    """
+    size = len(spectrum.window)
+    step, nearest = (1, size % 2) if parity is None else (2, 2 * parity)  # twice the distance, to keep it whole
+    right, left = (size + nearest) // 2, (size - nearest) // 2
+    count = (size - right - 1) // step + 1
+    twice = range(nearest, nearest + 2 * step * count, 2 * step)
+    weights = spectrum.window[right::step].copy()
+    if right == left:
+        weights[0] /= 2  # the middle, which is counted from both sides
+    halves = [
+        _window_samples(graph, table, frames, spectrum.hop, start, count, direction)
+        for start, direction in ((right, step), (left, -step))
+    ]
+    flat = graph.ints(count, -1)
+    parts = []
+    for operator, shift in (("Add", spectrum.fft_size // 2), ("Sub", 0)):
+        folded = graph.op("Reshape", graph.op(operator, *halves), flat)
+        matrix = _sine_matrix(graph, twice, bins, spectrum.fft_size, shift, weights)
+        parts.append(graph.op("Gemm", folded, matrix, transA=1))
+    return tuple(parts)
+
+
+def _sine_matrix(graph, twice: range, bins: range, fft_size: int, shift: int, weights: np.ndarray) -> str:
+    """
+    (samples, bins): weights * sin(2 pi (twice * bins + shift) / (2 * fft_size)), a cosine with `shift` fft_size / 2.
+
+    Computed when a session loads the file, which would be three times as large with them. Angles are reduced in whole
+    numbers and sines taken in double precision: errors here would leak strong bands into weak ones.
+    """
+    column = graph.op("Unsqueeze", graph.range(twice), graph.ints(1))
+    turns = graph.op("Mul", column, graph.range(bins))
+    turns = graph.op("Mod", graph.op("Add", turns, graph.ints(shift)), graph.ints(2 * fft_size))
+    angles = graph.op("Mul", graph.cast(turns, "float64"), graph.constant(np.float64(np.pi / fft_size)))
+    column = graph.cast(graph.constant(weights[:, None]), "float64")
+    return graph.cast(graph.op("Mul", graph.op("Sin", angles), column), "float32")
+
+
+def _bins(spectrum: Spectrum, parts: int) -> range:
+    """Bins to compute: those that some band hears, up to a quarter of the transform where each brings its mirror."""
+    heard = spectrum.filters.any(axis=1)
+    if parts == 1:
+        places = np.flatnonzero(heard)
+    else:
+        places = np.flatnonzero((heard | heard[::-1])[: spectrum.fft_size // 4 + 1])
+    return range(places[0], places[-1] + 1)
+
+
+def _power(graph, real: str, imaginary: str) -> str:
+    return graph.op("Add", graph.op("Mul", real, real), graph.op("Mul", imaginary, imaginary))
+
+
+def _sparse(graph, matrix: np.ndarray) -> str:
+    """A constant matrix of few numbers, stored as these and where they stand."""
+    places = np.flatnonzero(matrix)
+    index_type = np.uint16 if matrix.size <= 1 << 16 else np.uint32
+    empty = graph.op("Expand", graph.constant(np.float32(0)), graph.ints(matrix.size))
+    filled = graph.op(
+        "ScatterElements",
+        empty,
+        graph.cast(graph.constant(places.astype(index_type)), "int64"),
+        graph.constant(matrix.reshape(-1)[places].astype(np.float32)),
+    )
+    return graph.op("Reshape", filled, graph.ints(*matrix.shape))

@@ -1,0 +1,140 @@
+"""What a program must know of an exported model, inside its file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+
+from ..configuration_checks import are_numbers
+
+
+LARGEST_COUNT = 2**31 - 1  # of samples
+
+
+@dataclass(frozen=True)
+class OnnxMetadata:
+    """
+    Facts beside the graph, stored as one JSON value under each name.
+
+    Args:
+        model_type: of the model's configuration.
+        sampling_rate: of `input_values`, in hertz.
+        label_range: lowest and highest label.
+        label_names: of the dimensions, in the order of `logits`.
+        emotion_names, gender_names: of the classes, in the order of `emotion_logits` and `gender_logits`; or None.
+        predict_uncertainty: whether there is `uncertainty`.
+        shortest_clip: in samples.
+        longest_clip: in samples; None where there is no limit.
+        stream_window, stream_hop: in samples; None for a model without the state of a stream. A block of a stream that
+            is not its last has `stream_window + n * stream_hop - frame_hop` samples, and the next one starts
+            `n * stream_hop` after it.
+        frame_hop: in samples, between two frames before the convolution; None without a stream's state.
+        precision: of the stored weights, `"float32"` or `"int8"`.
+        speech_affect_version: of the package that exported.
+        source_fingerprint: SHA-256 of the exported configuration and weights.
+    """
+
+    model_type: str
+    sampling_rate: int
+    label_range: tuple[float, float]
+    label_names: tuple[str, ...]
+    emotion_names: tuple[str, ...] | None
+    gender_names: tuple[str, ...] | None
+    predict_uncertainty: bool
+    shortest_clip: int
+    longest_clip: int | None
+    stream_window: int | None
+    stream_hop: int | None
+    frame_hop: int | None
+    precision: str
+    speech_affect_version: str
+    source_fingerprint: str
+
+    def __post_init__(self):
+        for name in ("model_type", "precision", "speech_affect_version", "source_fingerprint"):
+            self._check(name, isinstance(getattr(self, name), str), "a text")
+        for name in ("sampling_rate", "shortest_clip"):
+            self._check(name, _is_count(getattr(self, name)), f"a whole number from 1 to {LARGEST_COUNT}")
+        stream = (self.stream_window, self.stream_hop, self.frame_hop)
+        for name in ("longest_clip", "stream_window", "stream_hop", "frame_hop"):
+            value = getattr(self, name)
+            self._check(name, value is None or _is_count(value), f"null or a whole number from 1 to {LARGEST_COUNT}")
+        if None in stream:
+            self._check("longest_clip", self.longest_clip is not None, "a limit, as there is no stream")
+        else:
+            self._check("stream_window", self.frame_hop <= self.stream_window, f"at least frame_hop, {self.frame_hop}")
+        span = are_numbers(self.label_range, 2) and 0 < self.label_range[1] - self.label_range[0] < math.inf
+        self._check("label_range", span, "two finite numbers, the lower first")
+        three = _are_names(self.label_names) and len(self.label_names) == 3
+        self._check("label_names", three, "three names, each once")
+        for name in ("emotion_names", "gender_names"):
+            value = getattr(self, name)
+            self._check(name, value is None or _are_names(value), "null or names, each once")
+        self._check("predict_uncertainty", isinstance(self.predict_uncertainty, bool), "true or false")
+
+    def _check(self, name: str, is_good: bool, allowed: str) -> None:
+        if not is_good:
+            given = f"{getattr(self, name)!r:.200}"
+            raise ValueError(f"its metadata have {name} {given}, which must be {allowed}: export it anew")
+
+    def check_outputs(self, shapes: Mapping[str, Sequence[int | str | None]]) -> None:
+        """
+        Check that the graph has the outputs that this speaks of.
+
+        Args:
+            shapes: of the graph's outputs, by name.
+
+        Raises:
+            ValueError: one is missing, or has another width.
+        """
+        widths = {"logits": self.label_names, "emotion_logits": self.emotion_names, "gender_logits": self.gender_names}
+        widths["uncertainty"] = self.label_names if self.predict_uncertainty else None
+        for name, names in widths.items():
+            if names is None:
+                continue
+            width = (shapes.get(name) or [None])[-1]
+            if name not in shapes or (isinstance(width, int) and width != len(names)):
+                found = f"has width {width}" if name in shapes else "is not there"
+                raise ValueError(
+                    f"its output {name!r} {found}, and its metadata name {len(names)} values: export it anew"
+                )
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        """As of a model's configuration."""
+        return dict(enumerate(self.label_names))
+
+    def to_strings(self) -> dict[str, str]:
+        """As an ONNX file holds them."""
+        return {name: json.dumps(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_strings(cls, strings: Mapping[str, str]) -> OnnxMetadata:
+        """
+        Read them again.
+
+        Raises:
+            ValueError: one is missing, no JSON, or not what it must be: the file is not of this package, or another
+                program wrote it anew.
+        """
+        values = {}
+        for field in fields(cls):
+            try:
+                value = json.loads(strings[field.name])
+            except (KeyError, ValueError, RecursionError) as error:
+                raise ValueError(
+                    f"its metadata lack {field.name!r}; write it with speech_affect.onnx.export"
+                ) from error
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+        return cls(**values)
+
+
+def _is_count(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_COUNT
+
+
+def _are_names(values) -> bool:
+    texts = isinstance(values, tuple) and all(isinstance(value, str) for value in values)
+    return texts and len(set(values)) == len(values) > 0

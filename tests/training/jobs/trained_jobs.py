@@ -1,0 +1,91 @@
+"""
+Trains a teacher and its student on made-up frames; a script, so that other processes can do the same.
+
+    [torchrun --nproc_per_node 2] tests/training/trained_jobs.py FOLDER [arguments of run.py]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "training"))
+
+from accelerate import PartialState
+
+from speech_affect_training.corpora.clip_table import ClipTable
+from speech_affect_training.frames.frame_cache import FrameCache
+from speech_affect_training.jobs.job import Job, run_job
+from speech_affect_training.settings.recipe import parse_arguments
+from speech_affect_training.settings.systems import build_config
+
+
+CLIPS = 24
+SYSTEMS = {
+    "teacher": {"role": "teacher", "branches": ["mfb", "mfb_f0"], "emotions": "agreed", "uncertainty": True},
+    "student": {"role": "student", "teacher": "teacher", "gender": True},
+}
+SIZES = {"conv_channels": 8, "gru_hidden_size": 8, "embedding_size": 8}
+SETTINGS = ("--num_train_epochs", "3", "--per_device_train_batch_size", "8", "--disable_tqdm", "true")
+SETTINGS += ("--logging_steps", "1", "--logging_strategy", "steps")
+
+
+def clip_table(seed: int) -> ClipTable:
+    """Two emotions, two genders; an emotion is missing here and there. The labels alone depend on the seed."""
+    generator = np.random.default_rng(seed)
+    labels = generator.uniform(1, 7, (CLIPS, 3))
+    return ClipTable(
+        files=[f"{index}.wav" for index in range(CLIPS)],
+        fingerprints=[f"{index:02d}ab" for index in range(CLIPS)],
+        labels=labels,
+        label_variances=generator.uniform(0.1, 1, (CLIPS, 3)),
+        emotions=["AH"[index % 2] if index % 5 else None for index in range(CLIPS)],
+        votes=[()] * CLIPS,
+        speakers=[None] * CLIPS,
+        genders=["Female" if index % 3 else "Male" for index in range(CLIPS)],
+    )
+
+
+def make_jobs(folder: Path, *arguments: str, patience: int | None = None) -> dict[str, Job]:
+    """A teacher, and its student, by system."""
+    settings = ("--systems", json.dumps(SYSTEMS), "--head", json.dumps(SIZES), *SETTINGS)
+    run, training = parse_arguments([*settings, "--output_dir", str(folder), *arguments])
+    table, generator = clip_table(0), np.random.default_rng(1)
+    caches = {}
+    with PartialState().main_process_first():
+        for name, width in (("mfb", 40), ("mfb_f0", 43)):
+            caches[name] = FrameCache(folder / "frames", name, {}, "float32")
+            frames = {f: generator.standard_normal((9 + i, width)) for i, f in enumerate(table.fingerprints)}
+            if caches[name].missing(frames):
+                caches[name].write_batch(frames)
+            caches[name].close()
+    jobs: dict[str, Job] = {}
+    for name, spec in run.specs.items():
+        config = build_config(spec, {}, run.head, (1.0, 7.0), ["A", "H"], ["Female", "Male"])
+        jobs[name] = Job(
+            spec=spec,
+            seed=run.seeds[0],
+            config=config,
+            tables={"train": table, "development": clip_table(2)},
+            caches={branch.name: caches[branch.name] for branch in config.branches},
+            emotion_codes=spec.emotion_codes(["A", "H"]),
+            arguments=training,
+            patience=patience,
+            folder=folder / "jobs" / name,
+            teachers=[jobs[teacher] for teacher in spec.teachers],
+        )
+    return jobs
+
+
+def train(folder: Path, *arguments: str) -> dict[str, Path]:
+    """Folders of the finished jobs, by system."""
+    jobs = make_jobs(folder, *arguments)
+    for job in jobs.values():
+        run_job(job, 8)
+    return {name: job.folder for name, job in jobs.items()}
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), *sys.argv[2:])

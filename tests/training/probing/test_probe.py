@@ -1,0 +1,164 @@
+"""The probe finds where labels were hidden, and reports what it found."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from speech_affect_training.corpora.load import load_corpus
+from speech_affect_training.frames.frame_cache import clip_fingerprint
+from speech_affect_training.frames.speech_frames import EncoderLibrary
+from speech_affect_training.metrics.ccc.concordance import concordance_correlation
+from speech_affect_training.probing.pooled_states import PooledStates, all_states_branch, pooled_cache
+from speech_affect_training.probing.probe import KEYS, best_hidden_state, probe_layers, probe_subspaces, run_probe
+from speech_affect_training.probing.ridge import choose_ridge
+
+
+CLIPS = {"train": 200, "development": 80, "test1": 80}
+STATES, WIDTH = 4, 12
+
+
+@pytest.fixture(scope="module")
+def hidden():
+    """Noise everywhere but in hidden state 2: of its dimensions, 3 carries valence, and 7 the other two labels."""
+    generator = np.random.default_rng(0)
+    pooled = {split: generator.standard_normal((STATES, n, WIDTH)).astype(np.float32) for split, n in CLIPS.items()}
+    labels = {}
+    for split, states in pooled.items():
+        activation, valence = 0.9 * states[2, :, 7], 0.7 * states[2, :, 3]
+        clean = np.stack([activation, valence, 0.5 * activation], axis=1)
+        labels[split] = 4 + clean + 0.05 * generator.standard_normal(clean.shape)
+    return pooled, labels
+
+
+def test_the_state_that_carries_the_labels_is_found(hidden):
+    rows = probe_layers(*hidden)
+    assert [(row["hidden_state"], row["split"]) for row in rows] == [
+        (state, split) for state in range(STATES) for split in ("development", "test1")
+    ]
+    assert best_hidden_state(rows) == 2
+    for row in rows:
+        assert tuple(row["ccc"]) == KEYS
+        assert row["ccc"]["mean"] == pytest.approx(np.mean([row["ccc"][key] for key in KEYS[:3]]))
+        assert all(v > 0.98 if row["hidden_state"] == 2 else abs(v) < 0.35 for v in row["ccc"].values())
+
+
+def test_a_row_is_the_ccc_of_the_chosen_ridge(hidden):
+    pooled, labels = hidden
+    row = next(row for row in probe_layers(*hidden) if (row["hidden_state"], row["split"]) == (1, "test1"))
+    fit = choose_ridge(pooled["train"][1], labels["train"], pooled["development"][1], labels["development"])
+    expected = concordance_correlation(fit.predict(pooled["test1"][1]), labels["test1"])
+    assert row["penalty"] == fit.penalty
+    np.testing.assert_allclose([row["ccc"][key] for key in KEYS[:3]], expected)
+
+
+def test_the_best_state_is_that_of_development_and_the_lowest_of_equals():
+    rows = [
+        {"hidden_state": state, "split": split, "ccc": {"mean": ccc}}
+        for state, pair in enumerate([(0.1, 0.9), (0.5, 0.2), (0.5, 0.3)])
+        for split, ccc in zip(("development", "test1"), pair, strict=True)
+    ]
+    assert best_hidden_state(rows) == 1
+
+
+def test_the_dimensions_that_carry_the_labels_are_ranked_first_and_suffice(hidden):
+    pooled, labels = hidden
+    ranking, rows = probe_subspaces({split: states[2] for split, states in pooled.items()}, labels)
+    assert ranking[:2].tolist() == [7, 3]  # 7 carries two of the three
+    assert sorted(ranking) == list(range(WIDTH))
+    test1 = {row["dimensions"]: row["ccc"] for row in rows if row["split"] == "test1"}
+    assert list(test1) == [1, 2, 4, 8, 12]
+    assert test1[1]["activation"] > 0.98 and abs(test1[1]["valence"]) < 0.2
+    assert test1[2]["valence"] > 0.98
+    last = [row["ccc"] for row in probe_layers(pooled, labels) if (row["hidden_state"], row["split"]) == (2, "test1")]
+    assert test1[12] == pytest.approx(last[0])
+
+
+def test_a_width_that_is_a_power_of_two_is_not_fitted_twice(hidden):
+    pooled, labels = hidden
+    rows = probe_subspaces({split: states[2, :, :8] for split, states in pooled.items()}, labels)[1]
+    assert [row["dimensions"] for row in rows if row["split"] == "test1"] == [1, 2, 4, 8]
+
+
+def test_splits_that_do_not_fit_are_refused(hidden):
+    pooled, labels = hidden
+    with pytest.raises(ValueError, match="labels of train, test1; .* train and development among them"):
+        probe_layers(pooled, {split: labels[split] for split in ("train", "test1")})
+    with pytest.raises(ValueError, match="different numbers of hidden states: .*'test1': 3"):
+        probe_layers({**pooled, "test1": pooled["test1"][:3]}, labels)
+    with pytest.raises(ValueError, match=r"labels of 'test1' have shape \(80, 2\); give \(clips, 3\)"):
+        probe_layers(pooled, {**labels, "test1": labels["test1"][:, :2]})
+
+
+@pytest.fixture(scope="module")
+def corpus(tiny_corpus, tmp_path_factory):
+    """Splits and fingerprints of the tiny corpus."""
+    splits = load_corpus("msp_podcast", str(tiny_corpus), {}, tmp_path_factory.mktemp("cache")).splits
+    return splits, {name: [clip_fingerprint(audio) for audio in rows["audio"]] for name, rows in splits.items()}
+
+
+@pytest.fixture(scope="module")
+def library(tiny_encoder):
+    settings = {"whisper": {"id": str(tiny_encoder), "pad_to_window": False}}
+    return EncoderLibrary(settings, [all_states_branch("whisper")], None)
+
+
+def test_a_run_writes_what_it_found(corpus, library, tmp_path):
+    splits, fingerprints = corpus
+    result = run_probe(library, "whisper", splits, fingerprints, tmp_path / "frames", 8, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        ["probe_whisper.csv", "probe_whisper.json"]
+        + [
+            f"probe_whisper_{kind}_{split}.png"
+            for kind in ("layers", "subspace")
+            for split in ("development", "test1", "test2")
+        ]
+    )
+    assert json.loads((tmp_path / "out" / "probe_whisper.json").read_text()) == result
+    assert result["name"] == "whisper" and result["source"] == library.identity("whisper")
+    assert result["clips"] == {"train": 24, "development": 12, "test1": 10, "test2": 6}
+    cache = pooled_cache(library, "whisper", tmp_path / "frames")
+    pooled = {name: PooledStates(cache, fingerprints[name]) for name in splits}
+    labels = {
+        name: np.stack([rows[d] for d in ("activation", "valence", "dominance")], axis=1)
+        for name, rows in splits.items()
+    }
+    assert result["layers"] == probe_layers(pooled, labels)
+    assert result["best_hidden_state"] == best_hidden_state(result["layers"])
+    with open(tmp_path / "out" / "probe_whisper.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(result["layers"]) + len(result["subspace"]) == 3 * 4 + 3 * 5
+    for written, row in zip(rows, result["layers"] + result["subspace"], strict=True):
+        assert written["probe"] == ("layers" if "hidden_state" in row else "subspace")
+        assert int(written["hidden_state"]) == row.get("hidden_state", result["best_hidden_state"])
+        assert int(written["dimensions"]) == row.get("dimensions", 16)
+        assert written["split"] == row["split"] and float(written["penalty"]) == row["penalty"]
+        assert {key: float(written[f"ccc_{key}"]) for key in KEYS} == row["ccc"]
+
+
+def test_the_same_again_is_the_same(corpus, library, tmp_path):
+    splits, fingerprints = ({name: part[name] for name in ("train", "development")} for part in corpus)
+    for attempt in ("first", "second"):
+        run_probe(library, "whisper", splits, fingerprints, tmp_path / attempt / "frames", 8, tmp_path / attempt)
+    for name in ("probe_whisper.json", "probe_whisper.csv", "probe_whisper_layers_development.png"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_a_run_that_cannot_be_is_refused_before_any_clip_is_heard(corpus, library, tmp_path):
+    splits, fingerprints = corpus
+    rest = (fingerprints, tmp_path / "frames", 8, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"encoder name '\.\./x' names files: letters, digits, - and _ only"):
+        run_probe(library, "../x", splits, *rest)
+    with pytest.raises(ValueError, match="no encoder 'hubert' to probe"):
+        run_probe(library, "hubert", splits, *rest)
+    with pytest.raises(ValueError, match="a probe needs the split 'development'; there are: train"):
+        run_probe(library, "whisper", {"train": splits["train"]}, *rest)
+    withheld = splits["test1"].map(
+        lambda row, index: {"valence": None if index < 2 else row["valence"]}, with_indices=True
+    )
+    with pytest.raises(ValueError, match="split 'test1' has 10 clips, 2 of them without labels"):
+        run_probe(library, "whisper", {**splits, "test1": withheld}, *rest)
+    with pytest.raises(ValueError, match="split 'test1' has 0 clips"):
+        run_probe(library, "whisper", {**splits, "test1": splits["test1"].select([])}, *rest)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "frames").exists()

@@ -1,0 +1,144 @@
+"""Figures show what they are given: curves, points and colours are read back from the canvas."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+
+from speech_affect_training.reports import figures
+from speech_affect_training.reports.evaluation import Evaluation
+from speech_affect_training.reports.figures import draw_ccc, draw_circumplex, draw_conditions, draw_scatter
+
+
+KEYS = ("activation", "valence", "dominance", "mean")
+CORPUS = {"name": "made up", "label_range": [1.0, 7.0]}
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Keeps figures open, to be looked into; returns them in order."""
+    found = []
+    save = figures._save
+
+    def keep(figure, path):
+        save(figure, path)
+        found.append(figure)
+
+    monkeypatch.setattr(figures, "_save", keep)
+    return found
+
+
+def check_png(path):
+    with Image.open(path) as image:
+        assert image.format == "PNG" and min(image.size) > 200
+    assert not [other for other in path.parent.iterdir() if other.name.startswith(".")]
+    assert not plt.get_fignums()
+
+
+def scores(value: float) -> dict:
+    return {
+        "n": 10,
+        "ccc": {key: value + i / 10 for i, key in enumerate(KEYS)},
+        "ccc_std_over_seeds": dict.fromkeys(KEYS, 0.05),
+        "ci95": {key: [value - 0.1, value + 0.4] for key in KEYS},
+        "ccc_per_seed": {key: [value, value + 0.1] for key in KEYS},
+    }
+
+
+def evaluation(shift: float = 0.0) -> Evaluation:
+    labels = np.array([[7.0, 4, 2], [4, 7, 3], [1, 4, 4], [4, 1, 5], [4, 4, 6]])
+    return Evaluation(np.stack([labels + shift, labels]), labels, None, [None] * 5, [None] * 5)
+
+
+def test_ccc(tmp_path, drawn):
+    systems = [{"name": name, "splits": {"test1": scores(v)}} for name, v in (("mfb", -0.3), ("pupil", 0.5))]
+    draw_ccc(tmp_path / "ccc.png", systems, "test1", "made up")
+    check_png(tmp_path / "ccc.png")
+    (figure,) = drawn
+    assert [axes.get_title() for axes in figure.axes] == list(KEYS[:3])
+    for index, axes in enumerate(figure.axes):
+        bars = axes.containers[0].patches
+        assert [bar.get_width() for bar in bars] == pytest.approx([-0.3 + index / 10, 0.5 + index / 10])
+        assert axes.get_xlim()[0] == pytest.approx(-0.42)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["mfb", "pupil"]
+    # top to bottom
+    assert bars[0].get_y() > bars[1].get_y()
+
+
+def test_scatter(tmp_path, drawn):
+    draw_scatter(tmp_path / "s.png", {"mfb": evaluation(0.5), "pupil": evaluation()}, "test1", CORPUS)
+    check_png(tmp_path / "s.png")
+    axes = drawn[0].axes
+    assert len(axes) == 6 and axes[0].get_title().startswith("mfb: activation, 0.9")
+    assert axes[4].get_title() == "pupil: valence, 1.00"
+    points = axes[1].lines[1]
+    np.testing.assert_array_equal(points.get_xdata(), evaluation().labels[:, 1])
+    np.testing.assert_array_equal(points.get_ydata(), evaluation().labels[:, 1] + 0.5)
+
+
+@pytest.mark.parametrize("systems, panels", [(1, 2), (2, 3), (3, 6), (8, 9)])
+def test_circumplex(tmp_path, drawn, systems, panels):
+    shown = {f"system{index}": evaluation(index / 10) for index in range(systems)}
+    draw_circumplex(tmp_path / "c.png", shown, "test1", CORPUS)
+    check_png(tmp_path / "c.png")
+    axes = drawn[0].axes
+    assert len(axes) == panels
+    titles = [a.get_title() for a in axes if a.axison]
+    assert titles == ["labels", *shown]
+    for index in range(systems):
+        (points,) = axes[index + 1].collections
+        predictions = evaluation(index / 10).logits[0]
+        np.testing.assert_allclose(points.get_offsets(), predictions[:, [1, 0]])  # valence across, activation up
+    (labels,) = axes[0].collections
+    np.testing.assert_allclose(labels.get_offsets(), evaluation().labels[:, [1, 0]], atol=0.4)
+    np.testing.assert_array_equal(labels.get_facecolors(), axes[1].collections[0].get_facecolors())
+
+
+def test_a_colour_per_direction():
+    colours = figures._circumplex_colours(evaluation().labels, 1.0, 7.0)
+    assert colours.shape == (5, 3) and colours.min() >= 0 and colours.max() <= 1
+    up, right, down, left, middle = colours
+    # hues a quarter of the circle apart: red to the right, green-yellow up, cyan to the left, violet down
+    np.testing.assert_allclose(right, [0.8, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(left, [0, 0.8, 0.8], atol=1e-12)
+    np.testing.assert_allclose(up, [0.4, 0.8, 0], atol=1e-12)
+    np.testing.assert_allclose(down, [0.4, 0, 0.8], atol=1e-12)
+    assert np.ptp(middle) < 0.05
+
+
+def test_conditions(tmp_path, drawn):
+    values = {"white_20db": 0.5, "white_-5db": 0.1, "white_10db": 0.4, "room_0.3s": 0.6, "room_1s": 0.2}
+    systems = [
+        {
+            "name": name,
+            "splits": {"test1": scores(0.7 + shift)},
+            "conditions": {"test1": {condition: scores(value + shift) for condition, value in values.items()}},
+        }
+        for name, shift in (("mfb", -0.1), ("pupil", 0.0))
+    ]
+    draw_conditions(tmp_path / "n.png", systems, "test1", "made up")
+    check_png(tmp_path / "n.png")
+    figure = drawn[0]
+    assert len(figure.axes) == 6
+    white, room = figure.axes[:3], figure.axes[3:]
+    for axes, ticks, expected in (
+        (white, ["clean", "20", "10", "-5"], [0.7, 0.5, 0.4, 0.1]),
+        (room, ["clean", "0.3", "1"], [0.7, 0.6, 0.2]),
+    ):
+        for index, panel in enumerate(axes):
+            assert [label.get_text() for label in panel.get_xticklabels()] == ticks
+            for line, shift in zip(panel.lines, (-0.1, 0.0), strict=True):
+                np.testing.assert_allclose(line.get_ydata(), np.array(expected) + index / 10 + shift)
+    assert white[0].get_xlabel() == "white noise, signal-to-noise ratio, dB"
+    assert room[0].get_xlabel() == "reverberation time, s"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["mfb", "pupil"]
+
+
+def test_the_legend_of_many_systems_fits(tmp_path, drawn):
+    known = {"splits": {"test1": scores(0.7)}, "conditions": {"test1": {"white_20db": scores(0.5)}}}
+    systems = [{"name": f"student_augmented_{index}", **known} for index in range(8)]
+    draw_conditions(tmp_path / "n.png", systems, "test1", "made up")
+    (figure,) = drawn
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= 0 and legend.x1 <= figure.bbox.x1 and legend.y0 >= 0
+    assert all(legend.y1 <= axes.get_window_extent().y0 for axes in figure.axes)

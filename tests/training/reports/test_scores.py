@@ -1,0 +1,150 @@
+"""Scores against numbers worked out by hand and against audmetric."""
+
+import audmetric
+import numpy as np
+import pytest
+
+from speech_affect_training.reports.evaluation import Evaluation
+from speech_affect_training.reports.scores import (
+    KEYS,
+    comparisons,
+    condition_scores,
+    group_scores,
+    pairs,
+    split_scores,
+)
+from speech_affect_training.settings.systems import system_specs
+
+
+DIMENSIONS = KEYS[:3]
+
+
+@pytest.fixture
+def evaluation():
+    """Two seeds on 60 clips: 40 by women (12 by speaker 10, 28 by speaker 9), 11 by men, the rest by whom?"""
+    generator = np.random.default_rng(0)
+    labels = generator.uniform(1, 7, (60, 3))
+    logits = labels + generator.standard_normal((2, 60, 3))
+    speakers = ["10"] * 12 + ["9"] * 28 + ["Anna"] * 11 + ["Unknown"] * 7 + [None] * 2
+    genders = ["Female"] * 40 + ["Male"] * 11 + [None] * 9
+    return Evaluation(logits, labels, None, speakers, genders)
+
+
+def oracle(evaluation: Evaluation, rows) -> np.ndarray:
+    """(seeds, 4) by audmetric."""
+    ccc = [
+        [audmetric.concordance_cc(evaluation.labels[rows, i], logits[rows, i]) for i in range(3)]
+        for logits in evaluation.logits
+    ]
+    return np.column_stack([ccc, np.mean(ccc, axis=1)])
+
+
+def check(scores: dict, expected: np.ndarray):
+    for index, key in enumerate(KEYS):
+        assert scores["ccc"][key] == pytest.approx(expected[:, index].mean(), abs=1e-12)
+        assert scores["ccc_std_over_seeds"][key] == pytest.approx(expected[:, index].std(), abs=1e-12)
+
+
+def test_a_split(evaluation):
+    scores = split_scores(evaluation, 50)
+    expected = oracle(evaluation, slice(None))
+    check(scores, expected)
+    assert scores["n"] == 60 and "coverage" not in scores
+    for index, key in enumerate(KEYS):
+        np.testing.assert_allclose(scores["ccc_per_seed"][key], expected[:, index], atol=1e-12)
+        low, high = scores["ci95"][key]
+        assert low < scores["ccc"][key] < high
+    check(condition_scores(evaluation), expected)
+    assert set(condition_scores(evaluation)) == {"n", "ccc", "ccc_std_over_seeds"}
+
+
+def test_groups(evaluation):
+    scores = split_scores(evaluation, 10)
+    assert {group: score["n"] for group, score in scores["by_gender"].items()} == {"Female": 40, "Male": 11}
+    check(scores["by_gender"]["Female"], oracle(evaluation, slice(0, 40)))
+    check(scores["by_gender"]["Male"], oracle(evaluation, slice(40, 51)))
+    low, high = scores["by_gender"]["Female"]["ci95"]["valence"]
+    assert low < scores["by_gender"]["Female"]["ccc"]["valence"] < high
+    # numbers first and in their order; the unknown are no speaker
+    assert list(scores["by_speaker"]) == ["9", "10", "Anna"]
+    check(scores["by_speaker"]["9"], oracle(evaluation, slice(12, 40)))
+    check(scores["by_speaker"]["10"], oracle(evaluation, slice(0, 12)))
+
+
+def test_groups_of_few_clips_are_left_out(evaluation):
+    assert list(group_scores(evaluation, ["a"] * 10 + ["b"] * 9 + ["c"] * 41)) == ["a", "c"]
+    assert group_scores(evaluation, [None] * 60) == {}
+    mixed = [*"ab"] * 30
+    check(group_scores(evaluation, mixed)["b"], oracle(evaluation, slice(1, None, 2)))
+
+
+def test_coverage_is_the_mean_over_seeds():
+    labels = np.arange(12.0).reshape(4, 3) / 2
+    # in units of the predicted deviation: 0, 0.9, 1.5 and 3, then all 0; 68% is within 0.994, 95% within 1.960
+    off = np.array([0, 0.9, 1.5, 3])[:, None] * np.array([1.0, 2.0, 1.0])
+    uncertainty = np.stack([np.broadcast_to([1.0, 2.0, 0.5], (4, 3)), np.ones((4, 3))])
+    known = Evaluation(labels + np.stack([off, 0 * off]), labels, uncertainty, [None] * 4, [None] * 4)
+    covered = split_scores(known, 10)["coverage"]
+    assert list(covered) == ["0.68", "0.95"]
+    # the third dimension's deviations are taken to be half as large: 0, 1.8, 3 and 6
+    assert covered["0.68"] == {"activation": 0.75, "valence": 0.75, "dominance": (0.25 + 1) / 2}
+    assert covered["0.95"] == {"activation": 0.875, "valence": 0.875, "dominance": 0.75}
+
+
+def graded(logits) -> Evaluation:
+    """Four clips with the labels 0, 1, 2, 3 in each dimension."""
+    labels = np.array([[0.0], [1], [2], [3]]) * np.ones(3)
+    return Evaluation(np.asarray(logits), labels, None, [None] * 4, [None] * 4)
+
+
+SYSTEMS = {
+    "mfb": {"role": "baseline", "branches": ["mfb"]},
+    "fusion": {"role": "teacher", "branches": ["mfb"]},
+    "plain": {"role": "student", "branches": [{"source": "mfb"}]},
+    "pitch": {"role": "student", "branches": ["mfb_f0"]},
+    "augmented": {"role": "student", "augmented": True},
+    "pupil": {"role": "student", "teacher": "fusion"},
+}
+
+
+def test_pairs():
+    specs = system_specs(SYSTEMS, {}, None)
+    against_baseline = [(name, "mfb") for name in ("fusion", "plain", "pitch", "augmented", "pupil")]
+    others = [("fusion", "plain"), ("pupil", "plain"), ("pupil", "augmented")]
+    assert pairs(specs) == [*against_baseline, *others]
+    without = system_specs({name: spec for name, spec in SYSTEMS.items() if name != "mfb"}, {}, None)
+    assert pairs(without) == [("pupil", "plain"), ("pupil", "augmented")]
+    assert pairs(system_specs(SYSTEMS, {}, ["mfb"])) == []
+
+
+def test_improvement_by_hand():
+    specs = system_specs(SYSTEMS, {}, ["fusion", "mfb"])
+    labels = graded(np.zeros((1, 4, 3))).labels
+    right = labels[None]
+    # one too high everywhere: variances 5/4, covariance 5/4, means 1 apart: 2.5 / (2.5 + 1) = 5/7
+    shifted = labels[None] + 1
+    # the other way round: covariance -5/4: -1
+    turned = 3 - labels[None]
+    mfb = graded(np.concatenate([shifted, right]))  # mean over seeds (5/7 + 1) / 2 = 6/7
+    fusion = graded(np.concatenate([right[:, :, :2], turned[:, :, 2:]], axis=2))  # 1, 1, -1
+    evaluations = {"test1": {"mfb": mfb, "fusion": fusion}, "cv3": {"fusion": mfb}}
+    (found,) = comparisons(specs, evaluations, ["test1", "cv3"], 20)
+    assert (found["system"], found["against"], found["split"]) == ("fusion", "mfb", "test1")
+    relative = {"activation": 1 / 6, "valence": 1 / 6, "dominance": -7 / 6 - 1, "mean": (1 / 3) / (6 / 7) - 1}
+    difference = {"activation": 1 / 7, "valence": 1 / 7, "dominance": -1 - 6 / 7, "mean": 1 / 3 - 6 / 7}
+    assert found["relative"] == pytest.approx(relative)
+    assert found["difference"] == pytest.approx(difference)
+    for key in KEYS:
+        low, high = found["ci95"][key]
+        assert low <= found["difference"][key] <= high and 0 < found["p_value"][key] <= 1
+    # nothing can be said relative to what does not agree at all
+    backwards = {"test1": {"mfb": fusion, "fusion": mfb}}
+    assert comparisons(specs, backwards, ["test1"], 20)[0]["relative"]["dominance"] is None
+
+
+def test_of_a_better_and_a_worse_system_the_test_says_so(evaluation):
+    specs = system_specs(SYSTEMS, {}, ["mfb", "plain"])
+    worse = Evaluation(evaluation.logits + 2, evaluation.labels, None, evaluation.speakers, evaluation.genders)
+    (found,) = comparisons(specs, {"test1": {"mfb": worse, "plain": evaluation}}, ["test1"], 200)
+    assert all(found["difference"][key] > 0 and found["p_value"][key] < 0.02 for key in KEYS)
+    assert all(found["ci95"][key][0] > 0 for key in KEYS)

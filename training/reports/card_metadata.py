@@ -1,0 +1,126 @@
+"""The front matter of a model card: what the Hub filters and shows, the licence of the weights among it."""
+
+from __future__ import annotations
+
+import re
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from ..corpora.corpus import DIMENSIONS
+from ..corpora.facts import CorpusFacts
+from .card_tables import folds_of
+from .scores import KEYS
+
+
+# licences that let weights be passed on under another one
+PERMISSIVE = ("apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "unlicense")
+TAGS = ("speech-emotion-recognition", "speech", "emotion", "arousal", *DIMENSIONS)
+
+
+def card_data(
+    results: dict, entry: dict, facts: CorpusFacts, encoders: list[dict], repo_id: str | None = None
+) -> ModelCardData:
+    """
+    The front matter.
+
+    Args:
+        results: what is in results.json.
+        entry: the system's part of it.
+        facts: of the corpus.
+        encoders: of the system and its teachers, as [`encoders_of`] lists them.
+        repo_id: Hub id of the model.
+    """
+    inside = [encoder["id"] for encoder in encoders if encoder["inside"] and "/" in encoder["id"]]
+    return ModelCardData(
+        **weights_licence(facts, encoders),
+        language=facts.languages or None,
+        library_name="transformers",
+        pipeline_tag=_task(entry),
+        tags=[*TAGS, *(["knowledge-distillation"] if entry["teacher"] else [])],
+        datasets=[facts.dataset] if facts.dataset else None,
+        metrics=["ccc"],
+        base_model=inside or None,
+        # the nearest of the Hub's relations: a head was trained on an encoder that stays as it was
+        base_model_relation="finetune" if inside else None,
+        model_name=repo_id or entry["name"],
+        eval_results=eval_results(results, entry, facts),
+    )
+
+
+def eval_results(results: dict, entry: dict, facts: CorpusFacts) -> list[EvalResult]:
+    """Mean CCC over seeds per split and dimension; its interval, spread and size are in the metric's `args`."""
+    name, seeds = results["corpus"]["name"], entry["seeds"]
+    found = []
+    for split, scores in entry["splits"].items():
+        folds = folds_of(split)
+        for key in KEYS:
+            args = {
+                "n": scores["n"],
+                "ci95": [round(bound, 4) for bound in scores["ci95"][key]],
+                "seeds": len(seeds),
+                "std_over_seeds": round(scores["ccc_std_over_seeds"][key], 4),
+            }
+            if not folds:
+                args["these_weights"] = round(scores["ccc_per_seed"][key][seeds.index(entry["checkpoint"]["seed"])], 4)
+            found.append(
+                EvalResult(
+                    task_type=_task(entry),
+                    task_name="Speech emotion regression",
+                    dataset_type=facts.dataset or slug(name),
+                    dataset_name=name,
+                    dataset_split=split,
+                    metric_type="ccc",
+                    metric_name=f"CCC {key}" + (f" ({folds}-fold, by speaker)" if folds else ""),
+                    metric_value=round(scores["ccc"][key], 4),
+                    metric_args=args,
+                )
+            )
+    return found
+
+
+def encoders_of(results: dict, entry: dict, teachers: list[dict]) -> list[dict]:
+    """
+    Encoders behind a system.
+
+    Returns:
+        those that it holds, then those that only its teachers do: `{"id", "revision", "license", "inside"}`.
+    """
+    found: dict[str, dict] = {}
+    for system in (entry, *teachers):
+        for branch in system["checkpoint"]["branches"]:
+            if branch["source"] in results["encoders"]:
+                encoder = results["encoders"][branch["source"]]
+                found.setdefault(encoder["id"], {**encoder, "inside": system is entry})
+    return list(found.values())
+
+
+def weights_licence(facts: CorpusFacts, encoders: list[dict]) -> dict:
+    """
+    The licence of the weights: what the terms of the training data allow, unless an encoder allows less.
+
+    Where the terms name no licence for weights it is `other`, under the terms' own name.
+
+    Returns:
+        `license`, and where that is `other` also `license_name` and, where there is one, `license_link`.
+    """
+    if not facts.weights_license:
+        return {"license": "other", "license_name": slug(facts.license), "license_link": facts.license_link}
+    restricting = [encoder for encoder in encoders if encoder["license"] not in PERMISSIVE]
+    if restricting:
+        return {"license": "other", "license_name": slug(restricting[0]["license"] or "unknown")}
+    return {"license": facts.weights_license}
+
+
+def senses(entry: dict) -> tuple[bool, bool]:
+    """Whether a system hears audio, and whether it reads a transcript."""
+    text = [branch["text"] for branch in entry["checkpoint"]["branches"]]
+    return not all(text), any(text)
+
+
+def slug(name: str) -> str:
+    """A name as the Hub takes it: lower-case letters, digits, dots and dashes."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+
+
+def _task(entry: dict) -> str:
+    return "audio-classification" if senses(entry)[0] else "text-classification"

@@ -1,0 +1,206 @@
+"""What a model card says of a system in words and lists, out of results.json."""
+
+from __future__ import annotations
+
+from ..corpora.corpus import DIMENSIONS
+from ..corpora.facts import CorpusFacts
+from .card_tables import (
+    comparison_table,
+    condition_name,
+    condition_table,
+    coverage_table,
+    folds_of,
+    gender_table,
+    score_table,
+    speaker_table,
+    speakers_of,
+)
+
+
+# what a busy core is taken to draw, its share of memory and cooling included; nothing here measures it
+WATTS_PER_CORE = 10
+
+
+def teachers_of(entry: dict) -> list[str]:
+    """Names of the systems that a student was distilled from."""
+    return [entry["teacher"]] if isinstance(entry["teacher"], str) else list(entry["teacher"] or [])
+
+
+def role(entry: dict, by_name: dict[str, dict]) -> str:
+    """What a system is among the others of its run."""
+    size = f"{entry['parameters'] / 1e6:.2f} M parameters"
+    if entry["teacher"]:
+        teachers = [f"`{name}` ({by_name[name]['parameters'] / 1e6:.2f} M)" for name in teachers_of(entry)]
+        return f"A **student**: {size} on low-level features, distilled from {' and '.join(teachers)}."
+    if entry["role"] == "student":
+        return f"A **student without a teacher**: {size} on low-level features, trained on the labels alone."
+    if entry["role"] == "baseline":
+        return f"The **baseline** that the other systems are compared with: {size} on low-level features."
+    if entry["role"] == "single":
+        return f"A model on **one representation**, {entry['inputs'][0]}: {size}."
+    students = [f"`{name}`" for name, other in by_name.items() if entry["name"] in teachers_of(other)]
+    pupils = f" Teacher of {', '.join(students)}." if students else ""
+    return f"A **fusion model**: {size} over {' + '.join(entry['inputs'])}.{pupils}"
+
+
+def branch_text(branch: dict, encoders: dict[str, dict]) -> str:
+    """What one branch reads from its input."""
+    if branch["source"] in encoders:
+        state = branch["hidden_state"]
+        which = {"last": "the last hidden state", "weighted_sum": "a learnt weighted sum of all hidden states"}
+        of = " over the transcript" if branch["text"] else ""
+        return f"{which.get(state, f'hidden state {state}')} of `{encoders[branch['source']]['id']}`{of}, kept frozen"
+    frames = f"{branch['window_s'] * 1000:g} ms window, {branch['hop_s'] * 1000:g} ms hop"
+    pitch = " with pitch, its delta and voicing" if branch["source"] == "mfb_f0" else ""
+    return f"{branch['num_mel_bins']} log mel-filterbank energies{pitch} ({frames})"
+
+
+def training_lines(entry: dict) -> list[str]:
+    """How a system was trained."""
+    checkpoint, settings = entry["checkpoint"], entry["checkpoint"]["training"]
+    lines = [_loss(checkpoint["distillation"])]
+    tasks = {
+        "emotion classes": checkpoint["emotion_names"],
+        "the speaker's gender": checkpoint["gender_names"],
+        "the scatter of the grades": checkpoint["predict_uncertainty"],
+    }
+    if any(tasks.values()):
+        lines.append(f"Learnt besides: {', '.join(task for task, learnt in tasks.items() if learnt)}.")
+    if checkpoint["augmented"]:
+        lines.append("Trained on altered copies of the clips too: speed, timbre, level, rooms, noise, clips joined.")
+    if checkpoint["unlabelled"]:
+        lines.append("Trained on speech that nobody rated too, with the teacher's estimates for labels.")
+    if checkpoint["mask_time_prob"] or checkpoint["mask_feature_prob"]:
+        frames, features = checkpoint["mask_time_prob"], checkpoint["mask_feature_prob"]
+        lines.append(f"SpecAugment: {frames:.0%} of the frames and {features:.0%} of the features masked.")
+    batch = settings["per_device_train_batch_size"] * settings["gradient_accumulation_steps"]
+    lines.append(
+        f"Learning rate {settings['learning_rate']:g}, weight decay {settings['weight_decay']:g}, {batch} clips per "
+        f"batch and process; updates per seed: {', '.join(map(str, entry['steps']))}. Kept is the state with the best "
+        "mean CCC on development."
+    )
+    return lines
+
+
+def _loss(distillation: dict | None) -> str:
+    if not distillation:
+        return "Loss: 1 - CCC against the labels."
+    parts = {
+        "1 - CCC against the labels": distillation["label_weight"],
+        "1 - CCC against the teacher's outputs": distillation["output_weight"],
+        "1 - cosine between its embedding and the teacher's": distillation["embedding_weight"],
+    }
+    return f"Loss: {', '.join(f'{what} (weight {weight:g})' for what, weight in parts.items() if weight)}."
+
+
+def split_parts(entry: dict, corpus: dict) -> list[dict]:
+    """Per split `{"title", "folds", "table"}`."""
+    parts = []
+    for split, scores in entry["splits"].items():
+        folds = folds_of(split)
+        table = score_table(scores, entry["seeds"], None if folds else entry["checkpoint"]["seed"])
+        parts.append({"title": f"{split}: {_size(split, scores, corpus)}", "folds": folds, "table": table})
+    return parts
+
+
+def further_parts(entry: dict, comparisons: list[dict]) -> list[dict]:
+    """The results that not every system has, as `{"title", "text"}`."""
+    own = [row for row in comparisons if row["system"] == entry["name"]]
+    parts = {
+        "By gender": gender_table(entry["splits"]),
+        "By speaker": speaker_table(entry["splits"]),
+        "Against other systems": comparison_table(own) if own else None,
+        "Under noise and in rooms": condition_table(entry),
+        "Predicted uncertainty": coverage_table(entry["splits"]),
+    }
+    return [{"title": title, "text": text} for title, text in parts.items() if text]
+
+
+def limit_lines(entry: dict, corpus: dict, facts: CorpusFacts) -> list[str]:
+    """What the results do not show, and where they are weak."""
+    lines = ["The numbers say how speech sounds, not what the speaker feels: people show, hide and play emotions."]
+    if not facts.rated:
+        lines.append(
+            "Nobody rated the clips, so a high CCC says that the model finds what the labels were made from, not that "
+            "listeners agree with it."
+        )
+    train = corpus["splits"]["train"]
+    tested = "; ".join(f"`{split}` {_size(split, scores, corpus)}" for split, scores in entry["splits"].items())
+    spoken = f" (language: {', '.join(facts.languages)})" if facts.languages else ""
+    lines.append(
+        f"Trained on {_clips(train['clips'], train['speakers'])}; tested on {tested}, all of one corpus{spoken}. How "
+        "it does on other languages, ways of speaking, rooms, devices or ages is not known."
+    )
+    for split, scores in entry["splits"].items():
+        weakest = min(DIMENSIONS, key=lambda dimension: scores["ccc"][dimension])
+        lines.append(f"On `{split}` it is weakest at {weakest} (CCC {scores['ccc'][weakest]:.2f}). {_gap(scores)}")
+    lines += _noise(entry)
+    lines.append(
+        "The intervals and p-values are over clips, and clips of one speaker are alike: for new speakers they are too "
+        "sure."
+    )
+    return lines
+
+
+def _gap(scores: dict) -> str:
+    """The dimension on which the genders lie furthest apart."""
+    groups = scores["by_gender"]
+    if len(groups) < 2:
+        return f"Only {next(iter(groups))} speakers were tested." if groups else "Genders were not compared."
+    values = {d: [group["ccc"][d] for group in groups.values()] for d in DIMENSIONS}
+    widest = max(DIMENSIONS, key=lambda d: max(values[d]) - min(values[d]))
+    each = ", ".join(f"{name} {group['ccc'][widest]:.2f} ({group['n']:,} clips)" for name, group in groups.items())
+    return f"Genders lie furthest apart at {widest}: {each}."
+
+
+def _noise(entry: dict) -> list[str]:
+    if not any(entry["conditions"].values()):
+        return ["It was not tested under noise or in rooms."]
+    lines = []
+    for split, conditions in entry["conditions"].items():
+        worst = min(conditions, key=lambda name: conditions[name]["ccc"]["mean"])
+        clean, degraded = entry["splits"][split]["ccc"]["mean"], conditions[worst]["ccc"]["mean"]
+        lines.append(
+            f"Mean CCC on `{split}` is {clean:.2f} as recorded and {degraded:.2f} with {condition_name(worst)}."
+        )
+    return lines
+
+
+def compute_lines(entry: dict, teachers: list[dict], environment: dict) -> list[str]:
+    """Time, machine and an estimate of the energy."""
+    folds = [folds_of(split) for split in entry["splits"] if folds_of(split)]
+    each = f"{len(entry['seeds'])} seeds, each once" + "".join(
+        f" and once in each of {count} folds" for count in folds
+    )
+    trainings = len(entry["seeds"]) * (1 + sum(folds))
+    lines = [f"Time: {entry['training_seconds']:,.0f} s in all for {trainings} trainings ({each})."]
+    if teachers:
+        also = ", ".join(f"`{teacher['name']}` {teacher['training_seconds']:,.0f} s" for teacher in teachers)
+        lines.append(f"Its teacher came first: {also}.")
+    device = environment["device"]
+    name = f"{environment['accelerator']} ({device})" if environment["accelerator"] else device
+    side_by_side = environment["stage_workers"]
+    lines.append(
+        f"Machine: {name}, {environment['processors']} processors, processes: {environment['processes']}, trainings "
+        f"side by side: {side_by_side}; {environment['platform']}."
+    )
+    if device != "cpu":
+        return [*lines, "Energy: not measured."]
+    cores = 1 if side_by_side > 1 else environment["threads"] * environment["processes"]
+    seconds = entry["training_seconds"] + sum(teacher["training_seconds"] for teacher in teachers)
+    watt_hours = seconds * cores * WATTS_PER_CORE / 3600
+    lines.append(
+        f"Energy: not measured. At an assumed {WATTS_PER_CORE} W per busy core (busy cores per training: {cores}) it "
+        f"would be {watt_hours:,.1f} Wh{' with the teacher' if teachers else ''}; reading clips, running encoders on "
+        "them and testing come on top."
+    )
+    return lines
+
+
+def _size(split: str, scores: dict, corpus: dict) -> str:
+    return _clips(scores["n"], speakers_of(split, corpus))
+
+
+def _clips(clips: int, speakers: int) -> str:
+    by = f" by {speakers:,} {'speaker' if speakers == 1 else 'speakers'}" if speakers else ", speakers not known"
+    return f"{clips:,} clips{by}"

@@ -1,0 +1,158 @@
+"""Scores of a system on a split: CCC with intervals, by speaker and gender, calibration; and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..corpora.corpus import DIMENSIONS, UNKNOWN
+from ..metrics.bootstrap import BootstrapIntervals, PairedDifferences, bootstrap_ccc, paired_bootstrap
+from ..metrics.calibration import coverage
+from ..metrics.ccc.concordance import concordance_correlation
+from ..settings.systems import SystemSpec
+from .evaluation import Evaluation
+
+
+KEYS = (*DIMENSIONS, "mean")
+# fewer clips of one speaker say nothing
+SMALLEST_GROUP = 10
+
+
+def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
+    """
+    Everything about one system on one split, for `results.json`.
+
+    Args:
+        evaluation: the system on the split.
+        bootstrap_samples: resamples behind each interval.
+    """
+    seeds = _ccc_per_seed(evaluation.logits, evaluation.labels)
+    scores = {
+        "n": len(evaluation.labels),
+        **_over_seeds(seeds),
+        "ccc_per_seed": {key: seeds[:, i].tolist() for i, key in enumerate(KEYS)},
+        "ci95": _intervals(evaluation.logits, evaluation.labels, bootstrap_samples),
+        "by_gender": group_scores(evaluation, evaluation.genders, bootstrap_samples),
+        "by_speaker": group_scores(evaluation, evaluation.speakers),
+    }
+    if evaluation.uncertainty is not None:
+        scores["coverage"] = _coverage(evaluation)
+    return scores
+
+
+def group_scores(
+    evaluation: Evaluation, groups: Sequence[str | None], bootstrap_samples: int | None = None
+) -> dict[str, dict]:
+    """
+    CCC of each group of 10 clips or more, with its size; clips of unknown group are left out.
+
+    Args:
+        evaluation: the system on a split.
+        groups: of each clip.
+        bootstrap_samples: resamples behind each interval; no intervals without it.
+    """
+    scores = {}
+    for group in sorted(set(groups) - {None, UNKNOWN}, key=_natural):
+        members = np.array([name == group for name in groups])
+        if members.sum() >= SMALLEST_GROUP:
+            logits, labels = evaluation.logits[:, members], evaluation.labels[members]
+            scores[group] = {"n": int(members.sum()), **_over_seeds(_ccc_per_seed(logits, labels))}
+            if bootstrap_samples is not None:
+                scores[group]["ci95"] = _intervals(logits, labels, bootstrap_samples)
+    return scores
+
+
+def condition_scores(evaluation: Evaluation) -> dict:
+    """CCC under a noise or in a room, over seeds."""
+    return {"n": len(evaluation.labels), **_over_seeds(_ccc_per_seed(evaluation.logits, evaluation.labels))}
+
+
+def _natural(name: str) -> tuple:
+    return (0, int(name), "") if name.isdecimal() else (1, 0, name)
+
+
+def _ccc_per_seed(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(seeds, 4): each dimension and their mean."""
+    ccc = np.stack([concordance_correlation(run, labels) for run in logits])
+    return np.column_stack([ccc, ccc.mean(axis=1)])
+
+
+def _over_seeds(seeds: np.ndarray) -> dict:
+    return {
+        "ccc": dict(zip(KEYS, seeds.mean(axis=0).tolist(), strict=True)),
+        "ccc_std_over_seeds": dict(zip(KEYS, seeds.std(axis=0).tolist(), strict=True)),
+    }
+
+
+def _intervals(logits: np.ndarray, labels: np.ndarray, bootstrap_samples: int) -> dict[str, list[float]]:
+    intervals = _by_key(bootstrap_ccc(logits, labels, num_samples=bootstrap_samples))
+    return {key: [interval.low, interval.high] for key, interval in intervals.items()}
+
+
+def _by_key(results: BootstrapIntervals | PairedDifferences) -> dict:
+    return dict(zip(KEYS, [*results.dimensions, results.mean], strict=True))
+
+
+def _coverage(evaluation: Evaluation) -> dict:
+    """Share of labels inside the central intervals, per level and dimension, mean over seeds."""
+    seeds = [
+        coverage(logits, evaluation.labels, uncertainty)
+        for logits, uncertainty in zip(evaluation.logits, evaluation.uncertainty, strict=True)
+    ]
+    return {
+        f"{level:g}": dict(zip(DIMENSIONS, np.mean([seed[level] for seed in seeds], axis=0).tolist(), strict=True))
+        for level in seeds[0]
+    }
+
+
+def comparisons(
+    specs: dict[str, SystemSpec], evaluations: dict[str, dict[str, Evaluation]], splits: Sequence[str], samples: int
+) -> list[dict]:
+    """
+    Paired tests of every system against the baseline, and of each student with a teacher against those without.
+
+    Args:
+        specs: the systems.
+        evaluations: per split and system.
+        splits: to compare on.
+        samples: bootstrap resamples.
+
+    Returns:
+        per pair and split: difference in CCC, its interval and p-value, and the relative improvement.
+    """
+    return [
+        {"system": a, "against": b, "split": split, **_compare(evaluations[split][a], evaluations[split][b], samples)}
+        for split in splits
+        for a, b in pairs(specs)
+        if a in evaluations[split] and b in evaluations[split]
+    ]
+
+
+def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
+    """
+    Every system against the baseline; a distilled student against each of the same input without a teacher; a teacher
+    against the student on the baseline's input that was trained on the same clips, altered copies or none.
+    """
+    baseline = next((name for name, spec in specs.items() if spec.role == "baseline"), None)
+    found = [(name, baseline) for name in specs if baseline and name != baseline]
+    plain = {name: spec for name, spec in specs.items() if spec.role == "student" and not spec.teachers}
+    for name, spec in specs.items():
+        for other, student in plain.items():
+            distilled = spec.teachers and student.branch_settings == spec.branch_settings
+            teaches = spec.role == "teacher" and baseline and student.augmented == spec.augmented
+            if distilled or (teaches and student.branch_settings == specs[baseline].branch_settings):
+                found.append((name, other))
+    return found
+
+
+def _compare(a: Evaluation, b: Evaluation, samples: int) -> dict:
+    test = _by_key(paired_bootstrap(a.logits, b.logits, a.labels, num_samples=samples))
+    own, other = (_ccc_per_seed(e.logits, e.labels).mean(axis=0) for e in (a, b))
+    relative = [float(x / y - 1) if y > 0 else None for x, y in zip(own, other, strict=True)]
+    return {
+        "difference": {key: d.estimate for key, d in test.items()},
+        "relative": dict(zip(KEYS, relative, strict=True)),
+        "ci95": {key: [d.low, d.high] for key, d in test.items()},
+        "p_value": {key: d.p_value for key, d in test.items()},
+    }
