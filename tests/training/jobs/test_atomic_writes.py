@@ -48,10 +48,6 @@ def onnx(path: Path, turn: int) -> None:
     export_onnx(AffectStudentModel(AffectStudentConfig(**sizes)).eval(), path)
 
 
-def costs(path: Path, turn: int) -> None:
-    speeds = ["--encoder_hours_per_hour", str(turn), "--student_clips_per_s", "100"]
-
-
 def owner(path: Path, turn: int) -> None:
     with only_run_in(path.parent):
         pass
@@ -67,7 +63,6 @@ WRITERS = {
     "probe.csv": probe,
     "ccc.png": figure,
     "model.onnx": onnx,
-    "costs.json": costs,
     OWNER: owner,
 }
 
