@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 from speech_affect_training.corpora.corpus import Corpus, check_disjoint
 from speech_affect_training.corpora.load import load_corpus, unlabelled_folders
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
-from speech_affect_training.frames.speech_frames import EncoderLibrary
+from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.hub.publication import Publication
 from speech_affect_training.jobs.checkpoint import RELOAD_CLIPS, best_job, verify_checkpoint, write_checkpoint
 from speech_affect_training.jobs.data_splits import DataSplits, make_data_splits

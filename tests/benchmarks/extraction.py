@@ -120,7 +120,8 @@ def _extraction(encoder: Path, pad: bool, files: list[Path], root: Path) -> Call
     """The frames of all clips, made anew."""
     from accelerate import PartialState
 
-    from speech_affect_training.frames.speech_frames import EncoderLibrary, extract_frames
+    from speech_affect_training.encoders.library import EncoderLibrary
+    from speech_affect_training.frames.speech_frames import extract_frames
 
     clips = {path.stem: {"path": str(path), "bytes": None} for path in files}
     numbers = itertools.count()

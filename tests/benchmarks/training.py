@@ -54,7 +54,7 @@ def run(settings: Settings, machine: dict) -> Result:
 def _model(encoder, pad: bool):
     """A fusion model with the encoder's weights inside, and the library that they are from."""
     from speech_affect import AffectFusionConfig, AffectFusionModel
-    from speech_affect_training.frames.speech_frames import EncoderLibrary
+    from speech_affect_training.encoders.library import EncoderLibrary
 
     library = EncoderLibrary({"whisper": {"id": str(encoder), "pad_to_window": pad}}, ALL_BRANCHES, None)
     torch.manual_seed(0)

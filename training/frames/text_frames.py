@@ -6,24 +6,19 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
-from transformers.configuration_utils import PreTrainedConfig
+from transformers import PreTrainedTokenizerBase
 
 from speech_affect import AffectBranchConfig, AffectFusionConfig
-from speech_affect.encoder import TextEncoder, max_tokens, pooler_option
+from speech_affect.encoder import TextEncoder
 
+from ..encoders.library import EncoderLibrary
 from .extraction import extract_missing
 from .frame_cache import FrameCache
 from .frame_statistics import frame_statistics
-
-
-if TYPE_CHECKING:
-    from .speech_frames import EncoderLibrary
 
 
 # texts that the tokenizer gets at a time
@@ -59,36 +54,6 @@ def clip_transcripts(splits: Mapping[str, tuple[Sequence[str], Sequence[str | No
                     f"{found[fingerprint]!r}; correct one or drop one of the clips"
                 )
     return found
-
-
-def load_tokenizer(folder: Path, backbone: PreTrainedConfig) -> PreTrainedTokenizerBase:
-    """
-    The tokenizer of a text encoder, set to pad on the right and to truncate where the encoder ends.
-
-    Args:
-        folder: of the encoder, with its tokenizer.
-        backbone: the encoder's configuration.
-
-    Raises:
-        ValueError: the folder has no tokenizer, or one with more tokens than the encoder.
-    """
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    # without any file transformers makes an empty one, which takes every word for the unknown one
-    files = {"tokenizer.json", *type(tokenizer).vocab_files_names.values()}
-    if not any((folder / name).is_file() for name in files):
-        raise ValueError(
-            f"{folder} has no tokenizer; a text encoder needs one of {', '.join(sorted(files))} beside it"
-        )
-    if len(tokenizer) > backbone.vocab_size:
-        raise ValueError(
-            f"the tokenizer in {folder} has {len(tokenizer)} tokens, but the encoder {backbone.vocab_size}: "
-            "they do not belong together"
-        )
-    tokenizer.padding_side = tokenizer.truncation_side = "right"
-    with torch.device("meta"):  # for the sizes alone
-        limit = max_tokens(AutoModel.from_config(backbone, **pooler_option(backbone)))
-    tokenizer.model_max_length = min(tokenizer.model_max_length, limit or tokenizer.model_max_length)
-    return tokenizer
 
 
 def text_inputs(tokens: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 from speech_affect import AffectFeatureExtractor
 
 from ..corpora.corpus import DIMENSIONS
-from ..frames.speech_frames import EncoderLibrary
+from ..encoders.library import EncoderLibrary
 from ..frames.text_frames import text_inputs, tokenize
 from .job import Job
 from .prediction import Predictions, read_predictions

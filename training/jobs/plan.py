@@ -11,8 +11,9 @@ from transformers import TrainingArguments
 from ..corpora.clip_table import ClipTable
 from ..corpora.unlabelled import Piece
 from ..encoders.encoder_sources import resolve_encoder
+from ..encoders.library import EncoderLibrary
 from ..frames.frame_cache import FrameCache
-from ..frames.speech_frames import EncoderLibrary, extract_frames
+from ..frames.speech_frames import extract_frames
 from ..frames.text_frames import clip_transcripts, extract_text_frames
 from ..settings.recipe import RunArguments
 from ..settings.systems import SystemSpec, build_config

@@ -17,7 +17,7 @@ from accelerate import PartialState
 from ..corpora.clip_table import ClipTable, table_fingerprint
 from ..corpora.corpus import UNKNOWN, Corpus
 from ..corpora.facts import CorpusFacts
-from ..frames.speech_frames import EncoderLibrary
+from ..encoders.library import EncoderLibrary
 
 
 PACKAGES = ("torch", "torchaudio", "transformers", "datasets", "evaluate", "accelerate", "numpy", "speech-affect")

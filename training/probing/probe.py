@@ -14,7 +14,7 @@ import numpy as np
 from accelerate import PartialState
 
 from ..corpora.corpus import DIMENSIONS
-from ..frames.speech_frames import EncoderLibrary
+from ..encoders.library import EncoderLibrary
 from ..metrics.ccc.concordance import concordance_correlation
 from .feature_ranking import rank_dimensions
 from .pooled_states import PooledStates, extract_pooled_states

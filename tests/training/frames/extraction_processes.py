@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 from accelerate import PartialState, debug_launcher
 
+from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.frames.frame_cache import clip_fingerprint
 from speech_affect_training.frames.frame_shards import ShardWriter
-from speech_affect_training.frames.speech_frames import EncoderLibrary, extract_frames
+from speech_affect_training.frames.speech_frames import extract_frames
 
 
 BATCH_SIZE = 3

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
-from speech_affect_training.frames.speech_frames import EncoderLibrary
+from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.jobs.checkpoint import typical_error, verify_checkpoint, write_checkpoint
 from speech_affect_training.jobs.job import run_job
 from speech_affect_training.jobs.prediction import Predictions, read_predictions, write_predictions

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
+from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.frames.frame_cache import FrameCache
-from speech_affect_training.frames.speech_frames import EncoderLibrary
 from speech_affect_training.jobs import plan
 from speech_affect_training.jobs.data_splits import make_data_splits
 from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames, systems_of
