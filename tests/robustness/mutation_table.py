@@ -83,7 +83,7 @@ MUTATIONS = (
     ),
     Mutation(
         "splits: development may share speakers with training",
-        "training/corpora/corpus.py",
+        "training/settings/labels.py",
         'LEARNT_FROM = ("train", "development")',
         'LEARNT_FROM = ("test3",)',
         ("tests/training/test_splits_check.py",),

@@ -152,7 +152,6 @@ def _corpora(folder: Path) -> dict[str, Parser]:
     """A corpus's own files; bad rows are left out, and must not stop the rest."""
     from speech_affect_training.corpora.corpus import BadRows, CorpusError
     from speech_affect_training.corpora.csv_rows import csv_rows
-    from speech_affect_training.corpora.facts import corpus_facts
     from speech_affect_training.corpora.msp_labels import (
         Partition,
         read_consensus,
@@ -160,6 +159,7 @@ def _corpora(folder: Path) -> dict[str, Parser]:
         read_partitions,
         read_speakers,
     )
+    from speech_affect_training.settings.corpus_facts import corpus_facts
 
     turn = "MSP-PODCAST_0001_0008.wav"
     partitions, speakers = [Partition(1, "Train", turn)], {turn: ("30", "Male")}

@@ -17,7 +17,7 @@ from torchaudio.functional import resample
 from speech_affect.audio import decode_audio, resample_audio, to_mono
 from speech_affect.audio_pieces import SHORTEST_S
 
-from ..corpora.corpus import UNKNOWN
+from ..settings.labels import UNKNOWN
 from ..settings.suggestions import did_you_mean
 from .acoustics import (
     LONGEST_T60_S,

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from speech_affect import DIMENSIONS
+
 from ..audio.augmentation import AugmentedClip
-from .corpus import DIMENSIONS
 from .table_rows import EMOTION_WORDS
 
 

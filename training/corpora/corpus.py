@@ -14,27 +14,12 @@ import datasets
 import pyarrow.compute as pc
 from datasets import Audio, Features, List, Value
 
+from speech_affect import DIMENSIONS
+
+from ..settings.labels import LEARNT_FROM, SPLITS, UNKNOWN, WITHHELD_SPLIT
+
 
 logger = logging.getLogger(__name__)
-
-DIMENSIONS = ("activation", "valence", "dominance")
-SPLITS = ("train", "development", "test1", "test2", "test3")
-# splits that decide what is learnt
-LEARNT_FROM = ("train", "development")
-WITHHELD_SPLIT = "test3"
-UNKNOWN = "Unknown"
-EMOTIONS = {
-    "A": "anger",
-    "H": "happiness",
-    "S": "sadness",
-    "N": "neutral",
-    "U": "surprise",
-    "F": "fear",
-    "D": "disgust",
-    "C": "contempt",
-    "O": "other",
-    "X": "no agreement",
-}
 
 # `audio` is written as the plain struct that Audio(decode=False) reads as: encoding through Audio needs torchcodec.
 FEATURES = Features(

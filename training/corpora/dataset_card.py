@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import yaml
 
-from .corpus import DIMENSIONS, Corpus
+from speech_affect import DIMENSIONS
+
+from .corpus import Corpus
 
 
 def dataset_card(corpus: Corpus, counts: Mapping[str, Mapping[str, int]], licence: str) -> str:

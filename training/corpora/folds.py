@@ -6,11 +6,8 @@ from dataclasses import replace
 
 import datasets
 
-from .corpus import UNKNOWN, Corpus, CorpusError
-
-
-MIN_FOLDS = 3  # one group to test, one to develop, at least one to train on
-TEST_SPLIT = "test1"
+from ..settings.labels import MIN_FOLDS, TEST_SPLIT, UNKNOWN
+from .corpus import Corpus, CorpusError
 
 
 def speaker_folds(corpus: Corpus, folds: int) -> list[Corpus]:

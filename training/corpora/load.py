@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from speech_affect import DIMENSIONS
+
 from ..settings.suggestions import check_names
-from .corpus import DIMENSIONS, Corpus
+from .corpus import Corpus
 from .demo import make_demo_corpus
 from .msp_podcast import load_msp_podcast_corpus
 from .parquet import is_parquet_corpus, load_parquet_corpus

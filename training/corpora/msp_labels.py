@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .corpus import UNKNOWN, BadRows, CorpusError, RowError, is_empty, parse_rating, shortened
+from ..settings.labels import UNKNOWN
+from .corpus import BadRows, CorpusError, RowError, is_empty, parse_rating, shortened
 from .csv_rows import check_header, csv_rows, separator_hint
 
 

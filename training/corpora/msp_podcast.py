@@ -25,10 +25,12 @@ from typing import NamedTuple
 
 import datasets
 
+from ..settings.labels import EMOTIONS, SPLITS, UNKNOWN, WITHHELD_SPLIT
+
 # Reading files is left to other modules: `datasets` replaces `open` and `os.path` in a builder's own module.
 from . import corpus as common
 from . import csv_rows, msp_labels, msp_release
-from .corpus import EMOTIONS, SPLITS, UNKNOWN, WITHHELD_SPLIT, BadRows, Corpus, CorpusError, RowError
+from .corpus import BadRows, Corpus, CorpusError, RowError
 from .msp_labels import LABEL_RANGE, Grade, Label, Partition
 from .msp_release import Release
 from .parquet import write_parquet

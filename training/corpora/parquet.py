@@ -26,7 +26,8 @@ from datasets.utils import are_progress_bars_disabled
 from datasets.utils.py_utils import convert_file_size_to_int
 from tqdm.auto import tqdm
 
-from .corpus import FEATURES, SPLITS, Corpus, CorpusError, with_audio
+from ..settings.labels import SPLITS
+from .corpus import FEATURES, Corpus, CorpusError, with_audio
 from .dataset_card import dataset_card
 
 

@@ -16,7 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
-from .corpus import DIMENSIONS, SPLITS, BadRows, Corpus, CorpusError, check_label_range
+from speech_affect import DIMENSIONS
+
+from ..settings.labels import SPLITS
+from .corpus import BadRows, Corpus, CorpusError, check_label_range
 from .table_batches import Table, read_tables
 from .table_rows import TableReader
 

@@ -11,18 +11,10 @@ from datasets.table import InMemoryTable
 from datasets.utils import are_progress_bars_disabled
 from tqdm.auto import tqdm
 
-from .corpus import (
-    DIMENSIONS,
-    EMOTIONS,
-    FEATURES,
-    UNKNOWN,
-    BadRows,
-    RowError,
-    check_inside,
-    is_empty,
-    parse_ratings,
-    with_audio,
-)
+from speech_affect import DIMENSIONS
+
+from ..settings.labels import EMOTIONS, UNKNOWN
+from .corpus import FEATURES, BadRows, RowError, check_inside, is_empty, parse_ratings, with_audio
 from .table_batches import SPLIT_OF, Batch, Table
 
 

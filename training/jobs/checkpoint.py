@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
-from speech_affect import AffectFeatureExtractor
+from speech_affect import DIMENSIONS, AffectFeatureExtractor
 
-from ..corpora.corpus import DIMENSIONS
 from ..encoders.library import EncoderLibrary
 from ..frames.text_frames import text_inputs, tokenize
 from .job import Job

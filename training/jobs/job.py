@@ -21,11 +21,11 @@ from transformers import TrainingArguments, set_seed
 from speech_affect import AffectFusionModel, AffectStudentModel
 
 from ..corpora.clip_table import ClipTable, table_fingerprint
-from ..corpora.corpus import LEARNT_FROM
 from ..frames.frame_cache import FrameCache
 from ..frames.frame_dataset import FrameDataset, collate_frames
 from ..frames.text_frames import TranscriptFrames
 from ..metrics.calibration import uncertainty_scale
+from ..settings.labels import LEARNT_FROM
 from ..settings.systems import SystemSpec
 from .early_stopping import EarlyStopping
 from .prediction import Predictions, predict, write_predictions

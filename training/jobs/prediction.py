@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from ..corpora.corpus import DIMENSIONS
+from speech_affect import DIMENSIONS
+
 from ..frames.frame_dataset import FrameDataset, collate_frames
 
 

@@ -15,9 +15,10 @@ import torch
 from accelerate import PartialState
 
 from ..corpora.clip_table import ClipTable, table_fingerprint
-from ..corpora.corpus import UNKNOWN, Corpus
-from ..corpora.facts import CorpusFacts
+from ..corpora.corpus import Corpus
 from ..encoders.library import EncoderLibrary
+from ..settings.corpus_facts import CorpusFacts
+from ..settings.labels import UNKNOWN
 
 
 PACKAGES = ("torch", "torchaudio", "transformers", "datasets", "evaluate", "accelerate", "numpy", "speech-affect")

@@ -11,9 +11,9 @@ from accelerate.utils import convert_outputs_to_fp32
 from torch.utils.data import SequentialSampler
 from transformers import EvalPrediction, Trainer
 
+from speech_affect import DIMENSIONS
 from speech_affect.losses import ccc_losses, embedding_distillation_loss, weighted_mean
 
-from ..corpora.corpus import DIMENSIONS
 from ..frames.length_buckets import LengthBucketSampler
 from ..metrics.ccc.concordance import concordance_correlation
 from ..settings.systems import Distillation

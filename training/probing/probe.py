@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from accelerate import PartialState
 
-from ..corpora.corpus import DIMENSIONS
+from speech_affect import DIMENSIONS
+
 from ..encoders.library import EncoderLibrary
 from ..metrics.ccc.concordance import concordance_correlation
 from .feature_ranking import rank_dimensions

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from ..corpora.corpus import DIMENSIONS
+from speech_affect import DIMENSIONS
+
 from ..reports.figures import COLOURS  # sets a backend that needs no screen
 
 

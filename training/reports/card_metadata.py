@@ -6,8 +6,9 @@ import re
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from ..corpora.corpus import DIMENSIONS
-from ..corpora.facts import CorpusFacts
+from speech_affect import DIMENSIONS
+
+from ..settings.corpus_facts import CorpusFacts
 from .card_tables import folds_of
 from .scores import KEYS
 

@@ -6,7 +6,8 @@ import re
 import statistics
 from collections.abc import Sequence
 
-from ..corpora.corpus import DIMENSIONS
+from speech_affect import DIMENSIONS
+
 from .scores import KEYS, SMALLEST_GROUP
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..corpora.corpus import DIMENSIONS
-from ..corpora.facts import CorpusFacts
+from speech_affect import DIMENSIONS
+
+from ..settings.corpus_facts import CorpusFacts
 from .card_tables import (
     comparison_table,
     condition_name,

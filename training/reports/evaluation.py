@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..corpora.folds import TEST_SPLIT
 from ..jobs.data_splits import TRAINING_SPLITS
 from ..jobs.job import Job
 from ..jobs.prediction import read_predictions
+from ..settings.labels import TEST_SPLIT
 
 
 @dataclass(frozen=True)

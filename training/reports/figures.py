@@ -12,8 +12,9 @@ matplotlib.use("Agg")  # no window: a run has no screen
 import matplotlib.pyplot as plt
 import numpy as np
 
+from speech_affect import DIMENSIONS
+
 from ..audio.degradation import Condition
-from ..corpora.corpus import DIMENSIONS
 from ..metrics.ccc.concordance import concordance_correlation
 from .evaluation import Evaluation
 

@@ -19,7 +19,7 @@ import jinja2
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-from ..corpora.facts import CorpusFacts
+from ..settings.corpus_facts import CorpusFacts
 from .card_metadata import card_data, encoders_of, senses
 from .card_tables import corpus_table
 from .card_text import (
@@ -192,7 +192,7 @@ def _facts(corpus: dict) -> CorpusFacts:
         return CorpusFacts(**corpus["facts"])
     except TypeError as error:
         raise ValueError(
-            f"the corpus's facts in the results are not as training/corpora/facts.py has them: {error}"
+            f"the corpus's facts in the results are not as training/settings/corpus_facts.py has them: {error}"
         ) from error
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..corpora.corpus import DIMENSIONS
+from speech_affect import DIMENSIONS
+
 from .scores import KEYS
 
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..corpora.corpus import DIMENSIONS, UNKNOWN
+from speech_affect import DIMENSIONS
+
 from ..metrics.bootstrap import BootstrapIntervals, PairedDifferences, bootstrap_ccc, paired_bootstrap
 from ..metrics.calibration import coverage
 from ..metrics.ccc.concordance import concordance_correlation
+from ..settings.labels import UNKNOWN
 from ..settings.systems import SystemSpec
 from .evaluation import Evaluation
 

@@ -14,8 +14,8 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from ..audio.augmentation import AugmentationSettings
 from ..audio.degradation import Condition
-from ..corpora.facts import corpus_facts
-from ..corpora.folds import MIN_FOLDS
+from .corpus_facts import corpus_facts
+from .labels import MIN_FOLDS
 from .recipe_file import read_mapping, read_recipe
 from .suggestions import did_you_mean
 from .systems import SystemSpec, check_encoders, check_model, system_specs
@@ -47,8 +47,8 @@ class RunArguments:
     corpus_facts: str = field(
         default="{}",
         metadata={
-            "help": "Mapping for the model cards: labels, license, terms, ... (training/corpora/facts.py); or the "
-            "name of a known corpus, such as msp_podcast."
+            "help": "Mapping for the model cards: labels, license, terms, ... (training/settings/corpus_facts.py); or "
+            "the name of a known corpus, such as msp_podcast."
         },
     )
     encoders: str = field(default="{}", metadata={"help": "Mapping: name -> {id, revision} of each encoder."})

@@ -12,7 +12,7 @@ from speech_affect import AffectFusionConfig, AffectStudentConfig
 from speech_affect.configuration_affect import ACOUSTIC_SOURCES, AffectBranchConfig
 from speech_affect.configuration_checks import are_numbers
 
-from ..corpora.corpus import EMOTIONS, UNKNOWN
+from .labels import EMOTIONS, UNKNOWN
 from .suggestions import check_names, did_you_mean
 
 

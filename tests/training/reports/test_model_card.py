@@ -513,7 +513,7 @@ def test_other_refusals(results, tmp_path):
     with pytest.raises(ValueError, match="was not trained in the run of these results"):
         build_card(results, "pupil", checkpoint=tmp_path)
     results["corpus"]["facts"]["colour"] = "blue"
-    with pytest.raises(ValueError, match="not as training/corpora/facts.py has them"):
+    with pytest.raises(ValueError, match="not as training/settings/corpus_facts.py has them"):
         build_card(results, "pupil")
 
 

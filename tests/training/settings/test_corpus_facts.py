@@ -2,7 +2,7 @@
 
 import pytest
 
-from speech_affect_training.corpora.facts import KNOWN, CorpusFacts, corpus_facts
+from speech_affect_training.settings.corpus_facts import KNOWN, CorpusFacts, corpus_facts
 
 
 OWN = "{labels: rated by two of us, license: own, terms: ask us, language: [de, gsw]}"
