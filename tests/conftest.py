@@ -14,6 +14,8 @@ import torch
 import yaml
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
+from speech_affect_training.settings import cores
+
 
 SPLITS = {"Train": (24, (1, 2, 3)), "Development": (12, (4, 5)), "Test1": (10, (6, 7)), "Test2": (6, (8,))}
 
@@ -24,6 +26,7 @@ WORDS = {"A": "Angry", "H": "Happy", "S": "Sad", "N": "Neutral"}
 def one_core():
     """A run that a test makes in its own process takes one core, and leaves torch one thread for later tests."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cores, "available_cores", lambda: 1)
         patch.setattr(os, "cpu_count", lambda: 1)
         yield
 

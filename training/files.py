@@ -61,3 +61,14 @@ def sha256_of_file(path: str | os.PathLike) -> str:
         while block := file.read(BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def clip_fingerprint(audio: dict) -> str:
+    """Identify a clip's audio, wherever it lies: the SHA-256 of its encoded file.
+
+    Args:
+        audio: `{"path", "bytes"}`, as `datasets.Audio(decode=False)` gives it.
+    """
+    if audio.get("bytes") is not None:
+        return hashlib.sha256(audio["bytes"]).hexdigest()
+    return sha256_of_file(audio["path"])

@@ -6,7 +6,6 @@ accelerate launch training/run.py [--recipe NAME_OR_FILE] [--data_dir FOLDER] [-
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -27,7 +26,7 @@ from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.hub.publication import Publication
 from speech_affect_training.jobs.checkpoint import RELOAD_CLIPS, best_job, verify_checkpoint, write_checkpoint
 from speech_affect_training.jobs.data_splits import DataSplits, make_data_splits
-from speech_affect_training.jobs.errors import refusal
+from speech_affect_training.jobs.errors import user_message
 from speech_affect_training.jobs.job import Job
 from speech_affect_training.jobs.job_pool import default_workers, run_jobs
 from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames
@@ -43,6 +42,7 @@ from speech_affect_training.probing.probe import run_probe
 from speech_affect_training.reports.model_card import write_cards
 from speech_affect_training.reports.report import write_report
 from speech_affect_training.reports.results_table import render_markdown
+from speech_affect_training.settings import cores
 from speech_affect_training.settings.recipe import RunArguments, parse_arguments
 
 
@@ -65,7 +65,7 @@ def run_recipe(run: RunArguments, training: TrainingArguments) -> dict:
     state = PartialState()
     publication = Publication(training, run.specs)
     if state.device.type == "cpu":  # launchers leave each process one thread
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // state.num_processes))
+        torch.set_num_threads(max(1, cores.available_cores() // state.num_processes))
     logger.info("%d process(es) on %s; output in %s", state.num_processes, state.device, training.output_dir)
     output = Path(training.output_dir)
     cache = Path(run.cache_dir or Path(HF_HOME) / "speech_affect")
@@ -156,7 +156,7 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except Exception as error:
-        sentence = refusal(error)
-        if sentence is None:
+        message = user_message(error)
+        if message is None:
             raise
-        sys.exit(f"error: {sentence}")
+        sys.exit(f"error: {message}")

@@ -173,7 +173,9 @@ def _become(argv, folder: Path, log: Path, die_at, tell_at, tell: int, journal: 
         said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(said, 1)
         os.dup2(said, 2)
-        os.cpu_count = lambda: 1  # one thread, as each worker has; several round otherwise
+        from speech_affect_training.settings import cores
+
+        cores.available_cores = lambda: 1  # one thread, as each worker has; several round otherwise
         marks: list[Mark] = []
         _watch(folder, marks, die_at, tell_at, tell)
         prepare()

@@ -13,7 +13,7 @@ import soundfile
 
 from speech_affect_training.corpora.clip_table import ClipTable
 from speech_affect_training.corpora.corpus import FEATURES, Corpus
-from speech_affect_training.frames.frame_cache import clip_fingerprint
+from speech_affect_training.files import clip_fingerprint
 
 
 @pytest.fixture(autouse=True)

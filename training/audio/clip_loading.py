@@ -12,6 +12,8 @@ from transformers import BatchFeature
 
 from speech_affect import AffectFeatureExtractor
 
+from ..settings import cores
+
 
 MOST_WORKERS = 8
 
@@ -60,4 +62,4 @@ def loading_workers() -> int:
     if state.device.type == "cpu":
         return 0
     on_this_machine = int(os.environ.get("LOCAL_WORLD_SIZE", state.num_processes))
-    return min(MOST_WORKERS, (os.cpu_count() or 1) // on_this_machine)
+    return min(MOST_WORKERS, cores.available_cores() // on_this_machine)

@@ -9,7 +9,7 @@ from pathlib import Path
 import soundfile
 
 from ..audio.clip_duration import audio_header
-from ..frames.frame_cache import clip_fingerprint
+from ..files import clip_fingerprint
 from .corpus import CorpusError
 
 

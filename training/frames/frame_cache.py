@@ -21,26 +21,6 @@ logger = logging.getLogger(__name__)
 FRAMES_VERSION = 2
 
 
-def clip_fingerprint(audio: dict) -> str:
-    """
-    Identity of a clip's audio, wherever it lies: SHA-256 of the encoded file.
-
-    Args:
-        audio: `{"path", "bytes"}` as `datasets.Audio(decode=False)` gives it.
-    """
-    if audio.get("bytes") is not None:
-        return hashlib.sha256(audio["bytes"]).hexdigest()
-    with open(audio["path"], "rb") as file:
-        return _digest(file)
-
-
-def _digest(file) -> str:  # hashlib.file_digest needs Python 3.11
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
-
-
 @dataclass
 class FrameCache:
     """

@@ -12,7 +12,7 @@ from ..corpora.clip_table import ClipTable, altered_table, clip_table, join_tabl
 from ..corpora.corpus import Corpus
 from ..corpora.folds import speaker_folds
 from ..corpora.unlabelled import Piece
-from ..frames.frame_cache import clip_fingerprint
+from ..files import clip_fingerprint
 from ..settings.systems import SystemSpec
 
 

@@ -17,7 +17,7 @@ FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 GOES_ON = "start the run again: it goes on where it was"
 
 
-def refusal(error: Exception) -> str | None:
+def user_message(error: Exception) -> str | None:
     """
     The sentence for an error, on one line.
 

@@ -18,6 +18,7 @@ from accelerate import PartialState
 from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
+from ..settings import cores
 from .job import Job, run_job
 
 
@@ -31,7 +32,7 @@ def default_workers() -> int:
     state = PartialState()
     if state.num_processes > 1 or state.device.type != "cpu":
         return 1
-    return os.cpu_count() or 1
+    return cores.available_cores()
 
 
 def run_jobs(

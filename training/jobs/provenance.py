@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from accelerate import PartialState
 from ..corpora.clip_table import ClipTable, table_fingerprint
 from ..corpora.corpus import Corpus
 from ..encoders.library import EncoderLibrary
+from ..settings import cores
 from ..settings.corpus_facts import CorpusFacts
 from ..settings.labels import UNKNOWN
 
@@ -30,7 +30,7 @@ def describe_environment(job_workers: int) -> dict:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processors": os.cpu_count(),
+        "processors": cores.available_cores(),
         "device": str(device),
         "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "processes": PartialState().num_processes,

@@ -29,7 +29,7 @@ from speech_affect_training.audio.augmentation import (
     tilt_spectrum,
 )
 from speech_affect_training.audio.degradation import clip_rng
-from speech_affect_training.frames.frame_cache import clip_fingerprint
+from speech_affect_training.files import clip_fingerprint
 
 
 TRAINING = Path(__file__).resolve().parents[3] / "training"

@@ -14,7 +14,7 @@ from speech_affect_training.audio.degradation import Condition
 from speech_affect_training.audio.degraded_clips import degraded_clips
 from speech_affect_training.corpora.clip_table import ClipTable
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
-from speech_affect_training.frames.frame_cache import clip_fingerprint
+from speech_affect_training.files import clip_fingerprint
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_batches_come_in_order_whoever_loads_them(sources, monkeypatch, workers)
 def test_a_gpu_has_cores_that_load_for_it(monkeypatch, device, local, cpus, expected):
     state = types.SimpleNamespace(device=types.SimpleNamespace(type=device), num_processes=4)
     monkeypatch.setattr(clip_loading, "PartialState", lambda: state)
-    monkeypatch.setattr(clip_loading.os, "cpu_count", lambda: cpus)
+    monkeypatch.setattr(clip_loading.cores, "available_cores", lambda: cpus)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     if local:
         monkeypatch.setenv("LOCAL_WORLD_SIZE", local)

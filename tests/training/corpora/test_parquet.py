@@ -22,7 +22,7 @@ from speech_affect_training.corpora.load import load_corpus
 from speech_affect_training.corpora.msp_podcast import load_msp_podcast, load_msp_podcast_corpus
 from speech_affect_training.corpora.parquet import is_parquet_corpus, load_parquet_corpus, write_parquet
 from speech_affect_training.corpora.table import load_table_corpus
-from speech_affect_training.frames.frame_cache import clip_fingerprint
+from speech_affect_training.files import clip_fingerprint
 
 
 SCRIPT = Path(__file__).resolve().parents[3] / "training/corpora/msp_podcast.py"

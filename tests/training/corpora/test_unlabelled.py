@@ -6,7 +6,7 @@ import soundfile
 
 from speech_affect_training.corpora.corpus import CorpusError
 from speech_affect_training.corpora.unlabelled import Piece, unlabelled_pieces
-from speech_affect_training.frames.frame_cache import clip_fingerprint
+from speech_affect_training.files import clip_fingerprint
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import torch
 from accelerate import PartialState, debug_launcher
 
 from speech_affect_training.encoders.library import EncoderLibrary
-from speech_affect_training.frames.frame_cache import clip_fingerprint
+from speech_affect_training.files import clip_fingerprint
 from speech_affect_training.frames.frame_shards import ShardWriter
 from speech_affect_training.frames.speech_frames import extract_frames
 

@@ -7,7 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
-from speech_affect_training.frames.frame_cache import FrameCache, clip_fingerprint
+from speech_affect_training.files import clip_fingerprint
+from speech_affect_training.frames.frame_cache import FrameCache
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from transformers import AutoFeatureExtractor, AutoModel
 
 from speech_affect import AffectFeatureExtractor
 from speech_affect_training.encoders.library import EncoderLibrary
+from speech_affect_training.files import clip_fingerprint
 from speech_affect_training.frames import speech_frames as representations
-from speech_affect_training.frames.frame_cache import clip_fingerprint
 from speech_affect_training.frames.speech_frames import extract_frames
 
 

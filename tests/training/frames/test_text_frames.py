@@ -15,8 +15,8 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast, Robe
 
 from speech_affect import AffectFusionModel
 from speech_affect_training.encoders.library import EncoderLibrary
+from speech_affect_training.files import clip_fingerprint
 from speech_affect_training.frames import text_frames as text_representations
-from speech_affect_training.frames.frame_cache import clip_fingerprint
 from speech_affect_training.frames.speech_frames import extract_frames, frame_caches
 from speech_affect_training.frames.text_frames import clip_transcripts, extract_text_frames, text_inputs, tokenize
 from speech_affect_training.jobs import checkpoint

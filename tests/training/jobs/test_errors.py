@@ -3,7 +3,7 @@
 import pytest
 from safetensors import SafetensorError
 
-from speech_affect_training.jobs.errors import refusal
+from speech_affect_training.jobs.errors import user_message
 
 
 GOES_ON = "start the run again: it goes on where it was"
@@ -40,9 +40,9 @@ GOES_ON = "start the run again: it goes on where it was"
     ],
 )
 def test_one_sentence(error, sentence):
-    assert refusal(error) == sentence
+    assert user_message(error) == sentence
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), KeyError("a"), TypeError("b"), AssertionError()])
 def test_a_fault_of_the_program_has_its_traceback(error):
-    assert refusal(error) is None
+    assert user_message(error) is None

@@ -135,7 +135,7 @@ def test_a_group_of_processes_has_no_workers(monkeypatch):
     with pytest.raises(ValueError, match="job_workers is 2 in a group of 2 processes; give 1"):
         run_jobs([], 8, 2)
     group.num_processes = 1
-    monkeypatch.setattr(job_pool.os, "cpu_count", lambda: 7)
+    monkeypatch.setattr(job_pool.cores, "available_cores", lambda: 7)
     assert default_workers() == 7
     group.device.type = "cuda"
     assert default_workers() == 1

@@ -15,7 +15,8 @@ from transformers import (
 
 from speech_affect import AffectEncoderConfig, AffectFeatureExtractor
 from speech_affect_training.encoders.library import EncoderLibrary
-from speech_affect_training.frames.frame_cache import FrameCache, clip_fingerprint
+from speech_affect_training.files import clip_fingerprint
+from speech_affect_training.frames.frame_cache import FrameCache
 from speech_affect_training.probing import pooled_states
 from speech_affect_training.probing.pooled_states import (
     PooledStates,

@@ -8,7 +8,7 @@ import pytest
 
 from speech_affect_training.corpora.load import load_corpus
 from speech_affect_training.encoders.library import EncoderLibrary
-from speech_affect_training.frames.frame_cache import clip_fingerprint
+from speech_affect_training.files import clip_fingerprint
 from speech_affect_training.metrics.ccc.concordance import concordance_correlation
 from speech_affect_training.probing.pooled_states import PooledStates, all_states_branch, pooled_cache
 from speech_affect_training.probing.probe import KEYS, best_hidden_state, probe_layers, probe_subspaces, run_probe
