@@ -213,7 +213,7 @@ def _check_filled(results: dict, entry: dict) -> None:
         ("Licence", "corpus.facts.terms", (facts.get("terms") or "").strip(), ask),
         ("Results", "splits", entry.get("splits"), "the corpus has no test split with labels: add one, or --folds"),
         ("Compute and energy", "training_seconds", entry.get("training_seconds"), again),
-        ("Compute and energy", "environment.job_workers", environment.get("job_workers"), again),
+        ("Compute and energy", "environment.stage_workers", environment.get("stage_workers"), again),
         ("Versions", "environment.packages", environment.get("packages"), again),
         ("Versions", "corpus.fingerprint", corpus.get("fingerprint"), again),
     ]

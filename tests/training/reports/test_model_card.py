@@ -147,7 +147,7 @@ def results() -> dict:
             "accelerator": None,
             "processes": 1,
             "threads": 2,
-            "job_workers": 2,
+            "stage_workers": 2,
             "packages": {"torch": "2.14.1", "numpy": "2.4.6"},
             "git_commit": "abc-dirty",
         },
@@ -428,7 +428,7 @@ def test_what_it_is(results, name, changes, said):
         ({"git_commit": "abc"}, "Code: speech-affect, commit abc."),
         ({"device": "cuda:0", "accelerator": "NVIDIA H200"}, "Machine: NVIDIA H200 (cuda:0), 2 processors"),
         ({"device": "cuda:0", "accelerator": "NVIDIA H200"}, "- Energy: not measured.\n"),
-        ({"job_workers": 1}, "busy cores per training: 2) it would be 60.0 Wh"),
+        ({"stage_workers": 1}, "busy cores per training: 2) it would be 60.0 Wh"),
     ],
 )
 def test_machine(results, changes, said):
@@ -471,7 +471,7 @@ def test_uses_and_citations(results):
         ("facts", "terms", None, "Licence"),
         ("system", "splits", {}, "Results"),
         ("system", "training_seconds", None, "Compute and energy"),
-        ("environment", "job_workers", None, "Compute and energy"),
+        ("environment", "stage_workers", None, "Compute and energy"),
         ("environment", "packages", {}, "Versions"),
         ("corpus", "fingerprint", None, "Versions"),
     ],
