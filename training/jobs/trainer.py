@@ -49,7 +49,7 @@ class AffectTrainer(Trainer):
         elif os.environ.get("ACCELERATE_USE_FSDP") == "true":
             raise ValueError(
                 f"FSDP is asked for, but accelerate shards on GPUs alone and the device is {self.args.device}; "
-                "without a GPU give training/accelerate/ddp_cpu.yaml"
+                "without a GPU give training/launch/ddp_cpu.yaml"
             )
 
     def _get_train_sampler(self, train_dataset=None):

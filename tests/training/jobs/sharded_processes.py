@@ -2,7 +2,7 @@
 
 accelerate shards over GPUs alone: without one it drops the plugin. Here it gets it back; all else is as on GPUs.
 
-    accelerate launch --config_file training/accelerate/fsdp.yaml --num_processes 2 \
+    accelerate launch --config_file training/launch/fsdp.yaml --num_processes 2 \
       tests/training/sharded_processes.py FOLDER [arguments of run.py]
 """
 
