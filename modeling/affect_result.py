@@ -1,26 +1,30 @@
-"""What a user gets of an estimate: plain numbers by name, on the scale that was asked for."""
+"""From the pieces of a recording to results by name; needs neither torch nor transformers."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from .audio_pieces import WHOLE_S, read_pieces, to_waveform
+from .speech_activity import SpeechActivity
+
 
 SCALES = ("label", "unit", "signed")
+OUTPUT_FIELDS = ("logits", "uncertainty", "emotion_logits", "gender_logits")
 
 
 @dataclass
 class AffectEstimate:
-    """
-    A model's numbers for one clip.
+    """A model's outputs for one clip.
 
     Args:
-        logits: of the dimensions, on the label scale.
-        uncertainty: of the dimensions, standard deviations on the label scale; None where the model predicts none.
-        emotion_logits: of the classes; None where the model has none.
+        logits: of the dimensions, on the label scale; None where nothing was estimated.
+        uncertainty: standard deviations of the dimensions on the label scale; None where the model predicts none.
+        emotion_logits: of the emotion classes; None where the model has none.
         gender_logits: of the genders; None where the model has none.
     """
 
@@ -30,8 +34,128 @@ class AffectEstimate:
     gender_logits: Sequence[float] | None = None
 
 
+def estimates_of(outputs: Mapping[str, Any]) -> list[AffectEstimate]:
+    """Split the outputs of a batch into one estimate per clip, in plain numbers.
+
+    Args:
+        outputs: arrays or tensors (batch, values) by name: an `AffectOutput`, or the outputs of an ONNX session.
+    """
+    values = {name: outputs[name].tolist() for name in OUTPUT_FIELDS if outputs.get(name) is not None}
+    return [AffectEstimate(**dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
+
+
+@dataclass
+class _Piece:
+    """State that the parts of one piece share."""
+
+    activity: SpeechActivity
+    stream: Any = None
+
+
+@dataclass
+class ModelInput:
+    """A piece of a recording, or the next part of a piece longer than 30 s, on its way through a model.
+
+    Args:
+        index: place of the piece among the results.
+        is_last: whether the piece ends here.
+        sampling_rate: of `samples`, in hertz.
+        times: `start_s` and `end_s` of the piece; empty when the piece is the whole recording.
+        speech_ratio: of the piece, known in its last part.
+        waveform: (samples,) at the model's rate: a whole piece that goes through the model at once.
+        samples: (samples,) at the recording's rate: the next part of a long piece, which is streamed.
+        estimate: of the piece, once its last part has been through the model; None for silence.
+    """
+
+    index: int
+    is_last: bool
+    sampling_rate: int
+    times: dict[str, float] = field(default_factory=dict)
+    speech_ratio: float = 0.0
+    waveform: np.ndarray | None = None
+    samples: np.ndarray | None = None
+    estimate: AffectEstimate | None = None
+    piece: _Piece | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether this still has to go through the model."""
+        return self.waveform is not None or self.samples is not None
+
+
+def model_inputs(source, sampling_rate: int, window_s=None, hop_s=None, segments=None) -> Iterator[ModelInput]:
+    """Read a recording as inputs of a model. Silent pieces up to 30 s have nothing for the model.
+
+    Args:
+        source: of [`open_audio`].
+        sampling_rate: of the model, in hertz.
+        window_s, hop_s, segments: as of [`read_pieces`].
+
+    Raises:
+        ValueError: options out of range, a piece under 0.1 s, or a broken recording.
+    """
+    rate = source.sampling_rate
+    pieces: dict[int, _Piece] = {}
+    for part in read_pieces(source, window_s, hop_s, segments):
+        if part.is_first:
+            pieces[part.index] = _Piece(SpeechActivity(rate))
+        piece = pieces.pop(part.index) if part.is_last else pieces[part.index]
+        piece.activity.push(part.samples)
+        item = ModelInput(part.index, part.is_last, rate, piece=piece)
+        if part.is_last:
+            item.speech_ratio = piece.activity.ratio()
+            if part.start_s is not None and part.end_s is not None:
+                item.times = {"start_s": part.start_s, "end_s": part.end_s}
+        if part.is_first and part.is_last and len(part.samples) <= WHOLE_S * rate:
+            waveform = to_waveform(part.samples, rate, sampling_rate)
+            item.waveform = waveform if item.speech_ratio > 0 else None
+        else:
+            item.samples = part.samples
+        yield item
+
+
+def estimate_inputs(items: Sequence[ModelInput], run_batch: Callable, open_stream: Callable) -> None:
+    """Run a model on inputs, and store the estimates in them in place of the audio.
+
+    Args:
+        items: inputs in the order of [`model_inputs`]; those of several recordings may follow one another.
+        run_batch: from a list of waveforms to outputs as [`estimates_of`] takes them.
+        open_stream: from a sampling rate to an object with `push(samples)` and `finish()`, which returns the outputs.
+    """
+    whole = [item for item in items if item.waveform is not None]
+    if whole:
+        outputs = run_batch([item.waveform for item in whole])
+        for item, estimate in zip(whole, estimates_of(outputs), strict=True):
+            item.estimate = estimate
+    for item in items:
+        if item.samples is not None and item.piece is not None:
+            _stream_part(item, item.piece, open_stream)
+        item.piece = item.samples = item.waveform = None  # results of many hours are kept
+
+
+def _stream_part(item: ModelInput, piece: _Piece, open_stream: Callable) -> None:
+    if piece.stream is None:
+        piece.stream = open_stream(item.sampling_rate)
+    if len(item.samples):
+        piece.stream.push(item.samples)
+    if item.is_last and item.speech_ratio > 0:
+        [item.estimate] = estimates_of(piece.stream.finish())
+
+
+def results_of(items: Iterable[ModelInput], config, scale: str = "label") -> dict | list[dict]:
+    """Return the result of one recording, or those of its windows or segments in the order asked for.
+
+    Args:
+        items: all inputs of the recording, after [`estimate_inputs`].
+        config, scale: as of [`affect_result`].
+    """
+    pieces = sorted((item for item in items if item.is_last), key=lambda item: item.index)
+    results = [{**item.times, **affect_result(item.estimate, item.speech_ratio, config, scale)} for item in pieces]
+    return results if not pieces or pieces[0].times else results[0]
+
+
 def check_scale(scale: str) -> None:
-    """Raise a `ValueError` unless this is a scale."""
+    """Raise a `ValueError` unless this is the name of a scale."""
     if scale not in SCALES:
         raise ValueError(
             f"scale is {scale!r}; it is 'label' (the scale of the labels), 'unit' (0 to 1) or 'signed' (-1 to 1)"
@@ -39,29 +163,33 @@ def check_scale(scale: str) -> None:
 
 
 def affect_result(estimate: AffectEstimate | None, speech_ratio: float, config, scale: str = "label") -> dict:
-    """
-    The result of one clip, window or segment.
+    """Return the result of one clip, window or segment.
 
     Args:
         estimate: None where nothing was estimated: the names stay, every value is None, and a warning says so.
-        speech_ratio: of [`SpeechActivity`].
+        speech_ratio: of [`SpeechActivity`], 0 to 1.
         config: has `id2label`, `label_range`, `predict_uncertainty`, `emotion_names` and `gender_names`, as a model's
             configuration has.
         scale: `"label"`: `config.label_range`; `"unit"`: 0 to 1; `"signed"`: -1 to 1.
 
     Returns:
-        `activation`, `valence`, `dominance` (float or None) and `speech_ratio`; where the model tells them,
-        `uncertainty`, `emotions` and `genders`, a dict each, whose probabilities sum to 1.
+        `activation`, `valence`, `dominance` (float or None) and `speech_ratio`; where the model has these heads also
+        `uncertainty`, `emotions` and `genders`, a dict each. The probabilities of the last two sum to 1.
     """
     names = list(config.id2label.values())
-    zero, unit = _scale(config.label_range, scale)
+    low, high = config.label_range
+    zero, unit = {
+        "label": (0.0, 1.0),
+        "unit": (low, high - low),
+        "signed": ((high + low) / 2, (high - low) / 2),
+    }[scale]
     if estimate is None:
         warnings.warn(
             "no sound stands out from silence or a steady background: values are None there (see speech_ratio)",
             stacklevel=2,
         )
         estimate = AffectEstimate(None)
-    result = _named(names, estimate.logits, lambda values: (values - zero) / unit)
+    result: dict[str, Any] = _named(names, estimate.logits, lambda values: (values - zero) / unit)
     result["speech_ratio"] = float(speech_ratio)
     if config.predict_uncertainty:
         result["uncertainty"] = _named(names, estimate.uncertainty, lambda values: values / unit)
@@ -72,15 +200,7 @@ def affect_result(estimate: AffectEstimate | None, speech_ratio: float, config, 
     return result
 
 
-def _scale(label_range, scale: str) -> tuple[float, float]:
-    """What is 0 and what is 1 above it, on the label scale."""
-    low, high = label_range
-    if scale == "label":
-        return 0.0, 1.0
-    return (low, high - low) if scale == "unit" else ((high + low) / 2, (high - low) / 2)
-
-
-def _named(names, values: Sequence[float] | None, convert: Callable) -> dict[str, float | None]:
+def _named(names, values: Sequence[float] | None, convert: Callable) -> dict[str, Any]:
     if values is None:
         return dict.fromkeys(names)
     return dict(zip(names, convert(np.asarray(values, dtype=np.float64)).tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""A speech encoder as part of an ONNX graph: one clip of up to 30 s at a time."""
+"""A speech encoder as part of an ONNX graph, for one clip of up to 30 s at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLE_SAMPLES = 16_000
 
 
 class _EncoderFrames(nn.Module):
-    """An encoder's hidden states as branches read them, each standardised."""
+    """The hidden states of an encoder that branches read, each standardised."""
 
     def __init__(self, encoder: SpeechEncoder, readers: list[tuple[int | str, BranchInput]]):
         super().__init__()
@@ -54,15 +54,13 @@ class _EncoderFrames(nn.Module):
 def encoder_frames(
     graph: OnnxGraph, encoder: SpeechEncoder, readers: list[tuple[int | str, BranchInput]], clip: str
 ) -> list[str]:
-    """
+    """Add an encoder, and return the standardised frames (1, width, frames) of each branch that reads it.
+
     Args:
         graph: to add to.
         encoder: the module, in evaluation mode.
         readers: hidden state and input module of each branch that reads it.
         clip: (1, samples), without padding.
-
-    Returns:
-        per branch its standardised frames (1, width, frames).
 
     Raises:
         ValueError: an encoder of a family that is not exported, or that torch cannot export.
@@ -101,13 +99,13 @@ def _exported(module: nn.Module, encoder: SpeechEncoder) -> onnx.ModelProto:
                 opset_version=OPSET,
                 verbose=False,
             )
-    except Exception as error:  # whatever torch's exporter meets in an encoder
+    except Exception as error:  # the exporter's exceptions have no common base class
         raise ValueError(f"torch cannot export this encoder ({encoder.family}) to ONNX: {error}") from error
     return program.model_proto
 
 
 def _whisper_log_mel(graph: OnnxGraph, encoder: SpeechEncoder, clip: str) -> str:
-    """What [`WhisperLogMel`] gives, (1, mel bins, frames)."""
+    """Add the features of [`WhisperLogMel`], (1, mel bins, frames)."""
     log_mel, half = encoder.log_mel, WhisperLogMel.fft_size // 2
     if encoder.pad_to_window:
         missing = graph.op("Sub", graph.ints(encoder.window_size), graph.size(clip, 1))

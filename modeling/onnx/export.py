@@ -1,28 +1,238 @@
-"""`python -m speech_affect.onnx.export FOLDER`: a trained model as an ONNX file that hears the raw waveform."""
+"""Export a trained model as one ONNX file: `python -m speech_affect.onnx.export FOLDER`."""
 
 from __future__ import annotations
 
 import argparse
+import copy
+import hashlib
+import json
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+import torch
 from transformers import AutoModel
 
+from ..audio_pieces import SHORTEST_S
 from ..modeling_affect import AffectModel
 
 
 try:
-    from .model import build_onnx
+    import onnx
+    import onnxruntime
+
+    from .encoder import encoder_frames
+    from .graph import OnnxGraph
+    from .head import affect_heads, affect_logits, align_frames, array, stream_state, time_conv_gru
+    from .mel import log_mel
+    from .metadata import OnnxMetadata
     from .quantization import store_int8
 except ImportError as error:
     raise ImportError("exporting needs onnx and onnxruntime: pip install 'speech-affect[onnx]'") from error
 
+LARGEST_BYTES = 2**31 - 2**24  # of a protobuf message, less the graph itself
+CHECKED_SAMPLES = (9_000, 40_001)
+LARGEST_DIFFERENCE = 1e-3  # on the label scale
+ORIGIN = ("_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version")
+
+
+def build_onnx(model: AffectModel, precision: str = "float32") -> onnx.ModelProto:
+    """Build the graph of a model in evaluation mode, from the raw waveform to what the model returns.
+
+    Inputs are `input_values` (batch, samples) float32, the waveform at 16 kHz in [-1, 1], and `num_samples` (batch,)
+    int64, the valid ones of each row; the others are ignored. Outputs are `logits` on the label scale,
+    `embedding`, and `uncertainty`, `emotion_logits` and `gender_logits` where the model has them.
+
+    A model without encoders can also be run block by block: `next_context`, `next_hidden`, `next_pooled_sum` and
+    `next_pooled_count` of a block go into `context`, `hidden`, `pooled_sum` and `pooled_count` of the next; `logits`
+    are then of all audio so far, and `block_logits` of this block's frames, by a GRU that remembers those before.
+    A model with encoders takes one clip of 0.1 to 30 s at a time.
+
+    Args:
+        model: reads audio alone, with its front end.
+        precision: that the weights will be stored in; noted in the metadata.
+
+    Returns:
+        The checked model, with [`OnnxMetadata`].
+
+    Raises:
+        ValueError: a model that reads text or pitch, has no front end, or has an encoder that cannot be exported.
+    """
+    _check_model(model)
+    config, graph = model.config, OnnxGraph()
+    batch = 1 if config.encoders else "batch"
+    waveform = graph.input("input_values", "float32", [batch, "samples"])
+    num_samples = graph.input("num_samples", "int64", [batch])
+    model = copy.deepcopy(model).float().cpu().eval()
+    if config.encoders:
+        clip = graph.op("Slice", waveform, graph.ints(0), num_samples, graph.ints(1))
+        _outputs(graph, model, _pooled_of_clip(graph, model, clip), 1)
+    else:
+        _streaming(graph, model, waveform, num_samples)
+    exported = graph.model(config.model_type, _metadata(model, precision).to_strings())
+    if config.encoders:
+        _check_equal(model, exported)
+    return exported
+
+
+def _check_model(model: AffectModel) -> None:
+    if not hasattr(model, "regressor"):
+        raise ValueError(f"a {type(model).__name__} is no model of this package")
+    size = 4 * sum(parameter.numel() for parameter in model.parameters())
+    if size > LARGEST_BYTES:
+        raise ValueError(
+            f"this model has {size / 1e9:.1f} GB of weights; an ONNX file holds {LARGEST_BYTES / 1e9:.1f}"
+        )
+    if model.config.reads_text:
+        raise ValueError(
+            "this model reads a transcript, which the exported graph does not take; export an audio model"
+        )
+    if model.front_end is None:
+        raise ValueError("this model was built with_front_end=False; attach_front_end first")
+    for branch in model.config.branches:
+        if branch.source == "mfb_f0":
+            raise ValueError(
+                "the branch 'mfb_f0' follows pitch along the whole clip, which the exported graph cannot; "
+                "export a model with 'mfb'"
+            )
+
+
+def _check_equal(model: AffectModel, exported: onnx.ModelProto) -> None:
+    """Raise a `ValueError` if the graph that torch made of an encoder gives other estimates than the encoder."""
+    session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
+    generator = np.random.default_rng(0)
+    for num_samples in CHECKED_SAMPLES:
+        waveform = (generator.standard_normal((1, num_samples)) / 10).astype(np.float32)
+        [logits] = session.run(["logits"], {"input_values": waveform, "num_samples": np.array([num_samples])})
+        with torch.inference_mode():
+            difference = np.abs(logits - array(model(torch.from_numpy(waveform)).logits)).max()
+        if not difference <= LARGEST_DIFFERENCE:
+            raise ValueError(
+                f"the exported encoder's estimates differ from the model's by {difference:.1e}: "
+                "it cannot be exported with these versions of torch and transformers"
+            )
+
+
+def _streaming(graph: OnnxGraph, model: AffectModel, waveform: str, num_samples: str) -> None:
+    """Add the outputs of a model whose only branch is of mel energies, and the state of a stream."""
+    [name], [tc_gru], regressor = model.regressor.names, model.regressor.tc_grus, model.regressor
+    filterbank = model.front_end.acoustic[name].mel_filterbank
+    statistics = [array(values) for values in (regressor.inputs[name].frame_mean, regressor.inputs[name].frame_std)]
+    frames, _ = log_mel(graph, waveform, filterbank)
+    lengths = graph.op("Sub", num_samples, graph.ints(filterbank.window_size - filterbank.hop))
+    lengths = graph.op("Div", lengths, graph.ints(filterbank.hop))
+    state = stream_state(graph, statistics[0])
+    block_sum, block_count, context, hidden = time_conv_gru(graph, tc_gru, frames, statistics, lengths, state)
+    pooled_sum = graph.op("Add", state.pooled_sum, block_sum)
+    pooled_count = graph.op("Add", state.pooled_count, block_count)
+    _outputs(graph, model, graph.op("Div", pooled_sum, pooled_count), "batch")
+    block_logits, _ = affect_logits(
+        graph, regressor, graph.op("Div", block_sum, block_count), model.config.label_range
+    )
+    size, layers = tc_gru.gru.hidden_size, tc_gru.gru.num_layers
+    graph.output("block_logits", block_logits, ["batch", len(model.config.id2label)])
+    graph.output("next_context", context, ["batch", len(statistics[0]), tc_gru.left_context])
+    graph.output("next_hidden", hidden, [layers, "batch", size])
+    graph.output("next_pooled_sum", pooled_sum, ["batch", size])
+    graph.output("next_pooled_count", pooled_count, ["batch", 1])
+
+
+def _pooled_of_clip(graph: OnnxGraph, model: AffectModel, clip: str) -> str:
+    """Return the pooled frames (1, pooled width) of all branches; the clip (1, samples) has no padding."""
+    regressor, front_end = model.regressor, model.front_end
+    frames: dict[str, str] = {}
+    for name, source in front_end.acoustic.items():
+        raw, _ = log_mel(graph, clip, source.mel_filterbank)
+        mean, std = (
+            array(values)[:, None] for values in (regressor.inputs[name].frame_mean, regressor.inputs[name].frame_std)
+        )
+        frames[name] = graph.op("Div", graph.op("Sub", raw, graph.constant(mean)), graph.constant(std))
+    for source, encoder in front_end.encoders.items():
+        readers = [branch for branch in model.config.branches if branch.source == source]
+        if readers:
+            inputs = [(branch.hidden_state, regressor.inputs[branch.name]) for branch in readers]
+            frames.update(
+                zip((branch.name for branch in readers), encoder_frames(graph, encoder, inputs, clip), strict=True)
+            )
+    sequences = [frames[name] for name in regressor.names]
+    if regressor.fusion_level == "frame":
+        sequences = [graph.op("Concat", *align_frames(graph, sequences, regressor.hops), axis=1)]
+    pooled = []
+    for tc_gru, sequence in zip(regressor.tc_grus, sequences, strict=True):
+        width = tc_gru.conv.in_channels
+        standard = (np.zeros(width, dtype=np.float32), np.ones(width, dtype=np.float32))
+        total, count, _, _ = time_conv_gru(graph, tc_gru, sequence, standard, graph.size(sequence, 2), None)
+        pooled.append(graph.op("Div", total, count))
+    return pooled[0] if len(pooled) == 1 else graph.op("Concat", *pooled, axis=1)
+
+
+def _outputs(graph: OnnxGraph, model: AffectModel, pooled: str, batch: int | str) -> None:
+    sizes = {
+        "embedding": model.config.embedding_size,
+        "emotion_logits": len(model.config.emotion_names or ()),
+        "gender_logits": len(model.config.gender_names or ()),
+    }
+    for name, tensor in affect_heads(graph, model.regressor, pooled, model.config.label_range).items():
+        graph.output(name, tensor, [batch, sizes.get(name, len(model.config.id2label))])
+
+
+def _metadata(model: AffectModel, precision: str) -> OnnxMetadata:
+    config = model.config
+    filterbanks = [source.mel_filterbank for source in model.front_end.acoustic.values()]
+    streams = not config.encoders
+    shortest = [filterbank.window_size for filterbank in filterbanks]
+    if not streams:
+        shortest.append(round(SHORTEST_S * config.sampling_rate))
+    stride = model.regressor.tc_grus[0].stride
+    return OnnxMetadata(
+        model_type=config.model_type,
+        sampling_rate=config.sampling_rate,
+        label_range=tuple(config.label_range),
+        label_names=tuple(config.id2label.values()),
+        emotion_names=tuple(config.emotion_names) if config.emotion_names else None,
+        gender_names=tuple(config.gender_names) if config.gender_names else None,
+        predict_uncertainty=config.predict_uncertainty,
+        shortest_clip=max(shortest),
+        longest_clip=None if streams else min(encoder.window_size for encoder in model.front_end.encoders.values()),
+        stream_window=filterbanks[0].window_size if streams else None,
+        stream_hop=filterbanks[0].hop * stride if streams else None,
+        frame_hop=filterbanks[0].hop if streams else None,
+        precision=precision,
+        speech_affect_version=_version(),
+        source_fingerprint=fingerprint(model),
+    )
+
+
+def fingerprint(model: AffectModel) -> str:
+    """Return the SHA-256 of a model's configuration and weights in hexadecimal; saving and loading keep it."""
+    config = json.dumps(_without_origin(model.config.to_dict()), sort_keys=True, default=str)
+    digest = hashlib.sha256(config.encode())
+    for name, values in sorted(model.state_dict().items()):
+        digest.update(name.encode() + np.ascontiguousarray(array(values)).tobytes())
+    return digest.hexdigest()
+
+
+def _without_origin(value):
+    """Drop the entries of a configuration that depend on where and by which program it was saved."""
+    if isinstance(value, dict):
+        return {str(key): _without_origin(entry) for key, entry in value.items() if key not in ORIGIN}
+    return [_without_origin(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def _version() -> str:
+    try:
+        return version("speech-affect")
+    except PackageNotFoundError:
+        return "unknown"
+
 
 def export_onnx(model: AffectModel, path: str | os.PathLike, *, int8: bool = False) -> Path:
-    """
-    Write a model as one ONNX file, from the raw waveform to the estimates. [`OnnxAffect`] runs it on any audio; for
-    other programs inputs and outputs are those of [`build_onnx`], and `metadata_props` say what they mean.
+    """Write a model as one ONNX file, from the raw waveform to the estimates.
+
+    [`OnnxAffect`] runs it on any audio. For other programs, inputs and outputs are those of [`build_onnx`], and
+    `metadata_props` describe them.
 
     Args:
         model: reads audio alone.
@@ -30,10 +240,10 @@ def export_onnx(model: AffectModel, path: str | os.PathLike, *, int8: bool = Fal
         int8: store the weights in eight bits, a quarter of the size; they are still computed with in float32.
 
     Returns:
-        the path.
+        The path.
 
     Raises:
-        ValueError: a model that reads text or pitch, or whose encoder cannot be exported; or there is no such folder.
+        ValueError: the folder does not exist, or the model cannot be exported.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -48,20 +258,14 @@ def export_onnx(model: AffectModel, path: str | os.PathLike, *, int8: bool = Fal
 
 
 def main(argv: list[str]) -> Path:
-    """
+    """Export the model that the command line names, and return the path of the file.
+
     Args:
         argv: the folder or name of a model, and options; see `--help`.
-
-    Returns:
-        the path of the file that was written.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m speech_affect.onnx.export", description=export_onnx.__doc__.split(".")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m speech_affect.onnx.export", description=__doc__.split(":")[0])
     parser.add_argument("model", help="folder of a trained model, or its name on the Hub")
-    parser.add_argument(
-        "--output", type=Path, help="file to write; model.onnx or model_int8.onnx in the folder without"
-    )
+    parser.add_argument("--output", type=Path, help="file to write (default: model.onnx or model_int8.onnx)")
     parser.add_argument("--int8", action="store_true", help="weights in eight bits: a quarter of the size")
     options = parser.parse_args(argv)
     folder = Path(options.model)

@@ -14,8 +14,7 @@ _ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
 
 class OnnxGraph:
-    """
-    Nodes, constants, inputs and outputs, in the order in which they are added.
+    """Collects nodes, constants, inputs and outputs in the order in which they are added.
 
     A tensor is the name that [`OnnxGraph.op`] returned, or that of an input.
     """
@@ -27,12 +26,13 @@ class OnnxGraph:
         self._count = 0
 
     def input(self, name: str, dtype: str, shape: list[int | str], default: np.ndarray | None = None) -> str:
-        """
+        """Add an input and return its name.
+
         Args:
             name: of the input.
             dtype: `"float32"` or `"int64"`.
             shape: per axis its size, or a name where it varies.
-            default: the value of an input that may be left out; its sizes may be 1 where axes vary.
+            default: the value of an optional input; its sizes may be 1 where axes vary.
         """
         self._inputs.append(helper.make_tensor_value_info(name, _ELEMENT_TYPES[dtype], shape))
         if default is not None:
@@ -45,7 +45,7 @@ class OnnxGraph:
         self._outputs.append(helper.make_tensor_value_info(name, _ELEMENT_TYPES[dtype], shape))
 
     def constant(self, array) -> str:
-        """A constant tensor; equal ones are stored once."""
+        """Return a constant tensor; equal ones are stored once."""
         array = np.asarray(array, order="C")
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
@@ -54,22 +54,21 @@ class OnnxGraph:
         return self._constants[key]
 
     def ints(self, *values: int) -> str:
-        """A one-dimensional constant of int64, as shapes and indices are."""
+        """Return a one-dimensional int64 constant, as shapes and indices are."""
         return self.constant(np.array(values, dtype=np.int64))
 
     def range(self, values: range) -> str:
-        """The whole numbers of a range, int64, without storing them."""
+        """Return the int64 numbers of a range without storing them."""
         bounds = (values.start, values.stop, values.step)
         return self.op("Range", *(self.constant(np.int64(bound)) for bound in bounds))
 
     def op(self, op_type: str, *inputs: str, outputs: int = 1, **attributes):
-        """
-        One operator's output, or a list of them where `outputs` is more than 1. The same twice is computed once.
+        """Add an operator and return its output, or a list where `outputs` is above 1; equal ones are added once.
 
         Args:
             op_type: as ONNX names it.
             inputs: tensors; `""` is one left out.
-            outputs: how many.
+            outputs: their number.
             attributes: of the operator.
         """
         key = (op_type, inputs, outputs, repr(sorted(attributes.items())))
@@ -80,28 +79,30 @@ class OnnxGraph:
         return self._computed[key]
 
     def cast(self, tensor: str, dtype: str) -> str:
-        """The tensor as another numpy type."""
+        """Return the tensor as another numpy type."""
         return self.op("Cast", tensor, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def size(self, tensor: str, axis: int) -> str:
-        """(1,) int64: the tensor's size along an axis."""
+        """Return the tensor's size along an axis, (1,) int64."""
         return self.op("Shape", tensor, start=axis, end=axis + 1)
 
     def join(self, *parts: str | int) -> str:
-        """A shape from numbers and (1,) tensors."""
+        """Return a shape from numbers and (1,) tensors."""
         parts = [self.ints(part) if isinstance(part, int) else part for part in parts]
         return self.op("Concat", *parts, axis=0)
 
     def inline(self, model: onnx.ModelProto, inputs: list[str]) -> list[str]:
-        """
-        Put another model's nodes here.
+        """Add another model's nodes to this graph.
 
         Args:
             model: of the same opset, with all its weights inside.
             inputs: tensors in place of the model's inputs.
 
         Returns:
-            tensors in place of its outputs.
+            Tensors in place of its outputs.
+
+        Raises:
+            ValueError: a node holds a graph of its own, as loops do.
         """
         names = {"": "", **dict(zip((value.name for value in model.graph.input), inputs, strict=True))}
         prefix = self._new_name("inlined")
@@ -125,7 +126,7 @@ class OnnxGraph:
         return [renamed(value.name) for value in model.graph.output]
 
     def model(self, name: str, metadata: dict[str, str]) -> onnx.ModelProto:
-        """The whole as a checked model, with strings beside it."""
+        """Return the whole as a checked model with these metadata."""
         graph = helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._initializers)
         model = helper.make_model(
             graph,

@@ -1,4 +1,4 @@
-"""The trained part of a model as an ONNX graph: time convolution, GRU, pooling, heads, and a stream's state."""
+"""The trained part of a model as an ONNX graph: aligned frames, convolution, GRU, pooling, heads, stream state."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from .graph import OnnxGraph
 
 @dataclass(frozen=True)
 class StreamState:
-    """
-    What a stream carries from one block to the next; each tensor is an input with a default, of a stream's start.
+    """State that a stream carries from one block to the next; each input has a default, which starts a stream.
 
     Args:
-        context: (batch, width, kernel size - 1), the frames before the block, as the convolution sees them.
+        context: (batch, width, kernel size - 1), the raw frames before the block.
         hidden: (layers, batch, hidden size), of the GRU.
         pooled_sum: (batch, hidden size), of the hidden frames so far.
         pooled_count: (batch, 1), how many they are.
@@ -31,12 +30,11 @@ class StreamState:
 
 
 def stream_state(graph: OnnxGraph, frame_mean: np.ndarray) -> StreamState:
-    """
-    Add the inputs of a stream's state.
+    """Add the inputs of a stream's state.
 
     Args:
         graph: to add to.
-        frame_mean: (width,), what the frames before the first are: 0 once standardised.
+        frame_mean: (width,), the value of the frames before the first, which is 0 once standardised.
     """
     width, zero = len(frame_mean), np.zeros(1)
     return StreamState(
@@ -50,8 +48,7 @@ def stream_state(graph: OnnxGraph, frame_mean: np.ndarray) -> StreamState:
 def time_conv_gru(
     graph: OnnxGraph, tc_gru: TimeConvGRU, frames: str, statistics, lengths: str, state: StreamState | None
 ):
-    """
-    [`TimeConvGRU`] and the sum over its valid frames.
+    """Add a [`TimeConvGRU`] and the sum over its valid frames.
 
     Args:
         graph: to add to.
@@ -62,7 +59,7 @@ def time_conv_gru(
         state: of a stream, or `None`.
 
     Returns:
-        sum over the valid hidden frames (batch, hidden size), their number (batch, 1), and the state after this
+        Sum over the valid hidden frames (batch, hidden size), their number (batch, 1), and the state after this
         block: context and hidden.
     """
     batch = graph.size(frames, 0)
@@ -80,8 +77,7 @@ def time_conv_gru(
 
 
 def affect_logits(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, label_range) -> tuple[str, str]:
-    """
-    From the pooled frames (batch, pooled width) to the logits on the label scale, within it, and the embedding.
+    """Return the logits, clipped to the label scale, and the embedding of pooled frames.
 
     Args:
         graph: to add to.
@@ -97,14 +93,12 @@ def affect_logits(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, lab
 
 
 def affect_heads(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, label_range) -> dict[str, str]:
-    """
-    All that the model returns.
+    """Return all outputs of the model by name.
+
+    These are `logits`, `embedding`, and where the model has them `uncertainty`, `emotion_logits`, `gender_logits`.
 
     Args:
         graph, regressor, pooled, label_range: as of [`affect_logits`].
-
-    Returns:
-        `logits` and `embedding`, and `uncertainty`, `emotion_logits` and `gender_logits` where the model has them.
     """
     logits, embedding = affect_logits(graph, regressor, pooled, label_range)
     outputs = {"logits": logits, "embedding": embedding}
@@ -130,7 +124,7 @@ def _uncertainty(graph, regressor, embedding: str, half_range: float) -> str:
 def _with_context(
     graph, tc_gru: TimeConvGRU, frames: str, mean, batch: str, state: StreamState | None
 ) -> tuple[str, str]:
-    """The frames after those before them, and the context of the next block."""
+    """Return the frames with their left context, and the context of the next block."""
     size = tc_gru.left_context
     before = state.context if state else graph.constant(mean.reshape(1, -1, 1))
     before = graph.op("Expand", before, graph.join(batch, 1, size))
@@ -142,7 +136,7 @@ def _with_context(
 
 
 def _standardising(conv: torch.nn.Conv1d, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weight and bias of the convolution that takes raw frames, padded with their mean."""
+    """Return weight and bias of the convolution for raw frames, which are padded with their mean."""
     weight = array(conv.weight).astype(np.float64) / std[:, None]
     bias = array(conv.bias) - (weight * mean[:, None]).sum(axis=(1, 2))
     return weight.astype(np.float32), bias.astype(np.float32)
@@ -151,7 +145,7 @@ def _standardising(conv: torch.nn.Conv1d, mean: np.ndarray, std: np.ndarray) -> 
 def _gru(
     graph, gru: torch.nn.GRU, sequence: str, counts: str, batch: str, state: StreamState | None
 ) -> tuple[str, str]:
-    """(frames, batch, hidden size), zero beyond each row's count, and the last hidden states (layers, batch, size)."""
+    """Return (frames, batch, hidden size), zero beyond each row's count, and the last states (layers, batch, size)."""
     start = state.hidden if state else graph.constant(np.zeros((1, 1, 1), dtype=np.float32))
     start = graph.op("Expand", start, graph.join(gru.num_layers, batch, gru.hidden_size))
     starts = [start]
@@ -172,7 +166,7 @@ def _gru(
 
 
 def _gate_order(parameter: torch.Tensor) -> np.ndarray:
-    """Gates as ONNX has them, update, reset and new, from reset, update and new of torch."""
+    """Reorder gates from torch's reset, update, new to ONNX's update, reset, new."""
     reset, update, new = np.split(array(parameter), 3)
     return np.concatenate([update, reset, new])
 
@@ -183,5 +177,37 @@ def _linear(graph, layer: torch.nn.Linear, values: str, scale: float = 1.0, shif
 
 
 def array(parameter: torch.Tensor) -> np.ndarray:
-    """A parameter as float32 numpy."""
+    """Return a parameter as float32 numpy."""
     return parameter.detach().float().cpu().numpy()
+
+
+def align_frames(graph: OnnxGraph, sequences: list[str], hops: list[int]) -> list[str]:
+    """Bring sequences of one clip onto the grid of the slowest, as `align_frames` of the model does.
+
+    Args:
+        graph: to add to.
+        sequences: (1, width, frames) each, all valid.
+        hops: samples between two frames of each; each divides the largest.
+
+    Returns:
+        Sequences (1, width, frames) of equal length.
+    """
+    averaged = [_average(graph, s, max(hops) // hop) for s, hop in zip(sequences, hops, strict=True)]
+    shortest = graph.op("Min", *(graph.size(sequence, 2) for sequence in averaged))
+    return [graph.op("Slice", sequence, graph.ints(0), shortest, graph.ints(2)) for sequence in averaged]
+
+
+def _average(graph: OnnxGraph, frames: str, ratio: int) -> str:
+    """Return the means of `ratio` frames each; the last may be of fewer."""
+    if ratio == 1:
+        return frames
+    counts = graph.op("Expand", graph.constant(np.float32(1)), graph.join(1, 1, graph.size(frames, 2)))
+    return graph.op("Div", _sums(graph, frames, ratio), _sums(graph, counts, ratio))
+
+
+def _sums(graph: OnnxGraph, frames: str, ratio: int) -> str:
+    size = graph.size(frames, 2)
+    # frames missing to a multiple: -size % ratio
+    missing = graph.op("Mod", graph.op("Neg", size), graph.ints(ratio))
+    whole = graph.op("Pad", frames, graph.join(0, 0, 0, 0, 0, missing))
+    return graph.op("ReduceSum", graph.op("Reshape", whole, graph.ints(0, 0, -1, ratio)), graph.ints(3), keepdims=0)

@@ -12,8 +12,7 @@ from .graph import OnnxGraph
 
 @dataclass(frozen=True)
 class Spectrum:
-    """
-    How a waveform becomes energies in bands.
+    """Parameters that turn a waveform into energies in bands.
 
     Args:
         window: (window size,), symmetric about its middle but for the first sample, which is 0 (a periodic Hann).
@@ -28,14 +27,13 @@ class Spectrum:
     filters: np.ndarray
 
     def __post_init__(self):
-        # crumbs of rounding at the last band's edge would cost a bin
-        crumbs = self.filters < 1e-9 * self.filters.max()
-        object.__setattr__(self, "filters", np.where(crumbs, np.float32(0), self.filters))
+        # rounding errors at the last band's edge would cost a bin
+        tiny = self.filters < 1e-9 * self.filters.max()
+        object.__setattr__(self, "filters", np.where(tiny, np.float32(0), self.filters))
 
 
 def log_mel(graph: OnnxGraph, waveform: str, filterbank: LogMelFilterbank) -> tuple[str, str]:
-    """
-    What [`LogMelFilterbank`] gives.
+    """Add the features of a [`LogMelFilterbank`].
 
     Args:
         graph: to add to.
@@ -52,8 +50,7 @@ def log_mel(graph: OnnxGraph, waveform: str, filterbank: LogMelFilterbank) -> tu
 
 
 def band_energies(graph: OnnxGraph, waveform: str, spectrum: Spectrum) -> tuple[str, str]:
-    """
-    Energies of the bands in every window, as matrix products that take half the work of a plain Fourier matrix, twice.
+    """Add the energies of the bands in every window, as matrix products with a quarter of a Fourier matrix's work.
 
     Real and imaginary part of a spectrum about the window's middle are sums over cosines and sines, so the two halves
     of a window can be added and subtracted first: e[m] = x[c + m] + x[c - m], o[m] = x[c + m] - x[c - m]. And as
@@ -95,7 +92,7 @@ def band_energies(graph: OnnxGraph, waveform: str, spectrum: Spectrum) -> tuple[
 
 
 def _table(graph, waveform, window_size: int, hop: int) -> tuple[str, str]:
-    """(hop, batch, columns): sample `column * hop + row`; and how many windows there are, (1,)."""
+    """Return samples `column * hop + row` as (hop, batch, columns), and the number of windows, (1,)."""
     samples = graph.size(waveform, 1)
     frames = graph.op("Div", graph.op("Sub", samples, graph.ints(window_size - hop)), graph.ints(hop))
     columns = graph.op("Add", frames, graph.ints(-(-window_size // hop) - 1))
@@ -106,7 +103,7 @@ def _table(graph, waveform, window_size: int, hop: int) -> tuple[str, str]:
 
 
 def _window_samples(graph, table, frames, hop: int, first: int, count: int, step: int) -> str:
-    """(count, batch, frames): the windows' samples `first`, `first + step`, ... as whole rows of the table."""
+    """Return the windows' samples `first`, `first + step`, ... as rows of the table, (count, batch, frames)."""
     parts = []
     while count:
         column, row = divmod(first, hop)
@@ -121,10 +118,9 @@ def _window_samples(graph, table, frames, hop: int, first: int, count: int, step
 
 
 def _half_spectrum(graph, table, frames, spectrum: Spectrum, bins: range, parity: int | None) -> tuple[str, str]:
-    """
-    Real and imaginary part, (batch * frames, bins) each, from the samples an even or an odd number from the middle.
+    """Return real and imaginary part, (batch * frames, bins) each, of samples an even or odd number from the middle.
 
-    All samples where `parity` is None; then the middle may lie between two samples.
+    With `parity` None, of all samples; then the middle may lie between two samples.
     """
     size = len(spectrum.window)
     step, nearest = (1, size % 2) if parity is None else (2, 2 * parity)  # twice the distance, to keep it whole
@@ -148,11 +144,11 @@ def _half_spectrum(graph, table, frames, spectrum: Spectrum, bins: range, parity
 
 
 def _sine_matrix(graph, twice: range, bins: range, fft_size: int, shift: int, weights: np.ndarray) -> str:
-    """
-    (samples, bins): weights * sin(2 pi (twice * bins + shift) / (2 * fft_size)), a cosine with `shift` fft_size / 2.
+    """Return weights * sin(2 pi (twice * bins + shift) / (2 * fft_size)), (samples, bins).
 
-    Computed when a session loads the file, which would be three times as large with them. Angles are reduced in whole
-    numbers and sines taken in double precision: errors here would leak strong bands into weak ones.
+    With `shift` fft_size / 2 it is a cosine. The matrix is computed when a session loads the file, which would be three
+    times as large with it. Angles are reduced as integers and sines taken in double precision: errors here would leak
+    strong bands into weak ones.
     """
     column = graph.op("Unsqueeze", graph.range(twice), graph.ints(1))
     turns = graph.op("Mul", column, graph.range(bins))
@@ -163,12 +159,11 @@ def _sine_matrix(graph, twice: range, bins: range, fft_size: int, shift: int, we
 
 
 def _bins(spectrum: Spectrum, parts: int) -> range:
-    """Bins to compute: those that some band hears, up to a quarter of the transform where each brings its mirror."""
-    heard = spectrum.filters.any(axis=1)
-    if parts == 1:
-        places = np.flatnonzero(heard)
-    else:
-        places = np.flatnonzero((heard | heard[::-1])[: spectrum.fft_size // 4 + 1])
+    """Return the bins that some band uses, up to a quarter of the transform where each also gives its mirror."""
+    used = spectrum.filters.any(axis=1)
+    if parts > 1:
+        used = (used | used[::-1])[: spectrum.fft_size // 4 + 1]
+    places = np.flatnonzero(used)
     return range(places[0], places[-1] + 1)
 
 
@@ -177,7 +172,7 @@ def _power(graph, real: str, imaginary: str) -> str:
 
 
 def _sparse(graph, matrix: np.ndarray) -> str:
-    """A constant matrix of few numbers, stored as these and where they stand."""
+    """Return a constant matrix that is stored as its nonzero numbers and their places."""
     places = np.flatnonzero(matrix)
     index_type = np.uint16 if matrix.size <= 1 << 16 else np.uint32
     empty = graph.op("Expand", graph.constant(np.float32(0)), graph.ints(matrix.size))

@@ -1,4 +1,4 @@
-"""What a program must know of an exported model, inside its file."""
+"""Metadata of an exported model, stored inside its file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ LARGEST_COUNT = 2**31 - 1  # of samples
 
 @dataclass(frozen=True)
 class OnnxMetadata:
-    """
-    Facts beside the graph, stored as one JSON value under each name.
+    """Facts that a program needs beside the graph, stored as one JSON value under each name.
 
     Args:
         model_type: of the model's configuration.
         sampling_rate: of `input_values`, in hertz.
         label_range: lowest and highest label.
         label_names: of the dimensions, in the order of `logits`.
-        emotion_names, gender_names: of the classes, in the order of `emotion_logits` and `gender_logits`; or None.
+        emotion_names, gender_names: of the classes, in the order of `emotion_logits` and `gender_logits`.
         predict_uncertainty: whether there is `uncertainty`.
         shortest_clip: in samples.
         longest_clip: in samples; None where there is no limit.
@@ -77,11 +76,10 @@ class OnnxMetadata:
     def _check(self, name: str, is_good: bool, allowed: str) -> None:
         if not is_good:
             given = f"{getattr(self, name)!r:.200}"
-            raise ValueError(f"its metadata have {name} {given}, which must be {allowed}: export it anew")
+            raise ValueError(f"its metadata have {name} {given}, which must be {allowed}: export it again")
 
     def check_outputs(self, shapes: Mapping[str, Sequence[int | str | None]]) -> None:
-        """
-        Check that the graph has the outputs that this speaks of.
+        """Check that the graph has the outputs that the metadata describe.
 
         Args:
             shapes: of the graph's outputs, by name.
@@ -98,26 +96,25 @@ class OnnxMetadata:
             if name not in shapes or (isinstance(width, int) and width != len(names)):
                 found = f"has width {width}" if name in shapes else "is not there"
                 raise ValueError(
-                    f"its output {name!r} {found}, and its metadata name {len(names)} values: export it anew"
+                    f"its output {name!r} {found}, and its metadata name {len(names)} values: export it again"
                 )
 
     @property
     def id2label(self) -> dict[int, str]:
-        """As of a model's configuration."""
+        """Names of the dimensions, as in a model's configuration."""
         return dict(enumerate(self.label_names))
 
     def to_strings(self) -> dict[str, str]:
-        """As an ONNX file holds them."""
+        """Return the metadata as an ONNX file holds them."""
         return {name: json.dumps(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_strings(cls, strings: Mapping[str, str]) -> OnnxMetadata:
-        """
-        Read them again.
+        """Read the metadata of an ONNX file.
 
         Raises:
-            ValueError: one is missing, no JSON, or not what it must be: the file is not of this package, or another
-                program wrote it anew.
+            ValueError: an entry is missing, no JSON or out of range: the file is not of this package, or another
+                program rewrote it.
         """
         values = {}
         for field in fields(cls):

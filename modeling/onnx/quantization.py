@@ -15,15 +15,12 @@ _CHANNEL_AXES = {"Conv": {1: 0}, "GRU": {1: 1, 2: 1}, "MatMul": {1: ENCODER_AXIS
 
 
 def store_int8(model: onnx.ModelProto) -> None:
-    """
-    Replace the weights of convolutions, GRUs and linear layers by whole numbers -127 to 127 and a scale for each
-    output channel; everything is still computed in float32.
+    """Store the weights of convolutions, GRUs and linear layers as integers with a scale per output channel.
 
-    The linear layers of an encoder have a scale for each input as well: a transformer's few loud channels meet small
-    weights, which would be lost beside the others.
-
-    They become weights again in a Cast and a Mul, which onnxruntime carries out once, when it loads the file; a
-    DequantizeLinear it would carry out at every run.
+    The integers are -127 to 127; everything is still computed in float32.
+    The linear layers of an encoder have a scale per input as well: the few large channels of a transformer meet small
+    weights, which would be rounded to zero beside the others. A Cast and a Mul restore the weights, which onnxruntime
+    computes once when it loads the file; it would compute a DequantizeLinear at every run.
 
     Args:
         model: changed in place.
@@ -47,7 +44,7 @@ def store_int8(model: onnx.ModelProto) -> None:
 
 
 def _weight_axes(graph: onnx.GraphProto) -> dict[str, int]:
-    """Per initializer that is a weight of a layer the axis of its output channels."""
+    """Return the axis of the output channels for each initializer that is a weight of a layer."""
     large = {
         initializer.name
         for initializer in graph.initializer
@@ -68,7 +65,7 @@ def _weight_axes(graph: onnx.GraphProto) -> dict[str, int]:
 
 
 def _quantized(weight: np.ndarray, axis: int, name: str) -> tuple[list, list]:
-    """Initializers and nodes that give the weight back under its name."""
+    """Return initializers and nodes that restore the weight under its name."""
     scales = []
     if axis == ENCODER_AXIS:
         scales.append(np.sqrt(np.square(weight).mean(axis=-1, keepdims=True)))

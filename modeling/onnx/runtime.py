@@ -1,20 +1,17 @@
-"""An exported model in use: any audio to activation, valence and dominance, without torch and transformers."""
+"""Run an exported model: any audio to activation, valence and dominance, without torch and transformers."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from ..affect_result import AffectEstimate, affect_result, check_scale
+from ..affect_result import ModelInput, check_scale, estimate_inputs, model_inputs, results_of
 from ..audio import is_clip, open_audio
-from ..audio_pieces import WHOLE_S, read_pieces, to_waveform
-from ..speech_activity import SpeechActivity
+from ..resampling import Resampler
 from .metadata import OnnxMetadata
-from .stream import OnnxStream
 
 
 try:
@@ -22,24 +19,12 @@ try:
 except ImportError as error:
     raise ImportError("exported models run in onnxruntime: pip install 'speech-affect[onnx]'") from error
 
-ERRORS_ALONE = 3  # of onnxruntime's log: at every load it would warn that a stream's state may be given
-
-
-@dataclass
-class _Piece:
-    """A recording, a window or a segment, while its parts pass."""
-
-    activity: SpeechActivity | None
-    times: dict[str, float] | None = None
-    stream: OnnxStream | None = None
-    waveform: np.ndarray | None = None
-    estimate: AffectEstimate | None = None
-    speech_ratio: float = 0.0
+ERRORS_ONLY = 3  # log level of onnxruntime, which would warn at every load that a stream's state is an optional input
+BLOCK_S = 5.0  # the arrays of a block this long stay in a processor's cache
 
 
 class OnnxAffect:
-    """
-    Activation, valence and dominance of speech by a file of `speech_affect.onnx.export`.
+    """Activation, valence and dominance of speech from a file that `speech_affect.onnx.export` wrote.
 
     ```python
     estimate = OnnxAffect("model.onnx")
@@ -52,7 +37,7 @@ class OnnxAffect:
 
     Args:
         path: of the file.
-        num_threads: that one run may use.
+        num_threads: threads that one run may use.
 
     Attributes:
         metadata: [`OnnxMetadata`] of the file.
@@ -68,17 +53,16 @@ class OnnxAffect:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = ERRORS_ALONE
+        options.log_severity_level = ERRORS_ONLY
         try:
             self._session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has a class for each code of its own, without a common one
+        except Exception as error:  # the exceptions of onnxruntime have no common base class
             raise ValueError(f"{name} cannot be loaded as an ONNX model: {error}") from error
         try:
             self.metadata = OnnxMetadata.from_strings(self._session.get_modelmeta().custom_metadata_map)
             self.metadata.check_outputs({output.name: output.shape for output in self._session.get_outputs()})
         except ValueError as error:
             raise ValueError(f"{name} is no model of this package: {error}") from error
-        self._names = [output.name for output in self._session.get_outputs()]
 
     def __call__(
         self,
@@ -91,7 +75,8 @@ class OnnxAffect:
         scale: str = "label",
         batch_size: int = 1,
     ):
-        """
+        """Estimate one clip, or several.
+
         Args:
             inputs: a clip, or several as a list, tuple or any other iterable. A clip is a path, an http or https
                 address, encoded bytes, a binary file object, an array or list of samples, or a dict with `"array"`
@@ -105,10 +90,9 @@ class OnnxAffect:
             batch_size: pieces that go through the model at once.
 
         Returns:
-            per clip a dict, or with `window_s` or `segments` a list of dicts that begin with `start_s` and `end_s`; a
-            list of these for a list or tuple of clips, an iterator for another iterable. A dict has `activation`,
-            `valence`, `dominance` and `speech_ratio`, and where the model tells them `uncertainty`, `emotions` and
-            `genders`. Where `speech_ratio` is 0 all other values are None.
+            Per clip a dict, or with `window_s` or `segments` a list of dicts that begin with `start_s` and `end_s`; a
+            list of these for a list or tuple of clips, an iterator for another iterable. The keys are those of the
+            pipeline. Where `speech_ratio` is 0 all other values are None.
 
         Raises:
             ValueError: audio that cannot be read, is shorter than 0.1 s or longer than the model takes, or options
@@ -117,112 +101,121 @@ class OnnxAffect:
         check_scale(scale)
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+        if self.metadata.longest_clip is not None:
+            batch_size = 1  # encoders take one clip at a time
         cut = {"window_s": window_s, "hop_s": hop_s, "segments": segments}
-        as_list = window_s is not None or segments is not None
-        # what is no clip and cannot be several is refused as a clip
-        is_one = is_clip(inputs) or not isinstance(inputs, Iterable)
+        is_one = is_clip(inputs) or not isinstance(inputs, Iterable)  # open_audio raises for what is neither
         rate = self.metadata.sampling_rate if sampling_rate is None else sampling_rate
         estimated = self._estimated([inputs] if is_one else inputs, rate, cut, batch_size)
-        results = (self._results(pieces, scale, as_list) for pieces in estimated)
+        results = (results_of(items, self.metadata, scale) for items in estimated)
         if is_one:
             return next(results)
         return list(results) if isinstance(inputs, (list, tuple)) else results
 
-    def _results(self, pieces: list[_Piece], scale: str, as_list: bool):
-        results = [
-            {**piece.times, **affect_result(piece.estimate, piece.speech_ratio, self.metadata, scale)}
-            for piece in pieces
-        ]
-        return results if as_list else results[0]
-
-    def _estimated(self, clips: Iterable, sampling_rate: int, cut: dict, batch_size: int) -> Iterator[list[_Piece]]:
-        """The pieces of each clip, once all of them have been through the model."""
-        waiting: list[_Piece] = []
-        unfinished: deque[list[_Piece]] = deque()
-        batch_size = 1 if self.metadata.longest_clip else batch_size  # encoders hear one clip at a time
+    def _estimated(self, clips: Iterable, sampling_rate, cut: dict, batch_size: int) -> Iterator[list[ModelInput]]:
+        """Yield the pieces of each clip once all of them have been through the model."""
+        waiting: list[ModelInput] = []
+        unfinished: deque[list[ModelInput]] = deque()
         for clip in clips:
-            by_index: dict[int, _Piece] = {}
-            for index, piece in self._pieces(clip, sampling_rate, cut):
-                by_index[index] = piece
-                if piece.waveform is not None:
-                    waiting.append(piece)
-                if len(waiting) == batch_size:
-                    self._run(waiting)
-                    waiting = []
-            unfinished.append([by_index[index] for index in sorted(by_index)])
-            while unfinished and not any(piece.waveform is not None for piece in unfinished[0]):
+            unfinished.append([])
+            with open_audio(clip, sampling_rate) as source:
+                for item in model_inputs(source, self.metadata.sampling_rate, **cut):
+                    waiting.append(item)
+                    if item.is_last:
+                        unfinished[-1].append(item)
+                    if len(waiting) == batch_size:
+                        estimate_inputs(waiting, self._run, self._open_stream)
+                        waiting = []
+            while unfinished and not any(item.is_pending for item in unfinished[0]):
                 yield unfinished.popleft()
-        if waiting:
-            self._run(waiting)
+        estimate_inputs(waiting, self._run, self._open_stream)
         yield from unfinished
 
-    def _pieces(self, clip, sampling_rate: int, cut: dict) -> Iterator[tuple[int, _Piece]]:
-        """Each piece of a recording, when its end has been read, with its place among the results."""
-        open_pieces: dict[int, _Piece] = {}
-        with open_audio(clip, sampling_rate) as source:
-            rate = source.sampling_rate
-            for part in read_pieces(source, **cut):
-                if part.is_first:
-                    open_pieces[part.index] = _Piece(SpeechActivity(rate))
-                piece = open_pieces.pop(part.index) if part.is_last else open_pieces[part.index]
-                piece.activity.push(part.samples)
-                whole = part.is_first and part.is_last and len(part.samples) <= WHOLE_S * rate
-                if not whole:
-                    self._push(piece, part.samples, rate)
-                if not part.is_last:
-                    continue
-                piece.times = {} if part.start_s is None else {"start_s": part.start_s, "end_s": part.end_s}
-                piece.speech_ratio = piece.activity.ratio()
-                piece.activity = None  # thousands of windows of a long recording wait for their results
-                if whole:
-                    waveform = self._waveform(part.samples, rate)
-                    piece.waveform = waveform if piece.speech_ratio > 0 else None
-                elif piece.speech_ratio > 0:
-                    [piece.estimate] = _estimates(piece.stream.finish())
-                piece.stream = None
-                yield part.index, piece
-
-    def _push(self, piece: _Piece, samples: np.ndarray, rate: int) -> None:
-        if self.metadata.longest_clip is not None:
+    def _open_stream(self, sampling_rate: int) -> OnnxStream:
+        longest, rate = self.metadata.longest_clip, self.metadata.sampling_rate
+        if longest is not None:
             raise ValueError(
-                f"a clip is longer than {self.metadata.longest_clip / self.metadata.sampling_rate:g} s, which is the "
-                "most that this model takes at once; give window_s, for windows no longer than that"
+                f"a clip is longer than {longest / rate:g} s, which is the most that this model takes at once; give "
+                "window_s, for windows no longer than that"
             )
-        if piece.stream is None:
-            piece.stream = OnnxStream(self._session, self.metadata, rate)
-        piece.stream.push(samples)
+        return OnnxStream(self._session, self.metadata, sampling_rate)
 
-    def _waveform(self, samples: np.ndarray, rate: int) -> np.ndarray:
-        waveform = to_waveform(samples, rate, self.metadata.sampling_rate)
-        if len(waveform) < self.metadata.shortest_clip:
+    def _run(self, waveforms: list[np.ndarray]) -> dict[str, np.ndarray]:
+        lengths = np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
+        if lengths.min() < self.metadata.shortest_clip:
             raise ValueError(
-                f"a clip has {len(waveform)} samples at {self.metadata.sampling_rate} Hz; "
+                f"a clip has {lengths.min()} samples at {self.metadata.sampling_rate} Hz; "
                 f"this model needs {self.metadata.shortest_clip}"
             )
-        return waveform
-
-    def _run(self, pieces: list[_Piece]) -> None:
-        lengths = np.array([len(piece.waveform) for piece in pieces], dtype=np.int64)
-        waveforms = _padded([piece.waveform for piece in pieces])
-        for piece in pieces:
-            piece.waveform = None
-        outputs = self._session.run(None, {"input_values": waveforms, "num_samples": lengths})
-        for piece, estimate in zip(pieces, _estimates(dict(zip(self._names, outputs, strict=True))), strict=True):
-            piece.estimate = estimate
+        rows = np.zeros((len(waveforms), lengths.max()), dtype=np.float32)
+        for row, waveform in zip(rows, waveforms, strict=True):
+            row[: len(waveform)] = waveform
+        return run_session(self._session, {"input_values": rows, "num_samples": lengths})
 
 
-def _padded(waveforms: list[np.ndarray]) -> np.ndarray:
-    """(clips, samples of the longest), zeros after the shorter ones; one alone is not copied."""
-    if len(waveforms) == 1:
-        return waveforms[0][None]
-    rows = np.zeros((len(waveforms), max(map(len, waveforms))), dtype=np.float32)
-    for row, waveform in zip(rows, waveforms, strict=True):
-        row[: len(waveform)] = waveform
-    return rows
+def run_session(session, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return all outputs of a session by name."""
+    return dict(zip((output.name for output in session.get_outputs()), session.run(None, inputs), strict=True))
 
 
-def _estimates(outputs: dict[str, np.ndarray]) -> list[AffectEstimate]:
-    """Of each clip in a batch."""
-    names = ("logits", "uncertainty", "emotion_logits", "gender_logits")
-    told = {name: outputs[name].tolist() for name in names if name in outputs}
-    return [AffectEstimate(**dict(zip(told, row, strict=True))) for row in zip(*told.values(), strict=True)]
+class OnnxStream:
+    """Audio of any length through an exported model, block by block, with the result of the whole.
+
+    Memory does not grow with the audio.
+
+    Args:
+        session: of onnxruntime, with a model that has the state of a stream.
+        metadata: of that model.
+        sampling_rate: of the audio that will be pushed, in hertz.
+    """
+
+    def __init__(self, session, metadata: OnnxMetadata, sampling_rate: int):
+        self._session = session
+        self._resampler = Resampler(sampling_rate, metadata.sampling_rate)
+        self._hop, self._window = metadata.stream_hop, metadata.stream_window
+        self._overlap = metadata.stream_window - metadata.frame_hop  # samples that the next block repeats
+        self._block_hops = max(1, round(BLOCK_S * metadata.sampling_rate / self._hop))
+        self._pending = np.zeros(0, dtype=np.float32)
+        self._state: dict[str, np.ndarray] = {}
+        self._outputs: dict[str, np.ndarray] | None = None
+
+    def push(self, samples: np.ndarray) -> None:
+        """Add the next piece of audio.
+
+        Args:
+            samples: (samples,) float32, mono in [-1, 1], any number of them.
+        """
+        self._add(self._resampler.push(samples))
+
+    def finish(self) -> dict[str, np.ndarray]:
+        """End the stream.
+
+        Returns:
+            The graph's outputs for all audio: a batch of one.
+
+        Raises:
+            ValueError: the audio was shorter than one frame.
+        """
+        self._add(self._resampler.flush())
+        if len(self._pending) >= self._window:
+            self._run_block()
+        if self._outputs is None:
+            raise ValueError(
+                f"the stream is shorter than one frame of {self._window} samples: push more before finish"
+            )
+        return self._outputs
+
+    def _add(self, waveform: np.ndarray) -> None:
+        self._pending = np.concatenate([self._pending, waveform.clip(-1, 1)])
+        while len(self._pending) >= self._block_hops * self._hop + self._overlap:
+            self._run_block()
+
+    def _run_block(self) -> None:
+        """Run a block of the waiting samples, which is shorter only at the end of the stream."""
+        advance = self._block_hops * self._hop
+        block = self._pending[: advance + self._overlap]
+        self._pending = self._pending[advance:]
+        inputs = {"input_values": block[None], "num_samples": np.array([len(block)], dtype=np.int64), **self._state}
+        self._outputs = run_session(self._session, inputs)
+        prefix = "next_"
+        self._state = {n.removeprefix(prefix): v for n, v in self._outputs.items() if n.startswith(prefix)}

@@ -311,5 +311,5 @@ def test_an_input_of_another_sampling_rate(student, sampling_rate):
     AffectFeatureExtractor().save_pretrained(student)
     file = student / "preprocessor_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "sampling_rate": sampling_rate}))
-    with pytest.raises(ValueError, match="has sampling_rate .*, the model hears 16000 Hz: mend it"):
+    with pytest.raises(ValueError, match="has sampling_rate .*, the model expects 16000 Hz: correct it"):
         pipeline("speech-emotion-regression", model=str(student))

@@ -10,7 +10,7 @@ from transformers import RobertaConfig
 from speech_affect import AffectFusionConfig, AffectFusionModel
 from speech_affect.onnx.graph import OnnxGraph
 from speech_affect.onnx.metadata import OnnxMetadata
-from speech_affect.onnx.model import build_onnx
+from speech_affect.onnx.export import build_onnx
 from speech_affect.onnx.quantization import store_int8
 
 
@@ -93,7 +93,7 @@ def test_an_encoder_that_came_out_different_is_refused(tiny_backbone, monkeypatc
         column = graph.op("Unsqueeze", graph.op("Add", clip, clip), graph.ints(1))
         return [graph.op("Expand", column, graph.ints(1, 32, 1)) for _ in readers]
 
-    monkeypatch.setattr("speech_affect.onnx.model.encoder_frames", doubled)
+    monkeypatch.setattr("speech_affect.onnx.export.encoder_frames", doubled)
     model = fusion(tiny_backbone("whisper"), [{"source": "encoder"}], "embedding", pad_to_window=False)
     with pytest.raises(ValueError, match="the exported encoder's estimates differ from the model's by"):
         build_onnx(model)

@@ -17,8 +17,7 @@ from onnx import numpy_helper
 from transformers import AutoModel
 
 from speech_affect import AffectFusionConfig, AffectFusionModel, AffectStudentConfig, AffectStudentModel
-from speech_affect.onnx.export import export_onnx, main
-from speech_affect.onnx.model import LARGEST_BYTES, build_onnx, fingerprint
+from speech_affect.onnx.export import LARGEST_BYTES, build_onnx, export_onnx, fingerprint, main
 from speech_affect.onnx.quantization import SMALLEST_WEIGHT, store_int8
 
 
@@ -302,7 +301,7 @@ def test_another_package_s_model_is_refused(tmp_path):
 
 
 def test_a_model_that_no_file_holds_is_refused(monkeypatch):
-    monkeypatch.setattr("speech_affect.onnx.model.LARGEST_BYTES", 1000)
+    monkeypatch.setattr("speech_affect.onnx.export.LARGEST_BYTES", 1000)
     with pytest.raises(ValueError, match="GB of weights; an ONNX file holds"):
         build_onnx(student())
     assert LARGEST_BYTES > 2e9
@@ -332,7 +331,7 @@ def test_the_command_s_errors_are_one_line(tmp_path, monkeypatch):
 
 def test_without_onnx_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    for name in ("export", "onnx_model", "onnx_graph"):
-        monkeypatch.delitem(sys.modules, f"speech_affect.{name}")
+    for name in ("export", "graph"):
+        monkeypatch.delitem(sys.modules, f"speech_affect.onnx.{name}")
     with pytest.raises(ImportError, match="pip install 'speech-affect\\[onnx\\]'"):
         runpy.run_module("speech_affect.onnx.export")

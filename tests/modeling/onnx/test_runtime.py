@@ -22,8 +22,7 @@ from speech_affect import (
 )
 from speech_affect.onnx.export import export_onnx
 from speech_affect.onnx.metadata import OnnxMetadata
-from speech_affect.onnx.runtime import OnnxAffect
-from speech_affect.onnx.stream import BLOCK_S, OnnxStream
+from speech_affect.onnx.runtime import BLOCK_S, OnnxAffect, OnnxStream
 
 
 CORPUS = Path(__file__).resolve().parents[3] / "../shared/corpora/emodb-msp"
