@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-
-from ..configuration_checks import are_numbers
-
 
 LARGEST_COUNT = 2**31 - 1  # of samples
 
@@ -64,8 +61,7 @@ class OnnxMetadata:
             self._check("longest_clip", self.longest_clip is not None, "a limit, as there is no stream")
         else:
             self._check("stream_window", self.frame_hop <= self.stream_window, f"at least frame_hop, {self.frame_hop}")
-        span = are_numbers(self.label_range, 2) and 0 < self.label_range[1] - self.label_range[0] < math.inf
-        self._check("label_range", span, "two finite numbers, the lower first")
+        self._check("label_range", _is_range(self.label_range), "two finite numbers, the lower first")
         three = _are_names(self.label_names) and len(self.label_names) == 3
         self._check("label_names", three, "three names, each once")
         for name in ("emotion_names", "gender_names"):
@@ -130,6 +126,12 @@ class OnnxMetadata:
 
 def _is_count(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_COUNT
+
+
+def _is_range(values) -> bool:
+    if not isinstance(values, tuple) or len(values) != 2 or any(type(value) not in (int, float) for value in values):
+        return False
+    return -sys.float_info.max <= values[0] < values[1] <= sys.float_info.max
 
 
 def _are_names(values) -> bool:

@@ -8,9 +8,9 @@ import torch
 from transformers import RobertaConfig
 
 from speech_affect import AffectFusionConfig, AffectFusionModel
+from speech_affect.onnx.export import build_onnx
 from speech_affect.onnx.graph import OnnxGraph
 from speech_affect.onnx.metadata import OnnxMetadata
-from speech_affect.onnx.export import build_onnx
 from speech_affect.onnx.quantization import store_int8
 
 
