@@ -147,8 +147,8 @@ def _sine_matrix(graph, twice: range, bins: range, fft_size: int, shift: int, we
     """Return weights * sin(2 pi (twice * bins + shift) / (2 * fft_size)), (samples, bins).
 
     With `shift` fft_size / 2 it is a cosine. A session computes the matrix when it loads the file, which would be
-    three times as large with it. Angles are reduced as integers and sines taken in double precision: errors here would leak
-    strong bands into weak ones.
+    three times as large with it. Angles are reduced as integers and sines taken in double precision: errors here
+    would leak strong bands into weak ones.
     """
     column = graph.op("Unsqueeze", graph.range(twice), graph.ints(1))
     turns = graph.op("Mul", column, graph.range(bins))

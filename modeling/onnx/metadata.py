@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
+
 LARGEST_COUNT = 2**31 - 1  # of samples
 
 
