@@ -1,11 +1,11 @@
-"""The one shape every corpus is read into, and the checks that all corpora share."""
+"""The one shape that every corpus is read into, and the checks that all corpora share."""
 
 import hashlib
 import logging
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import NamedTuple
@@ -65,7 +65,7 @@ class RowError(CorpusError):
 
 
 class BadRows:
-    """Stops at the first bad row, or leaves bad rows out and counts them.
+    """Stop at the first bad row, or leave bad rows out and count them.
 
     Args:
         on_error: `"raise"` or `"skip"`.
@@ -82,7 +82,7 @@ class BadRows:
         self.examples: list[str] = []
 
     def add(self, source: str | os.PathLike, row: int, error: RowError) -> None:
-        """Takes note of a bad row of the file `source`; `row` counts from 1.
+        """Record a bad row of the file `source`; `row` counts from 1.
 
         Raises:
             CorpusError: `on_error` is `"raise"`.
@@ -96,18 +96,18 @@ class BadRows:
 
     @property
     def total(self) -> int:
-        """How many rows were left out."""
+        """Number of rows that were left out."""
         return sum(self.counts.values())
 
     def warn(self) -> None:
-        """Logs one summary: the count of each reason and the first rows."""
+        """Log one summary: the count of each reason and the first rows."""
         if self.total:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())
             logger.warning("Left out %d rows (%s). The first:\n  %s", self.total, reasons, "\n  ".join(self.examples))
 
 
 def shortened(text: str, limit: int = 600) -> str:
-    """A text as a message may hold it: a cell or a header can have a hundred thousand characters."""
+    """Return a text short enough for a message: a cell or a header can have a hundred thousand characters."""
     return text if len(text) <= limit else f"{text[: limit - 100]} ... {text[-95:]}"
 
 
@@ -145,12 +145,21 @@ class Corpus:
 
 
 def with_audio(data: datasets.Dataset | datasets.DatasetDict) -> datasets.Dataset | datasets.DatasetDict:
-    """Marks the struct column `audio` as `Audio(decode=False)`; no row is rewritten and no decoder is needed."""
+    """Mark the struct column `audio` as `Audio(decode=False)`; no row is rewritten and no decoder is needed."""
     return data.cast_column("audio", Audio(decode=False))
 
 
+def audio_sizes(rows: datasets.Dataset) -> Iterator[tuple[str | None, int]]:
+    """Yield the path of each row's audio, None where it is embedded, and its size in bytes; no audio is read."""
+    for table in rows.select_columns(["audio"]).with_format("arrow").iter(1000):
+        audio = table["audio"].combine_chunks()
+        embedded = pc.binary_length(audio.field("bytes")).to_pylist()
+        for size, path in zip(embedded, audio.field("path").to_pylist(), strict=True):
+            yield (path, os.path.getsize(path)) if size is None else (None, size)
+
+
 def check_label_range(label_range: Sequence[float]) -> tuple[float, float]:
-    """Returns `(low, high)` as floats.
+    """Return `(low, high)` as floats.
 
     Raises:
         CorpusError: Not two finite numbers with low < high.
@@ -165,14 +174,14 @@ def check_label_range(label_range: Sequence[float]) -> tuple[float, float]:
 
 
 def is_empty(value: object) -> bool:
-    """Whether a label is absent: None, NaN, an empty string, or one of NA, N/A, nan, none, null."""
+    """Return whether a label is absent: None, NaN, an empty string, or one of NA, N/A, nan, none, null."""
     if isinstance(value, float):
         return math.isnan(value)
     return value is None or str(value).strip().casefold() in _EMPTY
 
 
 def parse_rating(value: object, low: float, high: float, column: str) -> float:
-    """Returns a rating as a float.
+    """Return a rating as a float.
 
     Raises:
         RowError: Not a number, NaN, or outside `low`..`high`; the message names the `column`.
@@ -189,7 +198,7 @@ def parse_rating(value: object, low: float, high: float, column: str) -> float:
 def parse_ratings(
     values: Sequence[object], split: str, label_range: tuple[float, float], columns: Sequence[str] = DIMENSIONS
 ) -> tuple[float | None, float | None, float | None]:
-    """Returns activation, valence and dominance; three times None where test3 withholds them.
+    """Return activation, valence and dominance; three times None where test3 withholds them.
 
     Raises:
         RowError: A rating is missing outside test3, is no number, or lies outside `label_range`.
@@ -200,7 +209,7 @@ def parse_ratings(
 
 
 def check_inside(name: str) -> str:
-    """Returns a file name or relative path with `/` between its parts.
+    """Return a file name or relative path with `/` between its parts.
 
     Raises:
         RowError: Empty, absolute, or with a `..` part (with either kind of slash), so that it could leave its folder.
@@ -225,7 +234,7 @@ class _Clip(NamedTuple):
 
 
 def check_disjoint(corpus: Corpus, audio: bool = True) -> None:
-    """Checks that no speaker who is learnt from is tested on, and that no audio occurs in more than one split.
+    """Check that no speaker who is learnt from is tested on, and that no audio occurs in more than one split.
 
     Test splits may share speakers with each other, as those of MSP-Podcast may. Files are told apart by size first,
     then by a few bytes; only those still alike are hashed as a whole.
@@ -261,26 +270,18 @@ def _listed(items: Iterable[str], limit: int = 10) -> str:
 def _same_audio(corpus: Corpus) -> list[list[_Clip]]:
     """Groups of clips with equal audio content that span splits."""
 
-    def content(clip: _Clip) -> bytes:
+    def content(clip: _Clip, start: int = 0, length: int | None = None) -> bytes:
         if clip.path is None:
-            return corpus.splits[clip.split][clip.index]["audio"]["bytes"]
+            return corpus.splits[clip.split][clip.index]["audio"]["bytes"][start:][:length]
         with open(clip.path, "rb") as file:
-            return file.read()
+            file.seek(start)
+            return file.read(length)
 
-    def sample(clip: _Clip) -> bytes:
-        if clip.path is None:
-            return b""
-        with open(clip.path, "rb") as file:
-            file.seek(max(0, (clip.size - _SAMPLE_BYTES) // 2))  # the middle: headers and silence are alike everywhere
-            return file.read(_SAMPLE_BYTES)
+    def middle(clip: _Clip) -> bytes:  # headers and silence are alike everywhere
+        return content(clip, max(0, (clip.size - _SAMPLE_BYTES) // 2), _SAMPLE_BYTES)
 
-    keys: tuple[Callable, ...] = (
-        lambda clip: clip.size,
-        sample,
-        lambda clip: hashlib.sha256(content(clip)).digest(),
-    )
     groups = [list(_clips(corpus))]
-    for key in keys:
+    for key in (lambda clip: clip.size, middle, lambda clip: hashlib.sha256(content(clip)).digest()):
         refined = []
         for group in groups:
             alike = defaultdict(list)
@@ -293,12 +294,5 @@ def _same_audio(corpus: Corpus) -> list[list[_Clip]]:
 
 def _clips(corpus: Corpus) -> Iterator[_Clip]:
     for name, split in corpus.splits.items():
-        index = 0
-        for table in split.select_columns(["file", "audio"]).with_format("arrow").iter(1000):
-            audio = table["audio"].combine_chunks()
-            sizes = pc.binary_length(audio.field("bytes")).to_pylist()  # reads offsets, not the audio
-            files, paths = table["file"].to_pylist(), audio.field("path").to_pylist()
-            for file, path, size in zip(files, paths, sizes, strict=True):
-                embedded = size is not None
-                yield _Clip(name, index, file, None if embedded else path, size if embedded else os.path.getsize(path))
-                index += 1
+        for index, (file, (path, size)) in enumerate(zip(split["file"][:], audio_sizes(split), strict=True)):
+            yield _Clip(name, index, file, path, size)

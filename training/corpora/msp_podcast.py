@@ -4,37 +4,31 @@
     train = load_msp_podcast("MSP-PODCAST-Publish-1.11", split="train", streaming=True)
     corpus = load_msp_podcast_corpus("MSP-PODCAST-Publish-1.12", labels_file="previous_releases_info/v1.6/label/...")
 
-As Parquet files with the audio inside, which plain `datasets.load_dataset("msp-parquet")` reads:
-
-    python training/corpora/msp_podcast.py --data_dir MSP-PODCAST-Publish-1.11 --output msp-parquet
-
 The corpus: R. Lotfian and C. Busso, "Building naturalistic emotionally balanced speech corpus by retrieving emotional
 speech from existing podcast recordings", IEEE Transactions on Affective Computing 10(4), 2019.
 """
 
-import argparse
 import hashlib
 import logging
 import os
 import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import datasets
 
-from ..settings.labels import EMOTIONS, SPLITS, UNKNOWN, WITHHELD_SPLIT
+from speech_affect import DIMENSIONS
 
 # Reading files is left to other modules: `datasets` replaces `open` and `os.path` in a builder's own module.
+from ..files import sha256_of_file
+from ..settings import labels as names
+from ..settings.labels import EMOTIONS, SPLITS, UNKNOWN, WITHHELD_SPLIT
 from . import corpus as common
 from . import csv_rows, msp_labels, msp_release
 from .corpus import BadRows, Corpus, CorpusError, RowError
 from .msp_labels import LABEL_RANGE, Grade, Label, Partition
 from .msp_release import Release
-from .parquet import write_parquet
-from .private_hub import push_privately
 
 
 logger = logging.getLogger(__name__)
@@ -53,29 +47,16 @@ SPLIT_OF = {
 }
 
 
-class Turn(NamedTuple):
-    """One checked row of the corpus; `grades` are that of single workers."""
-
-    file: str
-    path: str
-    activation: float | None
-    valence: float | None
-    dominance: float | None
-    emotion: str | None
-    speaker: str
-    gender: str
-    grades: tuple[Grade, ...]
-
-
-def read_turns(release: Release, bad_rows: BadRows) -> dict[str, list[Turn]]:
-    """Reads and checks all label files of a release.
+def read_rows(release: Release, bad_rows: BadRows) -> dict[str, list[dict]]:
+    """Read and check all label files of a release.
 
     Args:
         release: The release.
         bad_rows: Takes the rows that cannot be used.
 
     Returns:
-        Split name -> its turns in the order of the label file; only splits that have any.
+        Split name -> its rows in the order of the label file, with the columns of `corpora.corpus.FEATURES` but for
+        the transcript; `graders` are a tuple of `Grade`. Only splits that have any.
 
     Raises:
         CorpusError: A bad row is not to be skipped, a column is missing, or no usable row is left.
@@ -84,43 +65,40 @@ def read_turns(release: Release, bad_rows: BadRows) -> dict[str, list[Turn]]:
     speakers = msp_labels.read_speakers(release.speakers) if release.speakers else {}
     grades = msp_labels.read_grades(release.grades, bad_rows) if release.grades else {}
     audio = release.audio_files()
-    turns: dict[str, list[Turn]] = {split: [] for split in SPLITS}
+    rows: dict[str, list[dict]] = {split: [] for split in SPLITS}
     seen: dict[str, int] = {}
-    for label in msp_labels.read_consensus(release.labels, partitions, speakers, bad_rows):
-        try:
-            split, turn = _check(label, seen, audio, grades)
-            turns[split].append(turn)
-        except RowError as error:
-            bad_rows.add(release.labels, label.row, error)
-    unlabelled = 0
-    for partition in partitions:
-        if partition.file in seen:
-            continue
-        if SPLIT_OF.get(partition.split.capitalize()) != WITHHELD_SPLIT:
-            unlabelled += 1
-            continue
-        label = _withheld(partition, speakers)
-        try:
-            turns[WITHHELD_SPLIT].append(_check(label, seen, audio, grades)[1])
-        except RowError as error:
-            bad_rows.add(release.partitions, label.row, error)
-    if unlabelled:
+
+    def add(source: Path, labels: Iterable[Label]) -> None:
+        for label in labels:
+            try:
+                split, row = _checked(label, seen, audio, grades)
+                rows[split].append(row)
+            except RowError as error:
+                bad_rows.add(source, label.row, error)
+
+    add(release.labels, msp_labels.read_consensus(release.labels, partitions, speakers, bad_rows))
+    # audio-only test sets may have no label rows
+    rest = [partition for partition in partitions if partition.file not in seen]
+    withheld = [p for p in rest if SPLIT_OF.get(p.split.capitalize()) == WITHHELD_SPLIT]
+    add(release.partitions, (_withheld(p, speakers) for p in withheld if p.file not in seen))
+    if len(rest) > len(withheld):
+        unlabelled = len(rest) - len(withheld)
         logger.warning("%d files listed in %s have no labels and are not loaded.", unlabelled, release.partitions)
-    if not any(turns.values()):
+    if not any(rows.values()):
         raise CorpusError(f"{release.labels} has no usable row ({bad_rows.total} were left out).")
-    return {split: found for split, found in turns.items() if found}
+    return {split: found for split, found in rows.items() if found}
 
 
 def _withheld(partition: Partition, speakers: dict[str, tuple[str, str]]) -> Label:
-    """The empty label of a file that only Partitions.txt lists: audio-only test sets may have no label rows."""
+    """The empty label of a file that only Partitions.txt lists."""
     who = speakers.get(partition.file, (UNKNOWN, UNKNOWN))
     return Label(partition.row, partition.file, "", "", "", "", *who, partition.split)
 
 
-def _check(
+def _checked(
     label: Label, seen: dict[str, int], audio: dict[str, str], grades: dict[str, list[Grade]]
-) -> tuple[str, Turn]:
-    """Returns the split and the turn of one label row, or raises RowError."""
+) -> tuple[str, dict]:
+    """The split and the row of one label, or RowError."""
     file = common.check_inside(label.file)
     if file in seen:
         raise RowError("duplicate file", f"{file} is already in row {seen[file]}; allowed is one row per file")
@@ -128,8 +106,7 @@ def _check(
     split = SPLIT_OF.get(label.split.capitalize())
     if split is None:
         raise RowError("unknown split", f"Split_Set is {label.split!r}; allowed are {', '.join(SPLIT_OF)}")
-    path = audio.get(file)
-    if path is None:
+    if file not in audio:
         raise RowError(
             "missing audio",
             f"there is no audio file {file}; each row needs its file in the audio folder, not a link that leads out",
@@ -139,8 +116,15 @@ def _check(
     emotion = None if split == WITHHELD_SPLIT and common.is_empty(label.emotion) else label.emotion
     if emotion is not None and emotion not in EMOTIONS:
         raise RowError("unknown emotion", f"EmoClass is {emotion!r}; allowed are {', '.join(EMOTIONS)}")
-    who = (_known(label.speaker), _known(label.gender))
-    return split, Turn(file, path, *ratings, emotion, *who, tuple(grades.get(file, ())))
+    return split, {
+        "file": file,
+        "audio": {"bytes": None, "path": audio[file]},
+        **dict(zip(DIMENSIONS, ratings, strict=True)),
+        "emotion": emotion,
+        "speaker": _known(label.speaker),
+        "gender": _known(label.gender),
+        "graders": tuple(grades.get(file, ())),
+    }
 
 
 def _known(text: str) -> str:
@@ -161,7 +145,7 @@ class MspPodcastConfig(datasets.BuilderConfig):
 
 
 class MspPodcast(datasets.GeneratorBasedBuilder):
-    """Builds the splits of a release; see `corpora.corpus.FEATURES` for the columns.
+    """Builder of the splits of a release; see `corpora.corpus.FEATURES` for the columns.
 
     The cache is keyed by the absolute `data_dir` and by the content of the label files, so changes are noticed.
 
@@ -187,35 +171,23 @@ class MspPodcast(datasets.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
         release = msp_release.find_release(self.config.data_dir, self.config.labels_file)
         bad_rows = BadRows(self.config.on_error)
-        turns = read_turns(release, bad_rows)
+        rows = read_rows(release, bad_rows)
         bad_rows.warn()
         # The description is stored with the prepared splits, so the count outlives this process.
         labels = release.labels.relative_to(release.root).as_posix()
         self.info.description = f"MSP-Podcast layout, labels from {labels}; rows left out: {bad_rows.total}."
         folders = tuple(map(str, release.transcript_folders))
         return [
-            datasets.SplitGenerator(name=split, gen_kwargs={"turns": found, "transcript_folders": folders})
-            for split, found in turns.items()
+            datasets.SplitGenerator(name=split, gen_kwargs={"rows": found, "transcript_folders": folders})
+            for split, found in rows.items()
         ]
 
-    def _generate_examples(self, turns: Sequence[Turn], transcript_folders: tuple[str, ...]) -> Iterator:
-        """Yields (file, row); `turns` is a list, so that `datasets` can share it out over processes and workers."""
-        for turn in turns:
-            yield (
-                turn.file,
-                {
-                    "file": turn.file,
-                    "audio": {"bytes": None, "path": turn.path},
-                    "activation": turn.activation,
-                    "valence": turn.valence,
-                    "dominance": turn.dominance,
-                    "emotion": turn.emotion,
-                    "speaker": turn.speaker,
-                    "gender": turn.gender,
-                    "transcript": msp_labels.transcript_of(transcript_folders, turn.file),
-                    "graders": [grade._asdict() for grade in turn.grades],
-                },
-            )
+    def _generate_examples(self, rows: Sequence[dict], transcript_folders: tuple[str, ...]) -> Iterator:
+        """Yield (file, row); `rows` is a list, so that `datasets` can share it out over processes and workers."""
+        for row in rows:
+            transcript = msp_labels.transcript_of(transcript_folders, row["file"])
+            graders = [grade._asdict() for grade in row["graders"]]
+            yield row["file"], {**row, "transcript": transcript, "graders": graders}
 
     def as_dataset(self, *args, **kwargs) -> datasets.Dataset | datasets.DatasetDict:
         """As in `datasets`, with `audio` as `Audio(decode=False)`."""
@@ -229,8 +201,8 @@ class MspPodcast(datasets.GeneratorBasedBuilder):
 
 def _code() -> str:
     """A digest of the modules that make the rows, so that a change of them is noticed as well."""
-    modules = (common, csv_rows, msp_labels, msp_release, sys.modules[__name__])
-    return "".join(hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest() for module in modules)
+    files = [module.__file__ for module in (common, csv_rows, msp_labels, msp_release, names)]
+    return "".join(map(sha256_of_file, [*files, __file__]))
 
 
 def load_msp_podcast(
@@ -242,7 +214,7 @@ def load_msp_podcast(
     cache_dir: str | os.PathLike | None = None,
     labels_file: str | None = None,
 ) -> datasets.Dataset | datasets.DatasetDict | datasets.IterableDataset | datasets.IterableDatasetDict:
-    """Loads a release of MSP-Podcast.
+    """Load a release of MSP-Podcast.
 
     Args:
         data_dir: The folder of the release.
@@ -271,7 +243,7 @@ def load_msp_podcast_corpus(
     cache_dir: str | os.PathLike | None = None,
     labels_file: str | None = None,
 ) -> Corpus:
-    """Loads a release of MSP-Podcast as a `Corpus`, named after its folder; arguments as for `load_msp_podcast`."""
+    """Load a release of MSP-Podcast as a `Corpus`, named after its folder; arguments as for `load_msp_podcast`."""
     builder = _prepared(data_dir, False, num_proc, on_error, cache_dir, labels_file)
     return Corpus(
         name=os.path.basename(builder.config.data_dir),
@@ -283,44 +255,8 @@ def load_msp_podcast_corpus(
 
 
 def _prepared(data_dir, streaming, num_proc, on_error, cache_dir, labels_file) -> MspPodcast:
-    BadRows(on_error)  # a wrong word is told even where the cache would answer
+    BadRows(on_error)  # a wrong word is an error even where the cache would answer
     builder = MspPodcast(data_dir=data_dir, cache_dir=cache_dir, on_error=on_error, labels_file=labels_file)
     if not streaming:
         builder.download_and_prepare(num_proc=num_proc)
     return builder
-
-
-def main(argv: Sequence[str]) -> None:
-    """Writes a release as Parquet, and uploads it privately when asked to; help when `argv` is empty.
-
-    Raises:
-        ValueError: The release, the output folder or the repository will not do.
-        OSError: A file cannot be read or written.
-        SystemExit: An argument is missing or unknown.
-    """
-    parser = argparse.ArgumentParser(description="MSP-Podcast as Parquet files with the audio inside.")
-    parser.add_argument("--data_dir", required=True, help="Folder of the release.")
-    parser.add_argument("--output", required=True, help="New or empty folder; an interrupted call goes on.")
-    parser.add_argument("--max_shard_size", default="500MB", help="Audio per file (default: %(default)s).")
-    parser.add_argument("--labels_file", help="Labels of an older release, in Previous_releases_information.")
-    parser.add_argument("--on_error", default="raise", choices=("raise", "skip"), help="What to do with a bad row.")
-    parser.add_argument("--push_to_hub", metavar="USER/NAME", help="Also upload, as a private dataset repository.")
-    if not argv:
-        parser.print_help()
-        return
-    args = parser.parse_args(argv)
-    corpus = load_msp_podcast_corpus(args.data_dir, on_error=args.on_error, labels_file=args.labels_file)
-    folder = write_parquet(corpus, args.output, licence=LICENCE, max_shard_size=args.max_shard_size)
-    counts = ", ".join(f"{len(rows)} {split}" for split, rows in corpus.splits.items())
-    print(f"{folder}: {counts}. {LICENCE}")
-    if args.push_to_hub:
-        print(f"{push_privately(folder, args.push_to_hub)} (private). {LICENCE}")
-
-
-if __name__ == "__main__":
-    from .msp_podcast import main as run  # by its own name: `datasets` looks the builder's module up
-
-    try:
-        run(sys.argv[1:])
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")

@@ -1,4 +1,4 @@
-"""Finds the parts of an MSP-Podcast release on disk."""
+"""The parts of an MSP-Podcast release on disk."""
 
 import hashlib
 import os
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import sha256_of_file
 from .corpus import CorpusError, RowError, check_inside
 
 
@@ -46,25 +47,23 @@ class Release:
     transcript_folders: tuple[Path, ...]
 
     def audio_files(self) -> dict[str, str]:
-        """Returns file name -> absolute path of all audio lying directly in the audio folders.
+        """Return file name -> absolute path of all audio that lies directly in the audio folders.
 
         An audio folder may be a link; a file in it that is one must lead to a place in that folder or in the release.
         """
         files: dict[str, str] = {}
-        for folder in reversed(self.audio_folders):  # so that the first folder has the last word
+        for folder in reversed(self.audio_folders):  # so that the first folder wins
             outside = _links_out(folder, self.root)
             files.update({name: os.path.join(folder, name) for name in _names(folder) if name not in outside})
         return files
 
     def fingerprint(self) -> str:
-        """Returns 16 hex digits that change when the labels, the transcripts or the set of audio files change."""
+        """Return 16 hex digits that change when the labels, the transcripts or the set of audio files change."""
         digest = hashlib.sha256()
         for path in (self.labels, self.grades, self.partitions, self.speakers):
             digest.update(f"\n{path}\n".encode())
             if path is not None:
-                with open(path, "rb") as file:
-                    while block := file.read(1 << 20):
-                        digest.update(block)
+                digest.update(sha256_of_file(path).encode())
         for folder in self.audio_folders:  # audio is only pointed to, so its content does not matter here
             digest.update("\n".join([str(folder), *_names(folder)]).encode(errors="surrogateescape"))
         for folder in self.transcript_folders:
@@ -75,7 +74,7 @@ class Release:
 
 
 def find_release(data_dir: str | os.PathLike, labels_file: str | None = None) -> Release:
-    """Finds the parts of the release in `data_dir`.
+    """Find the parts of the release in `data_dir`.
 
     Args:
         data_dir: The release's folder.
@@ -144,7 +143,7 @@ def _first(folders: list[Path], names: tuple[str, ...]) -> Path | None:
 
 
 def _previous_tree(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yields (folder, names of files) of all folders under Previous_releases_information, in a fixed order."""
+    """Yield (folder, names of files) of all folders under Previous_releases_information, in a fixed order."""
     for previous in _entries(root, PREVIOUS_FOLDER):
         for folder, subfolders, names in os.walk(previous):
             subfolders.sort()

@@ -1,93 +1,108 @@
 """A corpus as Parquet files with the audio inside them, and back.
 
-    write_parquet(load_msp_podcast_corpus("MSP-PODCAST-Publish-1.11"), "msp-parquet", licence="...")
-    datasets.load_dataset("msp-parquet")  # every split, without a line of this code
+    python -m speech_affect_training.corpora.parquet --data_dir MSP-PODCAST-Publish-1.11 --output msp-parquet
+
+    datasets.load_dataset("msp-parquet")  # every split, without this package
     load_parquet_corpus("msp-parquet")  # the corpus again, with its label range and note
 
-Bytes go in as they lie on disk: nothing is decoded, so neither torchcodec nor FFmpeg is needed.
+Shards are written as `Dataset.push_to_hub` writes them, but into a folder. Audio files are embedded as they are, not
+decoded, so neither torchcodec nor FFmpeg is needed.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import datasets
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets.utils import are_progress_bars_disabled
+import yaml
+from datasets.table import embed_table_storage
 from datasets.utils.py_utils import convert_file_size_to_int
-from tqdm.auto import tqdm
+from huggingface_hub import HfApi
 
+from speech_affect import DIMENSIONS
+
+from ..files import atomic_path, read_json, write_json, write_text
 from ..settings.labels import SPLITS
-from .corpus import FEATURES, Corpus, CorpusError, with_audio
-from .dataset_card import dataset_card
+from .corpus import Corpus, CorpusError, audio_sizes, with_audio
+from .msp_podcast import LICENCE, load_msp_podcast_corpus
 
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "corpus.json"
 LAYOUT = 1  # raise when the same corpus is written in another way
-# a reader of one row reads its whole group: the Hub's viewer refuses groups much larger
-ROW_GROUP_BYTES = 32 << 20
-ROW_GROUP_ROWS = 1000
-PART = ".part"  # of a file that is being written
+ROW_GROUP_ROWS = 100  # a reader of one row reads its whole group, some 30 MB of speech
+CARD = """
+# {name}
 
+> **{licence}**
 
-class Shard(NamedTuple):
-    """One file: the rows of a split that go into it, and its name within the folder."""
+Speech rated for {dimensions} from {low:g} to {high:g}. {note}
 
-    split: str
-    rows: range
-    name: str
+| split | clips |
+|---|---|
+{rows}
+
+```python
+import io
+
+import soundfile
+from datasets import Audio, load_dataset
+
+splits = load_dataset("FOLDER_OR_REPOSITORY")  # streaming=True reads clips as they are needed
+samples, sampling_rate = soundfile.read(io.BytesIO(splits["train"][0]["audio"]["bytes"]))
+decoded = splits.cast_column("audio", Audio())  # where torchcodec and FFmpeg are installed
+```
+
+`emotion` is the consensus class (one letter), `graders` holds what each person gave; both are empty where the corpus
+has none. Ratings are empty where they are withheld.
+"""
 
 
 def write_parquet(
     corpus: Corpus, output: str | os.PathLike, *, licence: str, max_shard_size: int | str = "500MB"
 ) -> Path:
-    """Writes a corpus as `data/SPLIT-00000-of-00003.parquet`, a dataset card, and what `load_parquet_corpus` needs.
+    """Write a corpus as `data/SPLIT-00000-of-00003.parquet`, a dataset card, and what `load_parquet_corpus` needs.
 
-    Everything is written into `OUTPUT.incomplete` and renamed in the end. After an interruption the same call goes on
-    there: a finished shard is not written again. Rows, splits and their order are those of the corpus; `audio` holds
-    the bytes of the file and its base name. No more than a row group (32 MiB of audio) is in memory at a time.
+    Everything is written into `OUTPUT.incomplete`, which is renamed at the end. After an interruption the same call
+    continues there: a finished shard is not written again. Rows, splits and their order are those of the corpus;
+    `audio` holds the bytes of the file and its base name. One shard at a time is in memory.
 
     Args:
         corpus: What to write.
         output: A folder that does not exist, is empty, or holds the very same corpus (which is then left as it is).
-        licence: What the card says in front of everything else.
-        max_shard_size: Bytes of audio per shard, or a text such as `"500MB"`; a shard holds at least one row.
+        licence: A sentence that opens the card.
+        max_shard_size: Bytes of audio in a shard on average, or a text such as `"500MB"`; a shard holds at least one
+            row.
 
     Returns:
-        The folder, absolute.
+        The absolute path of the folder.
 
     Raises:
         CorpusError: The folder holds something else, or `max_shard_size` is not a size.
         OSError: An audio file cannot be read, or the folder cannot be written.
     """
     output = Path(os.path.abspath(output))
-    sizes = {split: list(_audio_sizes(rows)) for split, rows in corpus.splits.items()}
-    shards = _plan(sizes, _size(max_shard_size))
-    manifest = _manifest(corpus, sizes, shards)
+    manifest = _manifest(corpus, _size(max_shard_size))
     if _holds(output, manifest):
         logger.info("%s already holds this corpus", output)
         return output
     work = output.with_name(output.name + ".incomplete")
     _open_work_folder(work, manifest)
-    total = sum(map(sum, sizes.values()))
-    with tqdm(total=total, desc=output.name, unit="B", unit_scale=True, disable=are_progress_bars_disabled()) as bar:
-        for shard in shards:
-            if _is_written(work / shard.name, len(shard.rows)):
-                bar.update(sum(sizes[shard.split][row] for row in shard.rows))
-            else:
-                _write_shard(corpus.splits[shard.split], shard.rows, sizes[shard.split], work / shard.name, bar)
-    _write_text(work / "README.md", dataset_card(corpus, manifest["splits"], licence))
+    for split, rows in corpus.splits.items():
+        count = manifest["splits"][split]["shards"]
+        for index in range(count):
+            _write_shard(rows.shard(count, index), work / shard_name(split, index, count))
+    write_text(work / "README.md", dataset_card(corpus, manifest["splits"], licence))
     if output.is_dir():
         output.rmdir()  # empty, as was checked
     os.replace(work, output)
@@ -95,19 +110,19 @@ def write_parquet(
 
 
 def is_parquet_corpus(folder: str | os.PathLike) -> bool:
-    """Whether `write_parquet` wrote this folder."""
+    """Return whether `write_parquet` wrote this folder."""
     return os.path.isfile(os.path.join(folder, MANIFEST))
 
 
 def load_parquet_corpus(folder: str | os.PathLike, cache_dir: str | os.PathLike | None = None) -> Corpus:
-    """Reads a folder of `write_parquet` back, from wherever it was copied.
+    """Read a folder of `write_parquet` back, from wherever it was copied.
 
     Args:
         folder: The folder.
-        cache_dir: Where `datasets` keeps its copy of the rows, audio included; by default where it keeps its own.
+        cache_dir: Where `datasets` keeps its copy of the rows, audio included; by default its own cache.
 
     Raises:
-        CorpusError: The folder is none of `write_parquet`, or shards or rows are missing.
+        CorpusError: The folder was not written by `write_parquet`, or shards or rows are missing.
     """
     folder = Path(os.path.abspath(folder))
     if not is_parquet_corpus(folder):
@@ -137,8 +152,55 @@ def load_parquet_corpus(folder: str | os.PathLike, cache_dir: str | os.PathLike 
 
 
 def shard_name(split: str, index: int, count: int) -> str:
-    """`data/train-00000-of-00003.parquet`, as `datasets` and the Hub name shards."""
+    """Return `data/train-00000-of-00003.parquet`, as `datasets` and the Hub name shards."""
     return f"data/{split}-{index:05d}-of-{count:05d}.parquet"
+
+
+def dataset_card(corpus: Corpus, counts: dict[str, dict[str, int]], licence: str) -> str:
+    """Return the card of a corpus written as Parquet.
+
+    Args:
+        corpus: What was written.
+        counts: Split -> its `rows` and `shards`.
+        licence: A sentence that opens the card.
+    """
+    # the number of shards is in the pattern: those of an earlier writing under the same name are not mixed in
+    files = [{"split": split, "path": f"data/{split}-*-of-{n['shards']:05d}.parquet"} for split, n in counts.items()]
+    front = {
+        "pretty_name": corpus.name,
+        "license": "other",
+        "task_categories": ["audio-classification"],
+        "tags": ["audio", "speech", "emotion", *DIMENSIONS],
+        "configs": [{"config_name": "default", "data_files": files}],
+    }
+    low, high = corpus.label_range
+    rows = "\n".join(f"| `{split}` | {count['rows']:,} |" for split, count in counts.items())
+    facts = {"name": corpus.name, "licence": licence, "dimensions": ", ".join(DIMENSIONS), "note": corpus.note}
+    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n{CARD.format(low=low, high=high, rows=rows, **facts)}"
+
+
+def push_privately(folder: str | os.PathLike, repo_id: str) -> str:
+    """Upload a folder as a private dataset repository.
+
+    Args:
+        folder: What to upload.
+        repo_id: `user/name`; made when it does not exist.
+
+    Returns:
+        The address of the repository.
+
+    Raises:
+        ValueError: The repository exists and is public; nothing is uploaded then.
+    """
+    api = HfApi()
+    address = api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
+    # the Hub leaves an existing repository as public as it was
+    if api.dataset_info(address.repo_id).private is not True:
+        raise ValueError(
+            f"{repo_id} is public, and this corpus must not be: make it private in its settings, or give another name"
+        )
+    api.upload_folder(repo_id=address.repo_id, folder_path=os.fspath(folder), repo_type="dataset")
+    return str(address)
 
 
 def _size(max_shard_size: int | str) -> int:
@@ -151,44 +213,15 @@ def _size(max_shard_size: int | str) -> int:
     return size
 
 
-def _audio_sizes(rows: datasets.Dataset) -> Iterator[int]:
-    """Bytes of each row's audio; no audio is read."""
-    for table in rows.select_columns(["audio"]).with_format("arrow").iter(1000):
-        audio = table["audio"].combine_chunks()
-        embedded = pc.binary_length(audio.field("bytes")).to_pylist()
-        for size, path in zip(embedded, audio.field("path").to_pylist(), strict=True):
-            yield os.path.getsize(path) if size is None else size
-
-
-def _cut(sizes: Sequence[int], most_bytes: int, most_rows: int | None = None) -> list[range]:
-    """Consecutive rows, as many at a time as stay within both limits, but at least one."""
-    ranges, start, held = [], 0, 0
-    for row, size in enumerate(sizes):
-        if row > start and (held + size > most_bytes or row - start == most_rows):
-            ranges.append(range(start, row))
-            start, held = row, 0
-        held += size
-    return [*ranges, range(start, len(sizes))]
-
-
-def _plan(sizes: dict[str, list[int]], most_bytes: int) -> list[Shard]:
-    shards = []
-    for split, per_row in sizes.items():
-        cut = _cut(per_row, most_bytes)
-        shards += [Shard(split, rows, shard_name(split, index, len(cut))) for index, rows in enumerate(cut)]
-    return shards
-
-
-def _manifest(corpus: Corpus, sizes: dict[str, list[int]], shards: list[Shard]) -> dict:
+def _manifest(corpus: Corpus, shard_bytes: int) -> dict:
     """What is written; two corpora with the same manifest have the same rows, and audio files of the same sizes."""
-    digest = hashlib.sha256()
+    digest, counts = hashlib.sha256(), {}
     for split, rows in corpus.splits.items():
+        sizes = [size for _, size in audio_sizes(rows)]
         for batch in rows.remove_columns("audio").with_format(None).iter(1000):
             digest.update(repr(batch).encode())
-        digest.update(repr((split, sizes[split])).encode())
-    counts = {split: {"rows": len(sizes[split]), "shards": 0} for split in sizes}
-    for shard in shards:
-        counts[shard.split]["shards"] += 1
+        digest.update(repr((split, sizes)).encode())
+        counts[split] = {"rows": len(rows), "shards": max(1, min(len(rows), -(-sum(sizes) // shard_bytes)))}
     return {
         "layout": LAYOUT,
         "name": corpus.name,
@@ -201,19 +234,16 @@ def _manifest(corpus: Corpus, sizes: dict[str, list[int]], shards: list[Shard]) 
 
 
 def _read_manifest(path: Path) -> dict:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        unknown = [split for split in manifest["splits"] if split not in SPLITS]  # names of files come from it
-        sound = manifest["layout"] == LAYOUT and not unknown
-    except (ValueError, KeyError, TypeError):
-        sound = False
-    if not sound:
+    manifest = read_json(path)
+    splits = manifest.get("splits")
+    # names of files come from it
+    if manifest.get("layout") != LAYOUT or not isinstance(splits, dict) or not set(splits) <= set(SPLITS):
         raise CorpusError(f"{path} is not of layout {LAYOUT}; write the folder again with this version.")
     return manifest
 
 
 def _holds(output: Path, manifest: dict) -> bool:
-    """Whether the folder holds this corpus already; raises if it holds anything else."""
+    """Return whether the folder holds this corpus already; raise CorpusError if it holds anything else."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return False
     if not output.is_dir():
@@ -228,58 +258,67 @@ def _holds(output: Path, manifest: dict) -> bool:
 
 
 def _open_work_folder(work: Path, manifest: dict) -> None:
-    """Goes on with a folder that an interrupted call left, if it was writing the same; empties it otherwise."""
-    if work.exists():
-        strange = not work.is_dir() or any(path.suffix != PART for path in work.iterdir())
-        if strange and not is_parquet_corpus(work):
+    """Continue with a folder that an interrupted call left, if it was writing the same; empty it otherwise."""
+    if work.exists() and read_json(work / MANIFEST) != manifest:
+        if not is_parquet_corpus(work) and (not work.is_dir() or any(p.suffix != ".tmp" for p in work.iterdir())):
             raise CorpusError(f"{work} is in the way, and not an interrupted writing of a corpus; move it away.")
-        try:
-            same = _read_manifest(work / MANIFEST) == manifest
-        except (CorpusError, OSError):
-            same = False
-        if not same:
-            shutil.rmtree(work)
-    (work / "data").mkdir(parents=True, exist_ok=True)
-    _write_text(work / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+        shutil.rmtree(work)
+    work.mkdir(parents=True, exist_ok=True)
+    write_json(work / MANIFEST, manifest)
+    (work / "data").mkdir(exist_ok=True)
+    for unfinished in work.rglob("*.tmp"):
+        unfinished.unlink()
 
 
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + PART)
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
-
-
-def _is_written(path: Path, rows: int) -> bool:
+def _write_shard(rows: datasets.Dataset, path: Path) -> None:
+    """Write some rows of a split with their audio, unless an earlier call did."""
     try:
-        return pq.read_metadata(path).num_rows == rows  # at the end of the file: a torn one has none
+        if pq.read_metadata(path).num_rows == len(rows):  # at the end of the file: a torn one has none
+            return
     except (OSError, pa.ArrowInvalid):
-        return False
+        pass
+    embedded = (
+        with_audio(rows)
+        .with_format("arrow")
+        .map(
+            embed_table_storage,
+            fn_kwargs={"remote_files": False},
+            batched=True,
+            batch_size=ROW_GROUP_ROWS,
+            keep_in_memory=True,
+            desc=path.name,
+        )
+    )
+    with atomic_path(path) as temporary:
+        embedded.to_parquet(temporary, batch_size=ROW_GROUP_ROWS)
 
 
-def _write_shard(rows: datasets.Dataset, which: range, sizes: list[int], path: Path, bar: tqdm) -> None:
-    """Writes some rows of a split, one row group after the other."""
-    # the schema says that audio is Audio(decode=False): readable everywhere, and one cast away from decoding
-    schema = datasets.Features({**FEATURES, "audio": datasets.Audio(decode=False)}).arrow_schema
-    part = path.with_name(path.name + PART)
-    options = {"use_dictionary": False, "use_content_defined_chunking": True, "write_page_index": True}
-    with pq.ParquetWriter(part, schema, **options) as writer:
-        for group in _cut(sizes[which.start : which.stop], ROW_GROUP_BYTES, ROW_GROUP_ROWS):
-            group = range(which.start + group.start, which.start + group.stop)
-            table = rows.select(group).with_format("arrow")[:]
-            writer.write_table(_embed(table).select(schema.names).cast(schema), row_group_size=len(group))
-            bar.update(sum(sizes[row] for row in group))
-    os.replace(part, path)
+def main(argv: Sequence[str]) -> None:
+    """Write a release of MSP-Podcast as Parquet, and upload it privately when asked to.
+
+    Raises:
+        ValueError: The release, the output folder or the repository cannot be used.
+        OSError: A file cannot be read or written.
+        SystemExit: An argument is missing or unknown.
+    """
+    parser = argparse.ArgumentParser(description="MSP-Podcast as Parquet files with the audio inside.")
+    parser.add_argument("--data_dir", required=True, help="Folder of the release.")
+    parser.add_argument("--output", required=True, help="New or empty folder; an interrupted call continues there.")
+    parser.add_argument("--max_shard_size", default="500MB", help="Audio per file (default: %(default)s).")
+    parser.add_argument("--labels_file", help="Labels of an older release, in Previous_releases_information.")
+    parser.add_argument("--on_error", default="raise", choices=("raise", "skip"), help="What to do with a bad row.")
+    parser.add_argument("--push_to_hub", metavar="USER/NAME", help="Also upload, as a private dataset repository.")
+    args = parser.parse_args(argv)
+    corpus = load_msp_podcast_corpus(args.data_dir, on_error=args.on_error, labels_file=args.labels_file)
+    folder = write_parquet(corpus, args.output, licence=LICENCE, max_shard_size=args.max_shard_size)
+    counts = ", ".join(f"{len(rows)} {split}" for split, rows in corpus.splits.items())
+    print(f"{folder}: {counts}. {LICENCE}")
+    if args.push_to_hub:
+        print(f"{push_privately(folder, args.push_to_hub)} (private). {LICENCE}")
 
 
-def _embed(table: pa.Table) -> pa.Table:
-    """The table with the bytes of each audio file in it."""
-    audio = []
-    for clip in table["audio"].to_pylist():
-        content, path = clip["bytes"], clip["path"]
-        if content is None:
-            with open(path, "rb") as file:
-                content = file.read()
-        audio.append({"bytes": content, "path": path and os.path.basename(path)})
-    column = table.schema.get_field_index("audio")
-    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-    return table.set_column(column, "audio", pa.array(audio, type=kind))
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")

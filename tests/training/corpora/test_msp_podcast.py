@@ -1,19 +1,16 @@
 import logging
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import datasets
 import pytest
 
+from speech_affect_training.corpora import corpus as common
 from speech_affect_training.corpora.corpus import FEATURES, BadRows, Corpus, CorpusError, check_disjoint
 from speech_affect_training.corpora.msp_podcast import MspPodcast, load_msp_podcast, load_msp_podcast_corpus
 
 
-TRAINING = Path(__file__).resolve().parents[3] / "training"
 REAL = (Path(__file__).resolve().parents[3] / "../shared/corpora/emodb-msp").resolve()
 
 COUNTS = {"train": 2, "development": 1, "test1": 1, "test2": 1}
@@ -233,12 +230,12 @@ def test_bad_row_raises_or_is_skipped(make_release, fault, caplog):
         load_msp_podcast(release.root)
     with pytest.raises(CorpusError, match="on_error='skip'"):
         load_msp_podcast(release.root, streaming=True)
-    with caplog.at_level(logging.WARNING, logger="corpora.corpus"):
+    with caplog.at_level(logging.WARNING, logger=common.__name__):
         corpus = load_msp_podcast_corpus(release.root, on_error="skip")
     assert corpus.skipped == 1
     kept = [row["file"] for split in corpus.splits.values() for row in split]
     assert sorted(kept) == sorted(row[0] for row in rows)
-    warnings = [record.message for record in caplog.records if record.name == "corpora.corpus"]
+    warnings = [record.message for record in caplog.records if record.name == common.__name__]
     assert len(warnings) == 1
     assert "Left out 1 rows" in warnings[0] and message in warnings[0]
 
@@ -262,11 +259,11 @@ def test_skipped_rows_are_counted_by_reason_and_remembered(make_release, caplog)
     release = make_release("bare")
     bad = [BAD_ROWS[fault][0] for fault in ("missing audio", "NaN", "too low")]
     release.write_labels([*release.rows(), *bad[:1], *[(f"x{i}.wav", *GOOD[1:]) for i in range(8)]])
-    with caplog.at_level(logging.WARNING, logger="corpora.corpus"):
+    with caplog.at_level(logging.WARNING, logger=common.__name__):
         first = load_msp_podcast_corpus(release.root, on_error="skip")
         again = load_msp_podcast_corpus(release.root, on_error="skip")  # out of the cache
     assert first.skipped == again.skipped == 9
-    (warning,) = [record.message for record in caplog.records if record.name == "corpora.corpus"]
+    (warning,) = [record.message for record in caplog.records if record.name == common.__name__]
     assert "Left out 9 rows (9 missing audio)" in warning
     assert "x3.wav" in warning and "x4.wav" not in warning  # the first five rows only
     builder = MspPodcast(data_dir=release.root, on_error="skip")
@@ -379,7 +376,7 @@ def test_partitions(make_release, caplog):
     with pytest.raises(CorpusError, match=r"Split_Set is 'Test7'"):
         load_msp_podcast(release.root)
     path.write_text(good + "Train; MSP-PODCAST_0009_0009.wav\n")
-    with caplog.at_level(logging.WARNING, logger="corpora.msp_podcast"):
+    with caplog.at_level(logging.WARNING, logger="speech_affect_training.corpora.msp_podcast"):
         assert len(load_msp_podcast(release.root)["train"]) == 2
     assert "1 files listed in" in caplog.text
     path.unlink()
@@ -464,14 +461,6 @@ def test_audio_beside_the_release_is_never_reached(make_release):
     release.write_labels([*release.rows(), BAD_ROWS["parent"][0]])
     splits = load_msp_podcast(release.root, on_error="skip")
     assert all("secret" not in row["audio"]["path"] for split in splits.values() for row in split)
-
-
-def test_module_runs_as_a_script():
-    """`python training/corpora/msp_podcast.py` has the folder `corpora` itself on its path, not the one above."""
-    script = str(TRAINING / "corpora/msp_podcast.py")
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 # --- speakers and audio in more than one split ---

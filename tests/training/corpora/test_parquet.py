@@ -1,4 +1,4 @@
-"""A corpus written as Parquet: read by plain `datasets`, by a run, in shards, after interruptions; refusals."""
+"""A corpus written as Parquet: read by plain `datasets` and by a run, in shards, after interruptions; errors."""
 
 import io
 import json
@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import yaml
-from huggingface_hub import DatasetInfo, HfApi, RepoUrl
+from huggingface_hub import HfApi
 
-from speech_affect_training.corpora import msp_podcast, parquet, private_hub
+from speech_affect_training.corpora import parquet
 from speech_affect_training.corpora.clip_table import clip_table, table_fingerprint
 from speech_affect_training.corpora.corpus import CorpusError, check_disjoint
 from speech_affect_training.corpora.load import load_corpus
@@ -25,7 +25,6 @@ from speech_affect_training.corpora.table import load_table_corpus
 from speech_affect_training.files import clip_fingerprint
 
 
-SCRIPT = Path(__file__).resolve().parents[3] / "training/corpora/msp_podcast.py"
 WAV_BYTES = 44 + 2 * 4800  # header, and 0.3 s of 16 kHz PCM
 
 
@@ -139,32 +138,17 @@ def test_it_is_a_table_too(corpus, tmp_path):
 # --- shards ---
 
 
-def test_shards_and_row_groups_hold_what_they_may(corpus, tmp_path, monkeypatch):
-    one_each = shards_of(write(corpus, tmp_path / "a", max_shard_size=2 * WAV_BYTES - 1))
-    assert one_each[-2:] == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
-    both = write(corpus, tmp_path / "b", max_shard_size=2 * WAV_BYTES)
-    assert shards_of(both)[-1] == "train-00000-of-00001.parquet"
-    assert pq.read_metadata(both / "data/train-00000-of-00001.parquet").num_row_groups == 1
-    for name, limit in (("ROW_GROUP_ROWS", 1), ("ROW_GROUP_BYTES", 2 * WAV_BYTES - 1)):
-        monkeypatch.setattr(parquet, name, limit)
-        folder = write(corpus, tmp_path / name)
-        assert pq.read_metadata(folder / "data/train-00000-of-00001.parquet").num_row_groups == 2
-        assert rows_of(load_parquet_corpus(folder).splits) == embedded_rows(corpus.splits)
-        monkeypatch.undo()
-
-
 @pytest.mark.parametrize(
-    "sizes, most_bytes, most_rows, cut",
-    [
-        ([3, 3, 3], 6, None, [(0, 2), (2, 3)]),
-        ([3, 3, 3], 5, None, [(0, 1), (1, 2), (2, 3)]),
-        ([9, 1, 1], 5, None, [(0, 1), (1, 3)]),  # larger than allowed: alone
-        ([1, 9, 1], 5, None, [(0, 1), (1, 2), (2, 3)]),
-        ([0, 0, 0, 0], 5, 2, [(0, 2), (2, 4)]),
-    ],
+    ("max_shard_size", "group_rows", "shards", "groups"),
+    [("500MB", 100, 1, 1), (2 * WAV_BYTES, 1, 1, 2), (2 * WAV_BYTES - 1, 100, 2, 1), (1, 100, 2, 1)],
 )
-def test_rows_are_cut_by_bytes_and_number(sizes, most_bytes, most_rows, cut):
-    assert parquet._cut(sizes, most_bytes, most_rows) == [range(*ends) for ends in cut]
+def test_shards_and_row_groups(corpus, tmp_path, monkeypatch, max_shard_size, group_rows, shards, groups):
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", group_rows)
+    folder = write(corpus, tmp_path / "parquet", max_shard_size=max_shard_size)
+    train = [f"train-{index:05d}-of-{shards:05d}.parquet" for index in range(shards)]
+    assert shards_of(folder)[-shards:] == train
+    assert pq.read_metadata(folder / "data" / train[0]).num_row_groups == groups
+    assert rows_of(load_parquet_corpus(folder).splits) == embedded_rows(corpus.splits)
 
 
 def test_embedded_audio_is_written_as_it_is(corpus, tmp_path):
@@ -201,18 +185,18 @@ def test_shards_of_an_earlier_upload_are_not_mixed_in(corpus, tmp_path):
 @pytest.fixture
 def written(monkeypatch):
     """Names of the shards that are written."""
-    names, write_shard = [], parquet._write_shard
+    names, to_parquet = [], datasets.Dataset.to_parquet
 
-    def note(rows, which, sizes, path, bar):
-        write_shard(rows, which, sizes, path, bar)
-        names.append(path.name)
+    def note(rows, path, **settings):
+        names.append(path.name.split(".")[1] + ".parquet")
+        return to_parquet(rows, path, **settings)
 
-    monkeypatch.setattr(parquet, "_write_shard", note)
+    monkeypatch.setattr(datasets.Dataset, "to_parquet", note)
     return names
 
 
 def interrupt(corpus, output, monkeypatch, shard=2):
-    """Stops in the middle of the shard of this index, its rows written but the file not finished."""
+    """Stop in the middle of the shard of this index, its rows written but the file not finished."""
     replace = os.replace
 
     def stop(source, target):
@@ -221,7 +205,7 @@ def interrupt(corpus, output, monkeypatch, shard=2):
         replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parquet.os, "replace", stop)
+        patch.setattr(os, "replace", stop)
         with pytest.raises(KeyboardInterrupt):
             write(corpus, output, max_shard_size=1)
 
@@ -229,12 +213,13 @@ def interrupt(corpus, output, monkeypatch, shard=2):
 def test_after_an_interruption_finished_shards_stay(corpus, tmp_path, written, monkeypatch):
     output = tmp_path / "out/parquet"
     interrupt(corpus, output, monkeypatch)
-    assert written == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
-    assert not output.exists()
+    finished = ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
+    assert written == [*finished, "development-00000-of-00001.parquet"]
     work = output.with_name("parquet.incomplete")
-    assert shards_of(work) == ["development-00000-of-00001.parquet.part", *written]
-    torn = work / "data" / written[1]
+    assert not output.exists() and shards_of(work) == finished
+    torn = work / "data" / finished[1]
     torn.write_bytes(torn.read_bytes()[:-10])
+    (work / "data" / ".test1-00000-of-00001.parquet.1.tmp").write_text("of a process that was killed")
     written.clear()
     write(corpus, output, max_shard_size=1)
     assert written[0] == torn.name and len(written) == 5  # the torn one, and the four that were not yet written
@@ -261,7 +246,7 @@ def test_an_interrupted_writing_of_other_rows_is_thrown_away(corpus, make_releas
 def test_an_interruption_before_the_first_shard(corpus, tmp_path, written):
     work = tmp_path / "parquet.incomplete"
     work.mkdir()
-    (work / "corpus.json.part").write_text("{")
+    (work / ".corpus.json.1.tmp").write_text("{")
     write(corpus, tmp_path / "parquet")
     assert len(written) == 5 and not work.exists()
 
@@ -339,25 +324,23 @@ def test_folders_that_are_not_whole(corpus, tmp_path):
 # --- the command ---
 
 
-def run_script(*arguments):
-    """The script in a process of its own, where `corpora` itself is on the path and the folder above is not."""
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    environment["HF_DATASETS_CACHE"] = str(datasets.config.HF_DATASETS_CACHE)
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+def run_module(*arguments):
+    environment = {**os.environ, "HF_DATASETS_CACHE": str(datasets.config.HF_DATASETS_CACHE)}
+    command = [sys.executable, "-m", parquet.__name__, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
 
 def test_command(make_release, tmp_path):
     release = make_release("2.0")
-    done = run_script("--data_dir", release.root, "--output", tmp_path / "parquet", "--max_shard_size", "10KB")
+    done = run_module("--data_dir", release.root, "--output", tmp_path / "parquet", "--max_shard_size", "10KB")
     assert done.returncode == 0, done.stderr
     assert "2 train, 1 development, 1 test1, 1 test2, 1 test3. MSP-Podcast is licensed per institution" in done.stdout
-    assert "parquet: 100%" in done.stderr  # the bar
+    assert "train-00001-of-00002.parquet: 100%" in done.stderr  # the bar
     loaded = datasets.load_dataset(str(tmp_path / "parquet"))
     assert rows_of(loaded) == embedded_rows(load_msp_podcast(release.root))
     assert shards_of(tmp_path / "parquet")[-1] == "train-00001-of-00002.parquet"
     assert "licensed per institution: keep this copy private" in (tmp_path / "parquet/README.md").read_text()
-    done = run_script("--data_dir", tmp_path / "parquet", "--output", tmp_path / "other")
+    done = run_module("--data_dir", tmp_path / "parquet", "--output", tmp_path / "other")
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and "is not an MSP-Podcast release" in done.stderr
 
@@ -367,9 +350,9 @@ def test_missing_audio_follows_on_error(make_release, tmp_path):
     (release.root / "Audios/MSP-PODCAST_0002_0001.wav").unlink()
     arguments = ["--data_dir", str(release.root), "--output", str(tmp_path / "parquet")]
     with pytest.raises(CorpusError, match=r"row 3: there is no audio file MSP-PODCAST_0002_0001.wav.*on_error='skip'"):
-        msp_podcast.main(arguments)
+        parquet.main(arguments)
     assert not list(tmp_path.glob("parquet*"))
-    msp_podcast.main([*arguments, "--on_error", "skip"])
+    parquet.main([*arguments, "--on_error", "skip"])
     corpus = load_parquet_corpus(tmp_path / "parquet")
     assert corpus.splits["train"]["file"] == ["MSP-PODCAST_0002_0002.wav"]
     assert corpus.skipped == 1 and corpus.note.endswith("rows left out: 1.")
@@ -381,67 +364,20 @@ def test_labels_of_an_older_release(make_release, tmp_path):
     labels = release.root / "Previous_releases_information/v1.6/labels_concensus.csv"
     release.write_csv(labels, release.columns, [row])
     arguments = ["--data_dir", str(release.root), "--output", str(tmp_path / "parquet")]
-    msp_podcast.main([*arguments, "--labels_file", "v1.6/labels_concensus.csv"])
+    parquet.main([*arguments, "--labels_file", "v1.6/labels_concensus.csv"])
     assert load_parquet_corpus(tmp_path / "parquet").splits["train"]["activation"] == [1.5]
 
 
-class Api:
-    """What HfApi is asked for; `private` is what the repository turns out to be."""
-
-    def __init__(self, private):
-        self.private, self.calls = private, []
-
-    def create_repo(self, repo_id, **settings):
-        self.calls.append(("create", repo_id, settings))
-        return RepoUrl(f"https://huggingface.co/datasets/{repo_id}")
-
-    def dataset_info(self, repo_id):
-        return DatasetInfo(id=repo_id, private=self.private)
-
-    def upload_folder(self, **settings):
-        self.calls.append(("upload", settings))
-
-
-@pytest.fixture
-def push(make_release, tmp_path, monkeypatch):
-    """Runs the command with `--push_to_hub`; returns what was asked of the Hub."""
-
-    def run(private):
-        api = Api(private)
-        monkeypatch.setattr(private_hub, "HfApi", lambda: api)
-        arguments = ["--data_dir", str(make_release("bare").root), "--output", str(tmp_path / "parquet")]
-        if private:
-            msp_podcast.main([*arguments, "--push_to_hub", "me/msp"])
-        else:
-            with pytest.raises(ValueError, match="me/msp is public, and this corpus must not be: make it private"):
-                msp_podcast.main([*arguments, "--push_to_hub", "me/msp"])
-        return api.calls
-
-    return run
-
-
-def test_push_makes_a_private_repository(push, tmp_path, capsys):
-    settings = {"repo_type": "dataset", "private": True, "exist_ok": True}
-    upload = {"repo_id": "me/msp", "folder_path": str(tmp_path / "parquet"), "repo_type": "dataset"}
-    assert push(private=True) == [("create", "me/msp", settings), ("upload", upload)]
-    output = capsys.readouterr().out
-    assert "https://huggingface.co/datasets/me/msp (private). MSP-Podcast is licensed per institution" in output
-
-
-@pytest.mark.parametrize("private", [False, None])
-def test_push_refuses_a_repository_that_is_not_private(push, private):
-    assert [call[0] for call in push(private)] == ["create"]
-
-
-def test_pushed_as_it_is(make_release, tmp_path, hub):
+def test_push_is_of_the_folder_as_it_is_and_private(make_release, tmp_path, hub, capsys):
     folder = tmp_path / "parquet"
     arguments = ["--data_dir", str(make_release("1.11").root), "--output", str(folder), "--push_to_hub"]
-    msp_podcast.main([*arguments, "alice/msp"])
+    parquet.main([*arguments, "alice/msp"])
+    assert "/datasets/alice/msp (private). MSP-Podcast is licensed per institution" in capsys.readouterr().out
     repository = hub.repositories["datasets", "alice/msp"]
     pushed = {name: content for name, content in repository.files().items() if name != ".gitattributes"}
     assert repository.private
     assert pushed == {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
     HfApi().create_repo("alice/open", repo_type="dataset", private=False)
-    with pytest.raises(ValueError, match="alice/open is public"):
-        msp_podcast.main([*arguments, "alice/open"])
+    with pytest.raises(ValueError, match="alice/open is public, and this corpus must not be: make it private"):
+        parquet.main([*arguments, "alice/open"])
     assert set(hub.repositories["datasets", "alice/open"].files()) <= {".gitattributes"}
