@@ -189,11 +189,11 @@ def test_a_table_of_your_own(small, tiny_corpus, tmp_path, monkeypatch):
 
 
 def test_parquet(tiny_corpus, tmp_path, monkeypatch):
-    from speech_affect_training.corpora.msp_podcast import main
+    from speech_affect_training.corpora.parquet import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "datasets"))
-    arguments = module_arguments(block("--output msp-parquet"), "speech_affect_training.corpora.msp_podcast")
+    arguments = module_arguments(block("--output msp-parquet"), "speech_affect_training.corpora.parquet")
     arguments[arguments.index("--data_dir") + 1] = str(tiny_corpus)
     main(arguments)
     assert run_python(block('load_dataset("msp-parquet"') + "print(len(train))\n", tmp_path) == ["24"]
