@@ -12,6 +12,7 @@ from .audio_file import AudioFile
 from .resampling import resample, whole_rate
 
 
+SAMPLING_RATE = 16_000  # of the waveforms that models take, in hertz
 BLOCK_SAMPLES = 1 << 20
 # anything louder is integer samples that were not scaled, rather than an overshoot of a decoder
 HIGHEST_PEAK = 8.0

@@ -1,46 +1,85 @@
-"""Level of a waveform, and a synthetic room: what altering speech measures, keeps and adds."""
+"""Levels, noises and synthetic rooms for waveforms at 16 kHz."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from speech_affect.audio import SAMPLING_RATE
 
-SHORTEST_T60_S, LONGEST_T60_S = 0.01, 10.0
+from ..settings.conditions import check_t60
+
+
+# the level assumed for speech in a clip of digital silence when noise is added: -60 dB of full scale
+SILENT_CLIP_RMS = 1e-3
+PINK_FROM_HZ = 50
 _QUICK_MULTIPLE = 2048  # a Fourier transform of a prime length takes eight times as long
 
 
-def check_t60(name: str, t60_s: float) -> None:
+def clip_rng(*identity: str | int) -> np.random.Generator:
+    """Return the random numbers that belong to a clip: the same in every process and run.
+
+    Args:
+        identity: What they depend on, such as the clip's fingerprint and the name of a condition.
     """
-    Raises:
-        ValueError: `t60_s` lies outside 0.01 to 10 s.
+    return np.random.default_rng(int(hashlib.sha256(json.dumps(identity).encode()).hexdigest(), 16))
+
+
+def check_waveform(name: str, waveform: np.ndarray) -> None:
+    """Raise a `ValueError` unless this is a floating-point array (samples,), finite and not empty.
+
+    Args:
+        name: Of the argument, for the message.
+        waveform: To be checked.
     """
-    if not SHORTEST_T60_S <= t60_s <= LONGEST_T60_S:
-        raise ValueError(f"{name} is {t60_s}; {SHORTEST_T60_S:g} to {LONGEST_T60_S:g} s are allowed")
+    if not isinstance(waveform, np.ndarray) or waveform.ndim != 1 or waveform.dtype.kind != "f" or not len(waveform):
+        given = f"{waveform.dtype} {waveform.shape}" if isinstance(waveform, np.ndarray) else type(waveform).__name__
+        raise ValueError(f"{name} is {given}; give a floating-point numpy array (samples,) with at least one sample")
+    if not np.isfinite(waveform).all():
+        raise ValueError(f"{name} has NaN or infinite samples; repair or drop the clip")
+
+
+def rms(waveform: np.ndarray) -> float:
+    """Return the root mean square of a waveform (samples,), computed in double precision."""
+    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
+
+
+def at_rms(waveform: np.ndarray, target: float) -> np.ndarray:
+    """Scale a waveform (samples,) to a root mean square, float32; a silent one stays silent."""
+    current = rms(waveform)
+    # in float64, because a nearly silent waveform would need a gain beyond float32
+    return (waveform.astype(np.float64) * (target / current if current else 1.0)).astype(np.float32)
+
+
+def within_full_scale(waveform: np.ndarray) -> np.ndarray:
+    """Scale a waveform (samples,) that exceeds [-1, 1] down as a whole, without clipping, float32."""
+    return (waveform / max(1.0, float(np.abs(waveform).max()))).astype(np.float32)
 
 
 def impulse_response(
-    t60_s: float, rng: np.random.Generator, sampling_rate: int = 16_000, direct_to_reverberant_db: float = 0.0
+    t60_s: float, rng: np.random.Generator, sampling_rate: int = SAMPLING_RATE, direct_to_reverberant_db: float = 0.0
 ) -> np.ndarray:
-    """
-    The direct sound at sample 0, then Gaussian noise that decays exponentially.
+    """Draw a room's response: the direct sound at sample 0, then Gaussian noise that decays exponentially.
 
     The model is Polack's, as in Habets, "Single- and multi-microphone speech dereverberation using spectral
     enhancement" (2007), section 2.3: the amplitude falls as 10 ** (-3 t / T60), by 60 dB within `t60_s`, where the
     response ends.
 
     Args:
-        t60_s: reverberation time, 0.01 to 10 s.
-        rng: draws the noise.
-        sampling_rate: in hertz.
-        direct_to_reverberant_db: energy of the direct sound over that of the noise; lower is further away.
+        t60_s: Reverberation time, 0.01 to 10 s.
+        rng: Draws the noise.
+        sampling_rate: In hertz.
+        direct_to_reverberant_db: Energy of the direct sound over that of the noise; lower is further away.
 
     Returns:
         (round(t60_s * sampling_rate) + 1,) float32, of unit energy.
 
     Raises:
-        ValueError: a time or a ratio outside what is allowed.
+        ValueError: The time or the ratio is out of range.
     """
     check_t60("t60_s", t60_s)
     if not math.isfinite(direct_to_reverberant_db):
@@ -53,58 +92,94 @@ def impulse_response(
 
 
 def reverberate(waveform: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """
-    A clip as heard through a room. What rings on behind its end is cut off.
+    """Convolve a clip with a room's response; what sounds after the clip's end is cut off.
 
     Args:
         waveform: (samples,).
-        response: (samples,) of the room, its direct sound at sample 0, so that the clip is not delayed.
+        response: (samples,), its direct sound at sample 0, so that the clip is not delayed.
 
     Returns:
         (samples,) float32 with the clip's root mean square; its peak may lie above 1.
 
     Raises:
-        ValueError: one of the two is no waveform.
+        ValueError: One of the two is not a waveform.
     """
     check_waveform("waveform", waveform)
     check_waveform("response", response)
-    # by numpy, for torch's transforms round otherwise with another number of threads
+    # numpy, because torch's transforms round differently with another number of threads
     size = len(waveform) + len(response) - 1
     size += -size % _QUICK_MULTIPLE
     spectrum = np.fft.rfft(waveform.astype(np.float64), size) * np.fft.rfft(response.astype(np.float64), size)
     return at_rms(np.fft.irfft(spectrum, size)[: len(waveform)], rms(waveform))
 
 
-def check_waveform(name: str, waveform: np.ndarray) -> None:
-    """
-    Refuse what is no mono waveform.
+def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
+    """Mix a clip with noise at a signal-to-noise ratio of their mean powers.
+
+    A mixture that exceeds full scale is scaled down as a whole, which keeps the ratio. For a clip of digital silence
+    the ratio is undefined: it gets the noise that speech at -60 dB of full scale would get.
 
     Args:
-        name: of the argument, for the message.
-        waveform: to be a floating-point array (samples,), finite, with at least one sample.
+        waveform: (samples,).
+        noise: (samples,), as long, not silent.
+        snr_db: In decibels.
+
+    Returns:
+        (samples,) float32 in [-1, 1].
 
     Raises:
-        ValueError: it is something else.
+        ValueError: One of the two is not a waveform, their lengths differ, the noise is silent, or the ratio is not
+            finite.
     """
-    if not isinstance(waveform, np.ndarray) or waveform.ndim != 1 or waveform.dtype.kind != "f" or not len(waveform):
-        given = f"{waveform.dtype} {waveform.shape}" if isinstance(waveform, np.ndarray) else type(waveform).__name__
-        raise ValueError(f"{name} is {given}; give a floating-point numpy array (samples,) with at least one sample")
-    if not np.isfinite(waveform).all():
-        raise ValueError(f"{name} has NaN or infinite samples; repair or drop the clip")
+    check_waveform("waveform", waveform)
+    check_waveform("noise", noise)
+    if len(noise) != len(waveform):
+        raise ValueError(f"noise has {len(noise)} samples and the waveform {len(waveform)}; give as many")
+    if not math.isfinite(snr_db):
+        raise ValueError(f"snr_db is {snr_db}; give a finite number of decibels")
+    noise_rms = rms(noise)
+    if not noise_rms:
+        raise ValueError("noise is silent, so no signal-to-noise ratio can be reached; give noise that is not silent")
+    gain = (rms(waveform) or SILENT_CLIP_RMS) / noise_rms * 10 ** (-snr_db / 20)
+    return within_full_scale(waveform + gain * noise.astype(np.float64))
 
 
-def rms(waveform: np.ndarray) -> float:
-    """Root mean square of a waveform (samples,)."""
-    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
+def white_noise(num_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw Gaussian noise with a flat spectrum, (num_samples,) float32 of unit variance."""
+    return rng.standard_normal(num_samples, dtype=np.float32)
 
 
-def at_rms(waveform: np.ndarray, target: float) -> np.ndarray:
-    """A waveform (samples,) brought to another root mean square, float32; a silent one stays silent."""
-    level = rms(waveform)
-    # in float64, for what is all but silent would need a gain beyond float32
-    return (waveform.astype(np.float64) * (target / level if level else 1.0)).astype(np.float32)
+def pink_noise(num_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw Gaussian noise whose power falls by 3 dB per octave above 50 Hz and is flat below.
+
+    Returns:
+        (num_samples,) float32 of unit RMS, for 16 kHz.
+    """
+    size = 1 << max(1, num_samples - 1).bit_length()  # quick for the Fourier transform
+    frequencies_hz = np.fft.rfftfreq(size, 1 / SAMPLING_RATE)
+    spectrum = np.fft.rfft(white_noise(size, rng)) / np.sqrt(np.maximum(frequencies_hz, PINK_FROM_HZ))
+    return at_rms(np.fft.irfft(spectrum)[:num_samples], 1.0)
 
 
-def within_full_scale(waveform: np.ndarray) -> np.ndarray:
-    """A waveform (samples,) in [-1, 1], float32: scaled down as a whole where it reaches beyond, never clipped."""
-    return (waveform / max(1.0, float(np.abs(waveform).max()))).astype(np.float32)
+def babble(voices: Sequence[np.ndarray], num_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Mix several voices, equally loud, each repeated from a random position.
+
+    Args:
+        voices: At least one clip, each (samples,). Silent ones add nothing.
+        num_samples: Of the result.
+        rng: Draws where each voice begins.
+
+    Returns:
+        (num_samples,) float32, each voice of unit RMS over its own length.
+
+    Raises:
+        ValueError: There is no voice, or a voice is not a waveform.
+    """
+    if not len(voices):
+        raise ValueError("no voices given; babble needs at least one other clip")
+    total = np.zeros(num_samples, dtype=np.float32)
+    for index, voice in enumerate(voices):
+        check_waveform(f"voice {index}", voice)
+        start = int(rng.integers(len(voice)))
+        total += np.resize(np.roll(at_rms(voice, 1.0), -start), num_samples)
+    return total

@@ -1,16 +1,20 @@
-"""Audio for the encoders: decoded, altered where that is asked for, and padded, ahead of a GPU that waits for it."""
+"""Load clips for the encoders: decoded, augmented or degraded where that is asked for, padded into batches."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
+import numpy as np
 from accelerate import PartialState
 from torch.utils.data import DataLoader, Dataset
 from transformers import BatchFeature
 
 from speech_affect import AffectFeatureExtractor
+from speech_affect.audio import SAMPLING_RATE, decode_audio, resample_audio, to_mono
+from speech_affect.audio_file import AudioFile
 
 from ..settings import cores
 
@@ -19,14 +23,58 @@ MOST_WORKERS = 8
 
 
 class LoadableClip(Protocol):
-    """Audio that is made when it is needed."""
+    """Audio that is computed when it is needed."""
 
     @property
     def duration_s(self) -> float:
-        """What it will last; a rough value costs padding alone."""
+        """Expected duration; an inexact value only costs padding."""
 
     def load(self) -> dict:
-        """`{"array", "sampling_rate"}`"""
+        """Return `{"array", "sampling_rate"}`."""
+
+
+class SourceClip(NamedTuple):
+    """A clip of the corpus, not decoded: `audio` is `{"path", "bytes"}` as `datasets.Audio(decode=False)` has it."""
+
+    fingerprint: str
+    audio: dict
+
+    @property
+    def duration_s(self) -> float:
+        """Duration according to the header."""
+        return clip_duration_s(self.audio)
+
+    def waveform(self) -> np.ndarray:
+        """Return (samples,) float32 in [-1, 1], mono at 16 kHz."""
+        encoded = self.audio.get("bytes")
+        samples, rate = decode_audio(self.audio["path"] if encoded is None else encoded)
+        return resample_audio(to_mono(samples), rate, SAMPLING_RATE).clip(-1, 1)
+
+
+def clip_duration_s(clip: dict | LoadableClip) -> float:
+    """Return the duration of a clip in seconds without decoding it: from its header, or as it will be computed.
+
+    Args:
+        clip: `{"path", "bytes"}` as `datasets.Audio(decode=False)` gives it, or what computes the audio.
+
+    Raises:
+        ValueError: The file is missing or not audio.
+    """
+    if not isinstance(clip, dict):
+        return clip.duration_s
+    if clip.get("bytes") is not None:
+        return _duration_s(clip["bytes"])
+    return _duration_of_file_s(os.fspath(clip["path"]))
+
+
+@lru_cache(maxsize=1 << 18)  # augmented copies ask for their source again and again
+def _duration_of_file_s(path: str) -> float:
+    return _duration_s(path)
+
+
+def _duration_s(source: str | bytes) -> float:
+    with AudioFile(source) as file:
+        return file.num_samples / file.sampling_rate
 
 
 class _Batches(Dataset):
@@ -43,21 +91,20 @@ class _Batches(Dataset):
 
 
 def load_batches(batches: Sequence[Sequence[dict | LoadableClip]]) -> Iterable[BatchFeature]:
-    """
-    Padded waveforms and masks of each batch, in order.
+    """Return an iterable over the padded waveforms and masks of each batch, in order.
 
     Args:
-        batches: of clips: `{"path", "bytes"}`, or what makes the audio.
+        batches: Of clips: `{"path", "bytes"}`, or what computes the audio.
     """
-    return DataLoader(_Batches(batches), batch_size=None, num_workers=loading_workers(), collate_fn=_as_it_is)
+    return DataLoader(_Batches(batches), batch_size=None, num_workers=loading_workers(), collate_fn=_unchanged)
 
 
-def _as_it_is(batch: BatchFeature) -> BatchFeature:
+def _unchanged(batch: BatchFeature) -> BatchFeature:
     return batch
 
 
 def loading_workers() -> int:
-    """Processes that load for this one: none on a CPU, which has enough to do with the encoder."""
+    """Return how many processes load for this one: none on a CPU, which is busy with the encoder."""
     state = PartialState()
     if state.device.type == "cpu":
         return 0

@@ -1,87 +1,50 @@
-"""Clips under noise and in a room: the conditions that a finished model is tested under."""
+"""Clips of a test split under noise and in synthetic rooms."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .acoustics import at_rms, check_t60, check_waveform, impulse_response, reverberate, rms, within_full_scale
+from speech_affect.audio import SAMPLING_RATE
+
+from ..corpora.clip_table import ClipTable
+from ..settings.conditions import Condition
+from .acoustics import (
+    add_noise,
+    babble,
+    check_waveform,
+    clip_rng,
+    impulse_response,
+    reverberate,
+    white_noise,
+    within_full_scale,
+)
+from .clip_loading import SourceClip
 
 
-KINDS = ("clean", "white", "babble", "room")
-# where there is no speech to relate the noise to, it is taken to be this loud: -60 dB of full scale
-SILENT_CLIP_RMS = 1e-3
-SAMPLING_RATE = 16_000
-PINK_FROM_HZ = 50
-
-
-@dataclass(frozen=True)
-class Condition:
-    """
-    How a clip is degraded.
-
-    Args:
-        kind: `clean`, `white` (noise), `babble` (other voices) or `room` (reverberation).
-        value: signal-to-noise ratio in decibels of `white` and `babble`, reverberation time in seconds of `room`
-            (0.01 to 10), nothing of `clean`.
-
-    Raises:
-        ValueError: an unknown kind, or a value that it does not take.
-    """
-
-    kind: str
-    value: float = 0.0
-
-    def __post_init__(self):
-        if self.kind not in KINDS:
-            raise ValueError(f"kind of condition is {self.kind!r}; allowed are {', '.join(KINDS)}")
-        if self.kind == "clean" and self.value != 0:
-            raise ValueError(f"value is {self.value} of a clean condition; leave it out")
-        if self.kind == "room":
-            check_t60("value of a room", self.value)
-        elif not math.isfinite(self.value):
-            raise ValueError(f"value of {self.kind} is {self.value}; give a finite signal-to-noise ratio in decibels")
-
-    @property
-    def name(self) -> str:
-        """For tables and files, such as `clean`, `white_10db`, `room_0.6s`."""
-        if self.kind == "clean":
-            return self.kind
-        return f"{self.kind}_{self.value:g}{'s' if self.kind == 'room' else 'db'}"
-
-
-def clip_rng(*identity: str | int) -> np.random.Generator:
-    """
-    Random numbers that belong to a clip: the same in every process and run.
-
-    Args:
-        identity: what they depend on, such as the clip's fingerprint and the name of a condition.
-    """
-    return np.random.default_rng(int(hashlib.sha256(json.dumps(identity).encode()).hexdigest(), 16))
+BABBLE_VOICES = 4
+# raise when the same condition gives other audio than before
+DEGRADATION_VERSION = 1
 
 
 def degrade(
     waveform: np.ndarray, condition: Condition, voices: Sequence[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
-    """
-    A clip under a condition.
+    """Put a clip under a condition.
 
     Args:
         waveform: (samples,) in [-1, 1] at 16 kHz.
-        condition: what to do to it.
-        voices: other clips, each (samples,), for babble.
-        rng: draws noise, room and offsets; [`clip_rng`] makes one that belongs to the clip.
+        condition: The noise or room.
+        voices: Other clips, each (samples,), for babble.
+        rng: Draws noise, room and offsets; [`clip_rng`] makes one that belongs to the clip.
 
     Returns:
         (samples,) float32 in [-1, 1]; the clip itself when clean.
 
     Raises:
-        ValueError: no waveform, or babble without a voice to be heard.
+        ValueError: This is not a waveform, or all voices of babble are missing or silent.
     """
     check_waveform("waveform", waveform)
     if condition.kind == "clean":
@@ -89,82 +52,77 @@ def degrade(
     if condition.kind == "room":
         return within_full_scale(reverberate(waveform, impulse_response(condition.value, rng)))
     noise = white_noise(len(waveform), rng) if condition.kind == "white" else babble(voices, len(waveform), rng)
-    return add_noise_at(waveform, noise, condition.value)
+    return add_noise(waveform, noise, condition.value)
 
 
-def add_noise_at(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """
-    Mix at a signal-to-noise ratio, of mean powers over the whole clip.
-
-    A mixture that reaches beyond full scale is scaled down as a whole, which keeps the ratio. A clip of digital
-    silence has no such ratio: it gets the noise that speech at -60 dB of full scale would get.
+@dataclass(frozen=True)
+class DegradedClip:
+    """A clip under one condition, computed when it is needed; always the same.
 
     Args:
-        waveform: (samples,).
-        noise: (samples,), as long, at any level but silent.
-        snr_db: in decibels.
-
-    Returns:
-        (samples,) float32 in [-1, 1].
-
-    Raises:
-        ValueError: no waveforms, of different lengths, silent noise, or a ratio that is not finite.
+        source: The clip.
+        condition: Noise or room.
+        voices: Other clips, which babble is made of.
     """
-    check_waveform("waveform", waveform)
-    check_waveform("noise", noise)
-    if len(noise) != len(waveform):
-        raise ValueError(f"noise has {len(noise)} samples and the waveform {len(waveform)}; give as many")
-    if not math.isfinite(snr_db):
-        raise ValueError(f"snr_db is {snr_db}; give a finite number of decibels")
-    noise_rms = rms(noise)
-    if not noise_rms:
-        raise ValueError("noise is silent, so no signal-to-noise ratio can be reached; give noise that can be heard")
-    gain = (rms(waveform) or SILENT_CLIP_RMS) / noise_rms * 10 ** (-snr_db / 20)
-    return within_full_scale(waveform + gain * noise.astype(np.float64))
+
+    source: SourceClip
+    condition: Condition
+    voices: tuple[SourceClip, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of all that decides the result."""
+        voices = "+".join(voice.fingerprint[:16] for voice in self.voices) if self.condition.kind == "babble" else ""
+        return f"{self.source.fingerprint}-{DEGRADATION_VERSION}-{self.condition.name}{voices and '-' + voices}"
+
+    @property
+    def duration_s(self) -> float:
+        """Duration according to the header of the source."""
+        return self.source.duration_s
+
+    def load(self) -> dict:
+        """Return `{"array": (samples,) float32, "sampling_rate": 16000}`."""
+        voices = [voice.waveform() for voice in self.voices] if self.condition.kind == "babble" else []
+        rng = clip_rng(self.source.fingerprint, self.condition.name)
+        array = degrade(self.source.waveform(), self.condition, voices, rng)
+        return {"array": array, "sampling_rate": SAMPLING_RATE}
 
 
-def white_noise(num_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise with a flat spectrum, (num_samples,) float32 of unit variance: to be mixed, not played."""
-    return rng.standard_normal(num_samples, dtype=np.float32)
-
-
-def pink_noise(num_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """
-    Gaussian noise whose power falls by 3 dB per octave from 50 Hz on; below, where speech has nothing, it is flat.
+def degraded_clips(table: ClipTable, audio: dict[str, dict], condition: Condition) -> list[DegradedClip]:
+    """Describe every clip of a table under one condition.
 
     Args:
-        num_samples: of the result, at 16 kHz.
-        rng: draws the noise.
+        table: The clips.
+        audio: Of each fingerprint.
+        condition: Noise or room.
 
     Returns:
-        (num_samples,) float32 of unit RMS: to be mixed, not played.
+        Degraded clips in the table's order. The voices of babble are drawn from the table's clips by other speakers
+        or, where there are none, from its other clips.
     """
-    size = 1 << max(1, num_samples - 1).bit_length()  # quick for the Fourier transform
-    frequencies_hz = np.fft.rfftfreq(size, 1 / SAMPLING_RATE)
-    spectrum = np.fft.rfft(white_noise(size, rng)) / np.sqrt(np.maximum(frequencies_hz, PINK_FROM_HZ))
-    return at_rms(np.fft.irfft(spectrum)[:num_samples], 1.0)
+    sources = {fingerprint: SourceClip(fingerprint, audio[fingerprint]) for fingerprint in table.fingerprints}
+    pools = _pools(table) if condition.kind == "babble" else {}
+    clips = []
+    for fingerprint, speaker in zip(table.fingerprints, table.speakers, strict=True):
+        voices = tuple(sources[voice] for voice in _voices(fingerprint, pools[speaker])) if pools else ()
+        clips.append(DegradedClip(sources[fingerprint], condition, voices))
+    return clips
 
 
-def babble(voices: Sequence[np.ndarray], num_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """
-    Several voices at once, equally loud, each repeated from a random place on.
+def _pools(table: ClipTable) -> dict[str | None, list[str]]:
+    """Per speaker the clips that babble may be made of, in an order that does not depend on the table's."""
+    speaker_of = dict(zip(table.fingerprints, table.speakers, strict=True))
+    clips = sorted(speaker_of)
+    pools = {who: [clip for clip in clips if speaker_of[clip] != who] for who in set(table.speakers)}
+    return {who: pool or clips for who, pool in pools.items()}
 
-    Args:
-        voices: at least one clip, each (samples,). Silent ones add nothing.
-        num_samples: of the result.
-        rng: draws where each voice begins.
 
-    Returns:
-        (num_samples,) float32, each voice of unit RMS over its own length: to be mixed.
+def _voices(fingerprint: str, pool: list[str]) -> list[str]:
+    rng = clip_rng(fingerprint, "voices")
+    drawn = rng.choice(len(pool), size=min(BABBLE_VOICES + 1, len(pool)), replace=False)  # one may be the clip itself
+    return [pool[number] for number in drawn if pool[number] != fingerprint][:BABBLE_VOICES]
 
-    Raises:
-        ValueError: no voice, or a voice that is no waveform.
-    """
-    if not len(voices):
-        raise ValueError("no voices given; babble needs at least one other clip")
-    total = np.zeros(num_samples, dtype=np.float32)
-    for index, voice in enumerate(voices):
-        check_waveform(f"voice {index}", voice)
-        start = int(rng.integers(len(voice)))
-        total += np.resize(np.roll(at_rms(voice, 1.0), -start), num_samples)
-    return total
+
+def degraded_table(table: ClipTable, clips: Sequence[DegradedClip]) -> ClipTable:
+    """Return a table with the same clips, labels and speakers, and the degraded audio."""
+    return replace(table, fingerprints=[clip.fingerprint for clip in clips])

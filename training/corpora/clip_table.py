@@ -10,7 +10,6 @@ import numpy as np
 
 from speech_affect import DIMENSIONS
 
-from ..audio.augmentation import AugmentedClip
 from .table_rows import EMOTION_WORDS
 
 
@@ -106,32 +105,6 @@ def join_tables(tables: Sequence[ClipTable]) -> ClipTable:
         else:
             joined[field.name] = [value for column in columns for value in column]
     return ClipTable(**joined)
-
-
-def altered_table(table: ClipTable, copies: Sequence[AugmentedClip]) -> ClipTable:
-    """
-    The rows of altered copies of a table's clips.
-
-    A copy keeps what is known of its source; one that was joined with another clip has no label, emotion or votes of
-    its own.
-
-    Args:
-        table: the sources.
-        copies: as [`augmented_copies`] makes them, their sources in this table.
-    """
-    index = {fingerprint: row for row, fingerprint in enumerate(table.fingerprints)}
-    sources = table.take([index[copy.source.fingerprint] for copy in copies])
-    joined = np.array([copy.joined for copy in copies], dtype=bool)
-    return ClipTable(
-        files=[f"{name}#{copy.copy}" for name, copy in zip(sources.files, copies, strict=True)],
-        fingerprints=[copy.fingerprint for copy in copies],
-        labels=np.where(joined[:, None], np.nan, sources.labels),
-        label_variances=np.where(joined[:, None], 0.0, sources.label_variances),
-        emotions=[None if j else emotion for j, emotion in zip(joined, sources.emotions, strict=True)],
-        votes=[() if j else votes for j, votes in zip(joined, sources.votes, strict=True)],
-        speakers=sources.speakers,
-        genders=sources.genders,
-    )
 
 
 def unrated_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipTable:

@@ -26,10 +26,11 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from speech_affect.audio import SAMPLING_RATE
+
 from .espeak import SpeechRequest, synthesize
 
 
-SAMPLING_RATE = 16_000
 GENERATOR_VERSION = 1  # raise it with every change to the audio or the labels: made corpora are reused by it
 MANIFEST_NAME = "demo_corpus.json"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from speech_affect.audio import SAMPLING_RATE
 from speech_affect.resampling import resample
 
 from .espeak import ESPEAK_SAMPLING_RATE, SpeechRequest, synthesize
 
 
-SAMPLING_RATE = 16000
 PAUSE_S = 0.35
 HAPPY = ("What a wonderful day, I love it!", {"voice": "en-us+f3", "rate_wpm": 210, "pitch": 70, "pitch_range": 90})
 SAD = ("I am so tired, and nothing helps.", {"voice": "en-us+m2", "rate_wpm": 115, "pitch": 25, "pitch_range": 20})

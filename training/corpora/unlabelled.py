@@ -8,7 +8,6 @@ from pathlib import Path
 
 import soundfile
 
-from ..audio.clip_duration import audio_header
 from ..files import clip_fingerprint
 from .corpus import CorpusError
 
@@ -27,12 +26,14 @@ class Piece:
         fingerprint: Of the file's content and the stretch.
         start: First sample, at the file's own rate.
         stop: One past the last sample.
+        sampling_rate: Of the file, in hertz.
     """
 
     path: str
     fingerprint: str
     start: int
     stop: int
+    sampling_rate: int
 
     @property
     def file_fingerprint(self) -> str:
@@ -42,7 +43,7 @@ class Piece:
     @property
     def duration_s(self) -> float:
         """As the file's header has it."""
-        return (self.stop - self.start) / audio_header({"path": self.path}).sampling_rate
+        return (self.stop - self.start) / self.sampling_rate
 
     def load(self) -> dict:
         """Returns `{"array": (samples, channels) float32, "sampling_rate"}`."""
@@ -92,6 +93,6 @@ def _pieces(path: Path) -> list[Piece]:
     count = max(1, -(-info.frames // int(PIECE_S * info.samplerate)))
     bounds = [round(info.frames * index / count) for index in range(count + 1)]
     return [
-        Piece(str(path), identity if count == 1 else f"{identity}-{start}-{stop}", start, stop)
+        Piece(str(path), identity if count == 1 else f"{identity}-{start}-{stop}", start, stop, info.samplerate)
         for start, stop in pairwise(bounds)
     ]

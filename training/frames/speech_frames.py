@@ -12,8 +12,7 @@ from accelerate import PartialState
 from speech_affect import AffectBranchConfig, AffectFusionConfig
 from speech_affect.front_end import AffectFrontEnd
 
-from ..audio.clip_duration import audio_header
-from ..audio.clip_loading import LoadableClip, load_batches
+from ..audio.clip_loading import LoadableClip, clip_duration_s, load_batches
 from ..encoders.library import EncoderLibrary
 from .extraction import extract_missing
 from .frame_cache import FrameCache
@@ -73,11 +72,6 @@ def extract_frames(
 
     extract_missing(clips, lambda key: clip_duration_s(clips[key]), batch_size, caches, make, "clips")
     return caches
-
-
-def clip_duration_s(clip: dict | LoadableClip) -> float:
-    """From the header of its file, or as it will be made; nothing is decoded."""
-    return audio_header(clip).duration_s if isinstance(clip, dict) else clip.duration_s
 
 
 @torch.no_grad()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..audio.augmentation import AugmentationSettings, AugmentedClip, augmented_copies
-from ..audio.degradation import Condition
-from ..audio.degraded_clips import DegradedClip, degraded_clips, degraded_table
-from ..corpora.clip_table import ClipTable, altered_table, clip_table, join_tables, unrated_table
+from ..audio.augmentation import AugmentedClip, augmented_copies, augmented_table
+from ..audio.degradation import DegradedClip, degraded_clips, degraded_table
+from ..corpora.clip_table import ClipTable, clip_table, join_tables, unrated_table
 from ..corpora.corpus import Corpus
 from ..corpora.folds import speaker_folds
 from ..corpora.unlabelled import Piece
 from ..files import clip_fingerprint
+from ..settings.augmentation import AugmentationSettings
+from ..settings.conditions import Condition
 from ..settings.systems import SystemSpec
 
 
@@ -29,7 +30,7 @@ class DataSplits:
         tables: per split the clips.
         audio: per fingerprint the encoded audio.
         transcripts: per split what is said in each clip, None where that is not known.
-        copies: altered copies of the training clips.
+        copies: augmented copies of the training clips.
         conditions: per test split and condition, as `test1@babble_5db`, the degraded clips.
     """
 
@@ -46,13 +47,13 @@ class DataSplits:
 
     def training_table(self, spec: SystemSpec, unlabelled: Sequence[Piece]) -> ClipTable:
         """
-        All that a system trains on: rated clips, and where it wants them altered copies and unlabelled speech.
+        All that a system trains on: rated clips, and where it wants them augmented copies and unlabelled speech.
 
         Unlabelled files that are clips to develop or test on are left out.
         """
         parts = [self.tables["train"]]
         if spec.augmented:
-            parts.append(altered_table(self.tables["train"], self.copies))
+            parts.append(augmented_table(self.tables["train"], self.copies))
         if spec.unlabelled:
             held_out = {f for split, table in self.tables.items() if split != "train" for f in table.fingerprints}
             heard = [piece for piece in unlabelled if piece.file_fingerprint not in held_out]
@@ -78,8 +79,8 @@ def make_data_splits(
     Args:
         corpus: labelled clips.
         folds: of leave-speakers-out cross-validation; None for none.
-        copies: altered copies of each training clip.
-        augmentation: how they are altered.
+        copies: augmented copies of each training clip.
+        augmentation: probabilities and ranges of their augmentation.
         conditions: noises and rooms that test splits (the given ones) are tried under.
 
     Raises:

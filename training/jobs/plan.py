@@ -85,7 +85,7 @@ def prepare_frames(
 
 
 def _spoken(all_splits: Sequence[DataSplits]) -> dict[str, str]:
-    """What is said in every clip, altered copy and degraded clip, by fingerprint."""
+    """What is said in every clip, augmented copy and degraded clip, by fingerprint."""
     given = all_splits[0]
     said = clip_transcripts({s: (t.fingerprints, given.transcripts[s]) for s, t in given.tables.items()})
     for data_splits in all_splits:

@@ -13,11 +13,10 @@ from transformers import AutoConfig
 from speech_affect import AffectFeatureExtractor
 from speech_affect.encoder import SpeechEncoder
 
-from ..audio.clip_loading import load_batches
+from ..audio.clip_loading import clip_duration_s, load_batches
 from ..encoders.library import EncoderLibrary
 from ..frames.extraction import extract_missing
 from ..frames.frame_cache import FrameCache
-from ..frames.speech_frames import clip_duration_s
 
 
 # of one split's states at a time; a large corpus is read in a few passes

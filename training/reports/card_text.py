@@ -68,7 +68,7 @@ def training_lines(entry: dict) -> list[str]:
     if any(tasks.values()):
         lines.append(f"Learnt besides: {', '.join(task for task, learnt in tasks.items() if learnt)}.")
     if checkpoint["augmented"]:
-        lines.append("Trained on altered copies of the clips too: speed, timbre, level, rooms, noise, clips joined.")
+        lines.append("Trained on augmented copies of the clips too: speed, timbre, level, rooms, noise, clips joined.")
     if checkpoint["unlabelled"]:
         lines.append("Trained on speech that nobody rated too, with the teacher's estimates for labels.")
     if checkpoint["mask_time_prob"] or checkpoint["mask_feature_prob"]:

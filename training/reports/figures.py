@@ -14,8 +14,8 @@ import numpy as np
 
 from speech_affect import DIMENSIONS
 
-from ..audio.degradation import Condition
 from ..metrics.ccc.concordance import concordance_correlation
+from ..settings.conditions import Condition
 from .evaluation import Evaluation
 
 

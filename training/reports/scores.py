@@ -134,7 +134,7 @@ def comparisons(
 def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
     """
     Every system against the baseline; a distilled student against each of the same input without a teacher; a teacher
-    against the student on the baseline's input that was trained on the same clips, altered copies or none.
+    against the student on the baseline's input that was trained on the same clips, augmented copies or none.
     """
     baseline = next((name for name, spec in specs.items() if spec.role == "baseline"), None)
     found = [(name, baseline) for name in specs if baseline and name != baseline]

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from transformers import HfArgumentParser, TrainingArguments
 
-from ..audio.augmentation import AugmentationSettings
-from ..audio.degradation import Condition
+from .augmentation import AugmentationSettings
+from .conditions import Condition
 from .corpus_facts import corpus_facts
 from .labels import MIN_FOLDS
 from .recipe_file import read_mapping, read_recipe
@@ -64,10 +64,10 @@ class RunArguments:
         default_factory=list, metadata={"help": "Systems that are cross-validated; all without it."}
     )
     augmentation_copies: int = field(
-        default=0, metadata={"help": "Altered copies of each training clip, for systems with augmented: true."}
+        default=0, metadata={"help": "Augmented copies of each training clip, for systems with augmented: true."}
     )
     augmentation: str = field(
-        default="{}", metadata={"help": "Mapping: how copies are altered (training/augmentation.py)."}
+        default="{}", metadata={"help": "Mapping: how copies are augmented (training/settings/augmentation.py)."}
     )
     unlabelled_dir: list[str] = field(
         default_factory=list,

@@ -69,7 +69,7 @@ class SystemSpec:
             graders' distribution over all).
         gender: second task, the speaker's gender.
         uncertainty: predict how far the grades scatter, and calibrate it on development.
-        augmented: train on altered copies of the clips too. A copy keeps the clip's label unless another clip was
+        augmented: train on augmented copies of the clips too. A copy keeps the clip's label unless another clip was
             joined to it; a distilled student gets the teacher's opinion of every copy.
         unlabelled: of a distilled student: hear the run's unlabelled audio too, with the teacher's opinion of it.
         teacher: name of the system that a student is distilled from, or several: their outputs are averaged, and the

@@ -1,4 +1,4 @@
-"""Altered copies: each alteration by itself, repeatable everywhere, and never across speakers."""
+"""Augmented copies: each augmentation by itself, repeatable everywhere, and never across speakers."""
 
 import csv
 import hashlib
@@ -15,27 +15,28 @@ import torch
 
 from speech_affect import AffectFeatureExtractor
 from speech_affect_training.audio import augmentation
-from speech_affect_training.audio.acoustics import rms
+from speech_affect_training.audio.acoustics import clip_rng, rms
 from speech_affect_training.audio.augmentation import (
-    Alterations,
-    AugmentationSettings,
+    AugmentationParameters,
     AugmentedClip,
-    SourceClip,
     augment,
     augmented_copies,
+    augmented_table,
     change_speed,
-    draw_alterations,
+    draw_parameters,
     join,
     tilt_spectrum,
 )
-from speech_affect_training.audio.degradation import clip_rng
+from speech_affect_training.audio.clip_loading import SourceClip
 from speech_affect_training.files import clip_fingerprint
+from speech_affect_training.settings.augmentation import AugmentationSettings
 
 
-TRAINING = Path(__file__).resolve().parents[3] / "training"
 CORPUS = Path(__file__).resolve().parents[3] / "../shared/corpora/emodb-msp"
 PROBABILITIES = [field.name for field in fields(AugmentationSettings) if field.name.endswith("probability")]
-NOTHING = AugmentationSettings(**dict.fromkeys(PROBABILITIES, 0))
+NEVER = AugmentationSettings(**dict.fromkeys(PROBABILITIES, 0))
+ALWAYS = AugmentationSettings(**dict.fromkeys(PROBABILITIES, 1))
+UNCHANGED = AugmentationParameters(None, None, None, None, None, "white", None)
 
 
 def clip(seed, samples=4000):
@@ -46,32 +47,33 @@ def generator(seed=0):
     return np.random.default_rng(seed)
 
 
-# the alterations
+def augmented(*args, seed=0, **parameters):
+    """Clip 0 with these parameters and no other augmentation."""
+    return augment(clip(0), UNCHANGED._replace(**parameters), generator(seed), *args)
 
 
 @pytest.mark.parametrize("samples", [4000, 4001, 31_999])
-@pytest.mark.parametrize("factor", [0.85, 0.9, 0.999, 1.0, 1.07, 1.2])
+@pytest.mark.parametrize("factor", [0.85, 0.999, 1.0, 1.2])
 def test_speed_divides_the_length(factor, samples):
-    altered = change_speed(clip(0, samples), factor)
-    assert altered.dtype == np.float32
+    changed = change_speed(clip(0, samples), factor)
+    assert changed.dtype == np.float32
     quantised = round(factor * 160) / 160
     assert abs(quantised - factor) <= 1 / 320
-    assert len(altered) == int(np.ceil(round(samples / quantised, 6)))
+    assert len(changed) == int(np.ceil(round(samples / quantised, 6)))
 
 
-@pytest.mark.parametrize("factor", [0.85, 0.90625, 1.1, 1.2])
+@pytest.mark.parametrize("factor", [0.85, 1.1])
 def test_speed_multiplies_every_frequency(factor):
     tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000).astype(np.float32)
-    altered = change_speed(tone, factor)
-    expected = 0.5 * np.sin(2 * np.pi * 1000 * factor * np.arange(len(altered)) / 16000)
-    np.testing.assert_allclose(altered[100:-100], expected[100:-100], atol=2e-3)
+    changed = change_speed(tone, factor)
+    expected = 0.5 * np.sin(2 * np.pi * 1000 * factor * np.arange(len(changed)) / 16000)
+    np.testing.assert_allclose(changed[100:-100], expected[100:-100], atol=2e-3)
 
 
 def test_a_clip_does_not_become_too_short_for_the_extractor():
     short = clip(0, 1800)
     assert change_speed(short, 1.2) is short  # 1,500 samples
     assert len(change_speed(short, 1.125)) == 1600
-    assert change_speed(short, 0.9).shape == (2000,)
     AffectFeatureExtractor()(change_speed(short, 1.125))
 
 
@@ -83,86 +85,40 @@ def test_tilt_by_hand():
     np.testing.assert_array_equal(tilt_spectrum(np.zeros(3, np.float32), 0.5), np.zeros(3))
 
 
-@pytest.mark.parametrize("coefficient", [-0.5, 0.3])
-def test_tilt_has_the_filters_response(coefficient):
-    waveform = clip(0)
-    waveform[-1] = 0  # so that the filter's circular response is its linear one
-    tilted = tilt_spectrum(waveform, coefficient)
-    assert rms(tilted) == pytest.approx(rms(waveform), rel=1e-6)
-    measured = np.fft.rfft(tilted.astype(np.float64)) / np.fft.rfft(waveform.astype(np.float64))
-    expected = 1 + coefficient * np.exp(-2j * np.pi * np.fft.rfftfreq(4000))
-    np.testing.assert_allclose(measured / measured[0].real, expected / expected[0].real, atol=1e-3)
-
-
 def test_joined_end_to_end():
     joined = join(np.float32([1, 2]), np.float32([3]), 3 / 16000)
     assert joined.dtype == np.float32
     np.testing.assert_array_equal(joined, [1, 2, 0, 0, 0, 3])
+    with pytest.raises(ValueError, match="partner has NaN"):
+        augmented(np.float32([np.nan]), pause_s=0.0)
 
 
-def always(**ranges):
-    """Settings with the alterations of these ranges for certain, and no other."""
-    owner = {"t60_range_s": "reverberation", "snr_range_db": "noise", "pause_range_s": "join"}
-    names = {owner.get(name, name.split("_")[0]) + "_probability": 1 for name in ranges}
-    return replace(NOTHING, **names, **ranges)
+def test_gain_gives_what_fits_full_scale():
+    np.testing.assert_array_equal(augmented(), clip(0))
+    np.testing.assert_allclose(augmented(gain_db=-12.0), clip(0) * 10 ** (-12 / 20), rtol=1e-6)
+    np.testing.assert_allclose(augmented(gain_db=60.0), clip(0) / np.abs(clip(0)).max(), rtol=1e-6)
 
 
-def test_without_alterations_a_clip_is_itself():
-    np.testing.assert_array_equal(augment(clip(0), NOTHING, generator(), clip(1), [clip(2)]), clip(0))
-
-
-@pytest.mark.parametrize("gain_db", [-12.0, 6.0])
-def test_gain(gain_db):
-    altered = augment(clip(0), always(gain_range_db=(gain_db, gain_db)), generator())
-    np.testing.assert_allclose(altered, clip(0) * 10 ** (gain_db / 20), rtol=1e-6)
-
-
-def test_gain_beyond_full_scale_gives_what_fits():
-    altered = augment(clip(0), always(gain_range_db=(60, 60)), generator())
-    np.testing.assert_allclose(altered, clip(0) / np.abs(clip(0)).max(), rtol=1e-6)
-
-
-def test_noise_has_its_ratio():
-    settings = always(snr_range_db=(10, 10))
-    for seed, voices in [(0, []), (1, []), (2, [clip(5)]), (3, [clip(5)]), (4, [clip(5)])]:
-        noise = augment(clip(0), settings, generator(seed), voices=voices) - clip(0)
-        assert 20 * np.log10(rms(clip(0)) / rms(noise)) == pytest.approx(10, abs=1e-3)
-
-
-def test_noise_is_white_pink_or_babble_in_equal_parts():
-    settings = always(snr_range_db=(10, 10))
-    drawn = [draw_alterations(settings, generator(seed), False, True).noise for seed in range(600)]
-    counts = [drawn.count(kind) for kind in ("white", "pink", "babble")]
-    assert sum(counts) == 600 and min(counts) > 160
-    assert {draw_alterations(settings, generator(s), False, False).noise for s in range(50)} == {"white", "pink"}
-
-
-def test_babble_of_silent_voices_gives_way_to_noise(monkeypatch):
-    babbled = Alterations(None, None, None, None, 10.0, "babble", None)
-    monkeypatch.setattr(augmentation, "draw_alterations", lambda *args: babbled)
-    altered = augment(clip(0), NOTHING, generator(), voices=[np.zeros(4000, np.float32)])
-    assert 20 * np.log10(rms(clip(0)) / rms(altered - clip(0))) == pytest.approx(10, abs=1e-3)
+@pytest.mark.parametrize("kind, voices", [("white", []), ("pink", []), ("babble", [5]), ("babble", [])])
+def test_noise_has_its_ratio(kind, voices):
+    # babble of silent voices gives way to pink noise
+    clips = [clip(seed) for seed in voices] or [np.zeros(4000, np.float32)]
+    noise = augmented(None, clips, snr_db=10.0, noise=kind) - clip(0)
+    assert 20 * np.log10(rms(clip(0)) / rms(noise)) == pytest.approx(10, abs=1e-3)
 
 
 def test_reverberation_keeps_length_and_level_and_smears():
     clicks = np.zeros(16000, np.float32)
     clicks[:8000:4000] = 0.3
-    altered = augment(clicks, always(t60_range_s=(0.5, 0.5)), generator())
-    assert len(altered) == 16000 and rms(altered) == pytest.approx(rms(clicks), rel=1e-6)
-    assert np.argmax(np.abs(altered[:4000])) == 0  # the direct sound is not delayed
-    assert np.count_nonzero(np.abs(altered) > 1e-6) > 8000
+    changed = augment(clicks, UNCHANGED._replace(t60_s=0.5), generator())
+    assert len(changed) == 16000 and rms(changed) == pytest.approx(rms(clicks), rel=1e-6)
+    assert np.argmax(np.abs(changed[:4000])) == 0  # the direct sound is not delayed
+    assert np.count_nonzero(np.abs(changed) > 1e-6) > 8000
 
 
-def test_joining_needs_a_partner():
-    settings = always(pause_range_s=(0.1, 0.1))
-    altered = augment(clip(0), settings, generator(), clip(1))
-    np.testing.assert_array_equal(altered, np.concatenate([clip(0), np.zeros(1600), clip(1)]))
-    np.testing.assert_array_equal(augment(clip(0), settings, generator()), clip(0))
-
-
-def test_probabilities_and_ranges_are_kept():
+def test_parameters_have_their_probabilities_and_ranges():
     settings = AugmentationSettings(tilt_probability=0.8, pause_range_s=(0.1, 0.2))
-    drawn = [draw_alterations(settings, generator(seed), True, True) for seed in range(1000)]
+    drawn = [draw_parameters(settings, generator(seed), True, True) for seed in range(1000)]
     for name, probability, low, high in [
         ("pause_s", 0.3, 0.1, 0.2),
         ("speed", 1, 0.85, 1.2),
@@ -171,75 +127,31 @@ def test_probabilities_and_ranges_are_kept():
         ("snr_db", 0.5, 5, 30),
         ("gain_db", 1, -12, 12),
     ]:
-        values = [value for value in (getattr(alterations, name) for alterations in drawn) if value is not None]
+        values = [value for value in (getattr(parameters, name) for parameters in drawn) if value is not None]
         assert len(values) / 1000 == pytest.approx(probability, abs=0.05)
         assert low <= min(values) < low + 0.03 * (high - low) and high - 0.03 * (high - low) < max(values) <= high
+    kinds = [parameters.noise for parameters in drawn]
+    assert min(kinds.count(kind) for kind in ("white", "pink", "babble")) > 270
+    alone = [draw_parameters(ALWAYS, generator(seed), False, False) for seed in range(50)]
+    assert {parameters.noise for parameters in alone} == {"white", "pink"}
+    assert {parameters.pause_s for parameters in alone} == {None}
 
 
 def test_the_same_state_gives_the_same_bits():
-    settings = AugmentationSettings(join_probability=1, noise_probability=1, reverberation_probability=1)
-    first, again, other = (augment(clip(0), settings, generator(s), clip(1), [clip(2)]) for s in (3, 3, 4))
+    changes = {"pause_s": 0.1, "speed": 1.1, "t60_s": 0.3, "snr_db": 10.0, "noise": "babble"}
+    first, again, other = (augmented(clip(1), [clip(2)], seed=s, **changes) for s in (3, 3, 4))
     assert first.dtype == np.float32 and np.abs(first).max() <= 1
     assert first.tobytes() == again.tobytes() != other.tobytes()
 
 
 def test_silence_stays_finite():
-    settings = AugmentationSettings(**dict.fromkeys(PROBABILITIES, 1))
+    silence = np.zeros(4000, np.float32)
     for seed in range(10):
-        altered = augment(np.zeros(4000, np.float32), settings, generator(seed), np.zeros(4000, np.float32), [clip(0)])
-        assert np.isfinite(altered).all() and altered.any()
-
-
-def test_what_is_no_waveform():
+        parameters = draw_parameters(ALWAYS, generator(seed), True, True)
+        changed = augment(silence, parameters, generator(seed), silence, [clip(0)])
+        assert np.isfinite(changed).all() and changed.any()
     with pytest.raises(ValueError, match=r"waveform is float32 \(0,\)"):
-        augment(np.zeros(0, np.float32), NOTHING, generator())
-    with pytest.raises(ValueError, match="partner has NaN"):
-        augment(clip(0), always(pause_range_s=(0, 0)), generator(), np.float32([np.nan]))
-
-
-# the settings
-
-
-def test_settings_of_a_recipe():
-    settings = AugmentationSettings.from_mapping({"speed_range": [1, 1.1], "join_probability": 0})
-    assert settings == AugmentationSettings(speed_range=(1.0, 1.1), join_probability=0.0)
-    assert isinstance(settings.speed_range[0], float) and isinstance(settings.join_probability, float)
-    assert AugmentationSettings.from_mapping({}) == AugmentationSettings()
-
-
-@pytest.mark.parametrize(
-    ("mapping", "message"),
-    [
-        (["speed"], r"augmentation is \['speed'\]; give a mapping of settings"),
-        ({"pitch": 1}, "unknown setting 'pitch'; allowed are speed_probability, speed_range, .*, pause_range_s$"),
-        ({"noise_probability": 1.5}, "noise_probability is 1.5; give a probability, 0 to 1"),
-        ({"noise_probability": -0.1}, "noise_probability is -0.1; give"),
-        ({"noise_probability": float("nan")}, "noise_probability is nan; give"),
-        ({"noise_probability": True}, "noise_probability is True; give"),
-        ({"noise_probability": "often"}, "noise_probability is 'often'; give"),
-        ({"speed_range": (0.4, 1)}, r"speed_range is \(0.4, 1\); give two numbers, the lower first, within 0.5 to 2"),
-        ({"speed_range": (1.2, 0.9)}, "speed_range is .*the lower first"),
-        ({"speed_range": 1.2}, "speed_range is 1.2; give two numbers"),
-        ({"speed_range": (1, 1, 1)}, "speed_range is .*give two numbers"),
-        ({"speed_range": ("1", 2)}, "speed_range is .*give two numbers"),
-        ({"speed_range": (False, 2)}, "speed_range is .*give two numbers"),
-        ({"speed_range": (1, float("nan"))}, "speed_range is .*give two numbers"),
-        ({"tilt_range": (-1, 0)}, "tilt_range is .*within -0.99 to 0.99"),
-        ({"gain_range_db": (0, 61)}, "gain_range_db is .*within -60 to 60"),
-        ({"t60_range_s": (0, 1)}, "t60_range_s is .*within 0.01 to 10"),
-        ({"snr_range_db": (-61, 1)}, "snr_range_db is .*within -60 to 100"),
-        ({"pause_range_s": (-1, 1)}, "pause_range_s is .*within 0 to 10"),
-        ({"babble_voices": 17}, "babble_voices is 17; give a whole number, 0 to 16"),
-        ({"babble_voices": 2.0}, "babble_voices is 2.0; give a whole number"),
-        ({"babble_voices": True}, "babble_voices is True; give a whole number"),
-    ],
-)
-def test_settings_are_checked(mapping, message):
-    with pytest.raises(ValueError, match=message):
-        AugmentationSettings.from_mapping(mapping)
-
-
-# the copies
+        augment(silence[:0], UNCHANGED, generator())
 
 
 @pytest.fixture(scope="module")
@@ -284,15 +196,14 @@ def test_nothing_crosses_between_speakers(clips):
         if speaker_of[made.source.fingerprint] == "lonely":
             assert made.partner is None and not made.voices and not made.joined
             continue
-        others = [made.partner, *made.voices]
         assert len(made.voices) == 3 == len({voice.fingerprint for voice in made.voices})
-        for other in others:
+        for other in (made.partner, *made.voices):
             assert other.fingerprint != made.source.fingerprint
             assert speaker_of[other.fingerprint] == speaker_of[made.source.fingerprint]
             assert clip_fingerprint(other.audio) == other.fingerprint
             used.add((made.source.fingerprint, other.fingerprint))
     pools = [[f for f, speaker in speaker_of.items() if speaker == name] for name in ("a", "b", "Unknown")]
-    assert used == {(f, g) for pool in pools for f in pool for g in pool if f != g}  # and each pair is met
+    assert used == {(f, g) for pool in pools for f in pool for g in pool if f != g}  # and each pair occurs
 
 
 def test_copies_depend_on_the_speakers_own_clips_alone(clips):
@@ -344,11 +255,12 @@ def test_the_fingerprint_is_of_all_that_decides_the_result(clips, monkeypatch):
 
 
 def test_a_loaded_copy_is_the_augmented_clip(clips):
-    settings = AugmentationSettings(noise_probability=1)
-    for made in augmented_copies(clips[:7], 4, settings):
+    for made in augmented_copies(clips[:7], 4, AugmentationSettings(noise_probability=1)):
+        rng = clip_rng(made.fingerprint)
+        parameters = draw_parameters(made.settings, rng, made.partner is not None, bool(made.voices))
         partner = made.partner and made.partner.waveform()
         voices = [voice.waveform() for voice in made.voices]
-        expected = augment(made.source.waveform(), settings, clip_rng(made.fingerprint), partner, voices)
+        expected = augment(made.source.waveform(), parameters, rng, partner, voices)
         loaded = made.load()
         assert loaded["sampling_rate"] == 16000
         assert loaded["array"].tobytes() == expected.tobytes()
@@ -356,64 +268,68 @@ def test_a_loaded_copy_is_the_augmented_clip(clips):
 
 
 def test_joined_is_known_without_the_audio(clips):
-    settings = replace(NOTHING, join_probability=0.3, pause_range_s=(0.05, 0.05))
+    settings = replace(NEVER, join_probability=0.3, pause_range_s=(0.05, 0.05))
     copies = augmented_copies([entry for entry in clips if entry[2] == "a"], 20, settings)
     for made in copies:
         samples = len(made.source.waveform())
         expected = samples + 800 + len(made.partner.waveform()) if made.joined else samples
         assert len(made.load()["array"]) == expected
     assert 20 < sum(made.joined for made in copies) < 55
-    nowhere = SourceClip("ab", {"path": "nowhere.wav", "bytes": None})
-    assert AugmentedClip(nowhere, 1, replace(settings, join_probability=1), nowhere).joined
 
 
-def test_audio_that_is_not_played_is_not_read(clips):
+def test_audio_that_is_not_used_is_not_read(clips):
     nowhere = SourceClip("ab", {"path": "nowhere.wav", "bytes": None})
-    made = AugmentedClip(SourceClip(*clips[0][:2]), 1, NOTHING, nowhere, (nowhere,))
+    made = AugmentedClip(SourceClip(*clips[0][:2]), 1, NEVER, nowhere, (nowhere,))
     np.testing.assert_array_equal(made.load()["array"], clip(0, 3000))
     with pytest.raises(ValueError, match="'nowhere.wav' is no file"):
-        replace(made, settings=replace(NOTHING, join_probability=1)).load()
-    with pytest.raises(ValueError, match="'nowhere.wav' is no file"):
-        AugmentedClip(nowhere, 1, NOTHING).load()
-
-
-def test_any_audio_becomes_mono_at_16_khz(tmp_path):
-    path = tmp_path / "stereo.wav"
-    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)
-    soundfile.write(path, np.stack([tone, np.zeros(8000)], axis=1), 8000, subtype="FLOAT")
-    waveform = SourceClip("ab", {"path": "not read", "bytes": path.read_bytes()}).waveform()
-    expected = 0.25 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
-    assert waveform.dtype == np.float32
-    np.testing.assert_allclose(waveform[100:-100], expected[100:-100], atol=1e-3)
+        replace(made, settings=replace(NEVER, join_probability=1)).load()
 
 
 def test_a_copy_is_the_same_in_every_process(clips):
-    settings = dict.fromkeys(PROBABILITIES, 1)
-    clips = clips[:3]
     code = (
-        "import hashlib; from augmentation import *\n"
-        f"for made in augmented_copies({clips!r}, 2, AugmentationSettings(**{settings})):\n"
+        "import hashlib; from speech_affect_training.audio.augmentation import *\n"
+        f"for made in augmented_copies({clips[:3]!r}, 2, AugmentationSettings(**dict.fromkeys({PROBABILITIES}, 1))):\n"
         "    print(made.fingerprint, made.joined, hashlib.sha256(made.load()['array'].tobytes()).hexdigest())\n"
     )
     # with two threads, for not every function of torch rounds as it does with one
-    environment = {**os.environ, "PYTHONPATH": str(TRAINING), "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         here = [
             f"{made.fingerprint} {made.joined} {hashlib.sha256(made.load()['array'].tobytes()).hexdigest()}"
-            for made in augmented_copies(clips, 2, AugmentationSettings(**settings))
+            for made in augmented_copies(clips[:3], 2, ALWAYS)
         ]
     finally:
         torch.set_num_threads(threads)
     assert done.stdout.splitlines() == here and len(here) == 6
 
 
+def test_a_joined_copy_has_no_label_of_its_own(make_table):
+    known = {"speakers": ["1", "2", "2"], "genders": ["Male", "Female", "Female"], "emotions": ["A", "H", "S"]}
+    table = make_table(3, **known, votes=[("A", "H"), ("H",), ()], label_variances=np.ones((3, 3)))
+    partner = SourceClip("partner", {})
+    copies = [
+        AugmentedClip(SourceClip(fingerprint, {}), 1, settings, partner)
+        for fingerprint, settings in zip(table.fingerprints[::-1], (ALWAYS, ALWAYS, NEVER), strict=True)
+    ]
+    assert [copy.joined for copy in copies] == [True, True, False]
+    augmented = augmented_table(table, copies)
+    assert augmented.files == ["clip2.wav#1", "clip1.wav#1", "clip0.wav#1"]
+    assert augmented.fingerprints == [copy.fingerprint for copy in copies]
+    assert np.isnan(augmented.labels[:2]).all()
+    np.testing.assert_array_equal(augmented.labels[2], table.labels[0])
+    np.testing.assert_array_equal(augmented.label_variances, [[0] * 3, [0] * 3, [1] * 3])
+    assert augmented.emotions == [None, None, "A"] and augmented.votes == [(), (), ("A", "H")]
+    assert augmented.speakers == ["2", "2", "1"] and augmented.genders == ["Female", "Female", "Male"]
+    assert augmented_table(table, []).labels.shape == (0, 3)
+
+
 @pytest.mark.skipif(
     not CORPUS.is_dir(), reason="needs the real speech of shared/corpora/emodb-msp beside the repository"
 )
-def test_real_speech_is_heard_in_every_copy():
+def test_copies_of_real_speech_are_audible_and_of_the_expected_length():
     with open(CORPUS / "Labels/labels_consensus.csv", newline="") as file:
         rows = list(csv.DictReader(file))[::6]
     audios = [{"path": str(CORPUS / "Audios" / row["FileName"]), "bytes": None} for row in rows]

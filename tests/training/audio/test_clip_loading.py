@@ -1,20 +1,21 @@
-"""Audio for the encoders: its length foretold, and the same whoever loads it."""
+"""Audio for the encoders: its duration known beforehand, and the same whichever process loads it."""
 
 import types
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from speech_affect_training.audio import clip_loading
-from speech_affect_training.audio.augmentation import AugmentationSettings, augmented_copies
-from speech_affect_training.audio.clip_duration import audio_header
-from speech_affect_training.audio.clip_loading import load_batches, loading_workers
-from speech_affect_training.audio.degradation import Condition
-from speech_affect_training.audio.degraded_clips import degraded_clips
+from speech_affect_training.audio.augmentation import augmented_copies
+from speech_affect_training.audio.clip_loading import SourceClip, clip_duration_s, load_batches, loading_workers
+from speech_affect_training.audio.degradation import degraded_clips
 from speech_affect_training.corpora.clip_table import ClipTable
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.files import clip_fingerprint
+from speech_affect_training.settings.augmentation import AugmentationSettings
+from speech_affect_training.settings.conditions import Condition
 
 
 @pytest.fixture
@@ -24,22 +25,31 @@ def sources(write_clip):
     return [(clip_fingerprint(clip), clip, "1") for clip in audio]
 
 
-def test_a_header_of_a_file_and_of_bytes(write_clip, tmp_path):
+def test_the_duration_of_a_file_and_of_bytes(write_clip, tmp_path):
     audio = write_clip("a", 0.4)
     encoded = {"path": None, "bytes": (tmp_path / "audio" / "a.wav").read_bytes()}
-    assert audio_header(audio) == audio_header(encoded) == (6400, 16000)
-    assert audio_header(audio).duration_s == 0.4
+    assert clip_duration_s(audio) == clip_duration_s(encoded) == SourceClip("ab", audio).duration_s == 0.4
     with pytest.raises(ValueError, match="nowhere.wav' is no file"):
-        audio_header({"path": "nowhere.wav", "bytes": None})
+        clip_duration_s({"path": "nowhere.wav", "bytes": None})
 
 
-def test_durations_are_told_before_the_audio_is_made(sources):
+def test_any_audio_becomes_mono_at_16_khz(tmp_path):
+    path = tmp_path / "stereo.wav"
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)
+    soundfile.write(path, np.stack([tone, np.zeros(8000)], axis=1), 8000, subtype="FLOAT")
+    waveform = SourceClip("ab", {"path": "not read", "bytes": path.read_bytes()}).waveform()
+    expected = 0.25 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+    assert waveform.dtype == np.float32
+    np.testing.assert_allclose(waveform[100:-100], expected[100:-100], atol=1e-3)
+
+
+def test_the_duration_of_a_copy_is_known_before_it_is_computed(sources):
     settings = AugmentationSettings(join_probability=0.5)
     copies = augmented_copies(sources, 4, settings)
     assert {copy.joined for copy in copies} == {True, False}
     for copy in copies:
         made = copy.load()
-        assert copy.duration_s == pytest.approx(len(made["array"]) / made["sampling_rate"], rel=5e-3)
+        assert clip_duration_s(copy) == pytest.approx(len(made["array"]) / made["sampling_rate"], rel=5e-3)
 
 
 def test_durations_of_degraded_clips_and_pieces(sources, make_table, tmp_path):
@@ -54,7 +64,7 @@ def test_durations_of_degraded_clips_and_pieces(sources, make_table, tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_come_in_order_whoever_loads_them(sources, monkeypatch, workers):
+def test_batches_come_in_order_whichever_process_loads_them(sources, monkeypatch, workers):
     monkeypatch.setattr(clip_loading, "loading_workers", lambda: workers)
     copies = augmented_copies(sources, 1, AugmentationSettings())
     batches = [[sources[0][1], copies[1]], [copies[0]], [sources[4][1], sources[3][1]]]

@@ -1,14 +1,12 @@
-"""Tables of clips: read from a corpus, joined, altered, told apart."""
+"""Tables of clips: read from a corpus, joined, told apart."""
 
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from speech_affect_training.audio.augmentation import AugmentationSettings, AugmentedClip, SourceClip
 from speech_affect_training.corpora.clip_table import (
     ClipTable,
-    altered_table,
     clip_table,
     join_tables,
     table_fingerprint,
@@ -80,31 +78,6 @@ def test_rows_are_chosen_in_order(make_table):
 def test_joining_undoes_choosing(make_table):
     table = make_table(5, speakers=list("abcde"), votes=[("A",), (), (), ("H",), ()])
     assert same(join_tables([table.take([0, 1]), table.take([]), table.take([2, 3, 4])]), table)
-
-
-def copies_of(table: ClipTable, joined: list[bool]) -> list[AugmentedClip]:
-    """A copy of each clip in turn, joined with the first one or not."""
-    partner = SourceClip("partner", {})
-    return [
-        AugmentedClip(SourceClip(f, {}), 1, AugmentationSettings(join_probability=float(with_other)), partner)
-        for f, with_other in zip(table.fingerprints, joined, strict=True)
-    ]
-
-
-def test_a_joined_copy_has_no_label_of_its_own(make_table):
-    known = {"speakers": ["1", "2", "2"], "genders": ["Male", "Female", "Female"], "emotions": ["A", "H", "S"]}
-    table = make_table(3, **known, votes=[("A", "H"), ("H",), ()], label_variances=np.ones((3, 3)))
-    copies = copies_of(table, [False, True, True])[::-1]
-    assert [copy.joined for copy in copies] == [True, True, False]
-    altered = altered_table(table, copies)
-    assert altered.files == ["clip2.wav#1", "clip1.wav#1", "clip0.wav#1"]
-    assert altered.fingerprints == [copy.fingerprint for copy in copies]
-    assert np.isnan(altered.labels[:2]).all()
-    np.testing.assert_array_equal(altered.labels[2], table.labels[0])
-    np.testing.assert_array_equal(altered.label_variances, [[0] * 3, [0] * 3, [1] * 3])
-    assert altered.emotions == [None, None, "A"] and altered.votes == [(), (), ("A", "H")]
-    assert altered.speakers == ["2", "2", "1"] and altered.genders == ["Female", "Female", "Male"]
-    assert altered_table(table, []).labels.shape == (0, 3)
 
 
 def test_of_unrated_clips_nothing_is_known(make_table):

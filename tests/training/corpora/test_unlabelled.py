@@ -50,7 +50,7 @@ def test_pieces_cover_a_file_exactly(write, tmp_path, samples, sampling_rate, co
 def test_a_short_file_is_known_as_a_clip_of_a_corpus_is(write, tmp_path):
     path = write("a.wav", 16000)
     identity = clip_fingerprint({"path": str(path)})
-    assert unlabelled_pieces([tmp_path / "speech"]) == [Piece(str(path), identity, 0, 16000)]
+    assert unlabelled_pieces([tmp_path / "speech"]) == [Piece(str(path), identity, 0, 16000, 16000)]
     long = write("b.wav", 160000)
     identity = clip_fingerprint({"path": str(long)})
     _, *pieces = unlabelled_pieces([tmp_path / "speech"])

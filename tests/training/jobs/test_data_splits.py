@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from speech_affect_training.audio.augmentation import AugmentationSettings
-from speech_affect_training.audio.degradation import Condition
 from speech_affect_training.corpora.corpus import CorpusError
 from speech_affect_training.corpora.folds import speaker_folds
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.files import clip_fingerprint
 from speech_affect_training.jobs import data_splits
 from speech_affect_training.jobs.data_splits import make_data_splits
+from speech_affect_training.settings.augmentation import AugmentationSettings
+from speech_affect_training.settings.conditions import Condition
 from speech_affect_training.settings.systems import SystemSpec
 
 

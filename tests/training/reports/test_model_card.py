@@ -406,7 +406,7 @@ def test_clips_that_nobody_rated_are_announced_first(results):
         ("pupil", {"teacher": ["fusion", "mfb"]}, "distilled from `fusion` (1.23 M) and `mfb` (1.23 M)"),
         ("fusion", {}, "hidden state 2 of `openai/whisper-tiny.en`, kept frozen"),
         ("fusion", {}, "The inputs meet at the embedding."),
-        ("pupil", {"augmented": True}, "altered copies"),
+        ("pupil", {"augmented": True}, "augmented copies"),
         ("pupil", {"unlabelled": True}, "speech that nobody rated too"),
         ("pupil", {"mask_time_prob": 0.1}, "10% of the frames and 0% of the features masked"),
         ("pupil", {"emotion_names": ["anger", "neutral"]}, "`emotion_logits` of anger, neutral"),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from speech_affect_training.audio.augmentation import AugmentationSettings
-from speech_affect_training.audio.degradation import Condition
+from speech_affect_training.settings.augmentation import AugmentationSettings
+from speech_affect_training.settings.conditions import Condition
 from speech_affect_training.settings.recipe import RECIPES, parse_arguments
 from speech_affect_training.settings.systems import Distillation, build_config, system_specs
 
@@ -265,7 +265,7 @@ OTHERS = {
     "encoders: {w: {id: x, revision: 3}}": "encoder 'w' has revision: 3; give a text",
     "encoders: {w.x: {id: x}}": "encoder name 'w.x' names a folder: letters, digits, - and _ only",
     "encoders: {mfb: {id: x}}": "an encoder is named 'mfb', which is a source that needs none; give another name",
-    "augmentation: {join_probabilty: 1}": "unknown setting 'join_probabilty'; .* did you mean 'join_probability'",
+    "augmentation: {join_probabilty: 1}": "unknown setting 'join_probabilty'; did you mean 'join_probability'",
     "conditions: {sytems: [a], room_s: [1]}": "conditions has .'sytems'.; .* did you mean 'systems'",
     "conditions: {systems: [[a]], room_s: [1]}": "conditions names .'a'.; the recipe has a",
     "corpus_facts: {lables: x}": "give a mapping with keys among .* did you mean 'labels'",

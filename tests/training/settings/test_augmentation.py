@@ -1,0 +1,43 @@
+"""A recipe's augmentation mapping is checked."""
+
+import pytest
+
+from speech_affect_training.settings.augmentation import AugmentationSettings
+
+
+def test_settings_of_a_recipe():
+    settings = AugmentationSettings.from_mapping({"speed_range": [1, 1.1], "join_probability": 0})
+    assert settings == AugmentationSettings(speed_range=(1.0, 1.1), join_probability=0.0)
+    assert isinstance(settings.speed_range[0], float) and isinstance(settings.join_probability, float)
+    assert AugmentationSettings.from_mapping({}) == AugmentationSettings()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (["speed"], r"augmentation is \['speed'\]; give a mapping of settings"),
+        ({"pitch": 1}, "unknown setting 'pitch'; allowed are speed_probability, speed_range, .*, pause_range_s$"),
+        ({"sped_range": 1}, "unknown setting 'sped_range'; did you mean 'speed_range'"),
+        ({"noise_probability": 1.5}, "noise_probability is 1.5; give a probability, 0 to 1"),
+        ({"noise_probability": float("nan")}, "noise_probability is nan; give"),
+        ({"noise_probability": True}, "noise_probability is True; give"),
+        ({"noise_probability": "often"}, "noise_probability is 'often'; give"),
+        ({"speed_range": (0.4, 1)}, r"speed_range is \(0.4, 1\); give two numbers, the lower first, within 0.5 to 2"),
+        ({"speed_range": (1.2, 0.9)}, "speed_range is .*the lower first"),
+        ({"speed_range": 1.2}, "speed_range is 1.2; give two numbers"),
+        ({"speed_range": (1, 1, 1)}, "speed_range is .*give two numbers"),
+        ({"speed_range": (False, 2)}, "speed_range is .*give two numbers"),
+        ({"speed_range": (1, float("nan"))}, "speed_range is .*give two numbers"),
+        ({"tilt_range": (-1, 0)}, "tilt_range is .*within -0.99 to 0.99"),
+        ({"gain_range_db": (0, 61)}, "gain_range_db is .*within -60 to 60"),
+        ({"t60_range_s": (0, 1)}, "t60_range_s is .*within 0.01 to 10"),
+        ({"snr_range_db": (-61, 1)}, "snr_range_db is .*within -60 to 100"),
+        ({"pause_range_s": (-1, 1)}, "pause_range_s is .*within 0 to 10"),
+        ({"babble_voices": 17}, "babble_voices is 17; give a whole number, 0 to 16"),
+        ({"babble_voices": 2.0}, "babble_voices is 2.0; give a whole number"),
+        ({"babble_voices": True}, "babble_voices is True; give a whole number"),
+    ],
+)
+def test_settings_are_checked(mapping, message):
+    with pytest.raises(ValueError, match=message):
+        AugmentationSettings.from_mapping(mapping)

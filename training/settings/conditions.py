@@ -1,0 +1,50 @@
+"""Noise and room conditions under which a finished model is tested."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+KINDS = ("clean", "white", "babble", "room")
+SHORTEST_T60_S, LONGEST_T60_S = 0.01, 10.0
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way to degrade a clip.
+
+    Args:
+        kind: `clean`, `white` (noise), `babble` (other voices) or `room` (reverberation).
+        value: Signal-to-noise ratio in decibels for `white` and `babble`, reverberation time in seconds for `room`
+            (0.01 to 10); not given for `clean`.
+
+    Raises:
+        ValueError: The kind is unknown, or the value is not allowed for it.
+    """
+
+    kind: str
+    value: float = 0.0
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ValueError(f"kind of condition is {self.kind!r}; allowed are {', '.join(KINDS)}")
+        if self.kind == "clean" and self.value != 0:
+            raise ValueError(f"value is {self.value} of a clean condition; leave it out")
+        if self.kind == "room":
+            check_t60("value of a room", self.value)
+        elif not math.isfinite(self.value):
+            raise ValueError(f"value of {self.kind} is {self.value}; give a finite signal-to-noise ratio in decibels")
+
+    @property
+    def name(self) -> str:
+        """Name for tables and files, such as `clean`, `white_10db`, `room_0.6s`."""
+        if self.kind == "clean":
+            return self.kind
+        return f"{self.kind}_{self.value:g}{'s' if self.kind == 'room' else 'db'}"
+
+
+def check_t60(name: str, t60_s: float) -> None:
+    """Raise a `ValueError` unless the reverberation time lies within 0.01 to 10 s."""
+    if not SHORTEST_T60_S <= t60_s <= LONGEST_T60_S:
+        raise ValueError(f"{name} is {t60_s}; {SHORTEST_T60_S:g} to {LONGEST_T60_S:g} s are allowed")
