@@ -1,10 +1,10 @@
-"""A checkpoint where nothing but torch, torchaudio, transformers and soundfile is installed.
+"""A checkpoint where nothing but torch, transformers and soundfile is installed.
 
 Two steps, run by `.ci/run`: with the package installed,
 
     python tests/minimal_environment.py save FOLDER
 
-leaves a student and a fusion model there, with a clip and what they say of it. Then, in an environment without it,
+writes a student and a fusion model there, with a clip and their outputs for it. Then, in an environment without it,
 
     python tests/minimal_environment.py load FOLDER
 
@@ -24,7 +24,7 @@ from transformers import AutoFeatureExtractor, AutoModel, WhisperConfig, pipelin
 
 RATE = 44100
 DIMENSIONS = ("activation", "valence", "dominance")
-ABSENT = ("speech_affect", "datasets", "evaluate", "accelerate", "onnxruntime", "scipy", "librosa", "torchcodec")
+ABSENT = ("speech_affect", "torchaudio", "torchcodec", "datasets", "evaluate", "accelerate", "onnxruntime", "scipy")
 TOLERANCE = 1e-5
 
 
