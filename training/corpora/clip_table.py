@@ -10,7 +10,7 @@ import numpy as np
 
 from speech_affect import DIMENSIONS
 
-from .table_rows import EMOTION_WORDS
+from ..settings.labels import EMOTION_WORDS
 
 
 @dataclass(frozen=True)

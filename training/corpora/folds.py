@@ -1,5 +1,6 @@
-"""Leave-speakers-out cross-validation: every clip is tested once, by a model that never heard its speaker."""
+"""Speaker-disjoint splits: leave-speakers-out cross-validation, and train, development and test1 of a table."""
 
+import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,12 +11,15 @@ from ..settings.labels import MIN_FOLDS, TEST_SPLIT, UNKNOWN
 from .corpus import Corpus, CorpusError
 
 
+SHARES = {"train": 0.6, "development": 0.2, TEST_SPLIT: 0.2}
+
+
 def speaker_folds(corpus: Corpus, folds: int) -> list[Corpus]:
-    """Pools all splits and deals the speakers into groups: fold k tests group k and develops on group k + 1.
+    """Pool all splits and deal the speakers into groups: fold k tests group k and develops on group k + 1.
 
     Args:
         corpus: Labelled clips; every one needs a speaker.
-        folds: Number of groups, at least 3.
+        folds: Number of groups, at least `MIN_FOLDS`.
 
     Returns:
         One corpus per fold with the splits train, development and test1; speaker-disjoint by construction.
@@ -48,7 +52,7 @@ def speaker_folds(corpus: Corpus, folds: int) -> list[Corpus]:
 
 
 def deal_groups(speakers: Sequence[str], genders: Sequence[str | None], groups: int) -> dict[str, int]:
-    """Deals speakers out so that each group has about as many of each gender, and about as many clips.
+    """Deal speakers into groups so that each has about as many of each gender, and about as many clips.
 
     Gender by gender, the speaker with the most clips goes to the group with the fewest speakers of that gender; of
     those to the one with the fewest speakers, and of those to the one with the fewest clips. The result depends on
@@ -57,7 +61,7 @@ def deal_groups(speakers: Sequence[str], genders: Sequence[str | None], groups: 
     Args:
         speakers: The speaker of each clip.
         genders: The gender of each clip's speaker.
-        groups: How many.
+        groups: Number of groups.
 
     Returns:
         Speaker -> group, from 0.
@@ -82,4 +86,33 @@ def deal_groups(speakers: Sequence[str], genders: Sequence[str | None], groups: 
             of_gender[group] += 1
             heads[group] += 1
             sizes[group] += clips[speaker]
+    return dealt
+
+
+def deal_speakers(speakers: Sequence[str], seed: int) -> dict[str, str]:
+    """Deal speakers out to train, development and test1, 60/20/20 by number of speakers, at least one each.
+
+    Args:
+        speakers: The speaker of each row.
+        seed: Of the random order; the same speakers and seed give the same splits, whatever the order of the rows.
+
+    Returns:
+        Speaker -> split.
+
+    Raises:
+        CorpusError: Fewer than three speakers.
+    """
+    names = sorted(set(speakers))
+    if len(names) < len(SHARES):
+        raise CorpusError(
+            f"speaker-disjoint splits need at least {len(SHARES)} speakers; the table has {len(names)}"
+            f" ({', '.join(names)}). Give a split_column instead."
+        )
+    random.Random(seed).shuffle(names)
+    held_out = [max(1, round(SHARES[split] * len(names))) for split in ("development", "test1")]
+    bounds = {"development": held_out[0], "test1": sum(held_out), "train": len(names)}
+    dealt, start = {}, 0
+    for split, end in bounds.items():
+        dealt.update(dict.fromkeys(names[start:end], split))
+        start = end
     return dealt

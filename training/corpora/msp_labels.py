@@ -1,4 +1,4 @@
-"""Reads the label files of MSP-Podcast in each form that its releases have had."""
+"""The label files of MSP-Podcast in each form that its releases have had."""
 
 import functools
 import json
@@ -60,12 +60,12 @@ class Partition(NamedTuple):
 def read_consensus(
     path: Path, partitions: Sequence[Partition], speakers: dict[str, tuple[str, str]], bad_rows: BadRows
 ) -> Iterator[Label]:
-    """Yields the labels of a labels_consensus.csv, labels_consensus.json or labels.txt, told apart by the name.
+    """Yield the labels of a labels_consensus.csv, labels_consensus.json or labels.txt, told apart by the name.
 
     Args:
         path: The label file.
-        partitions: Where labels.txt takes its splits from.
-        speakers: File name -> (speaker, gender), where labels.txt takes these from.
+        partitions: The splits, which labels.txt lacks.
+        speakers: File name -> (speaker, gender), which labels.txt lacks.
         bad_rows: Takes the rows that cannot be read.
 
     Raises:
@@ -79,7 +79,7 @@ def read_consensus(
 
 
 def read_grades(path: Path, bad_rows: BadRows) -> dict[str, list[Grade]]:
-    """Returns what each worker gave each file, from labels_detailed.csv, labels_detailed.json or labels.txt.
+    """Return what each worker gave each file, from labels_detailed.csv, labels_detailed.json or labels.txt.
 
     Raises:
         CorpusError: As for `read_consensus`.
@@ -92,7 +92,7 @@ def read_grades(path: Path, bad_rows: BadRows) -> dict[str, list[Grade]]:
 
 
 def read_partitions(path: Path, bad_rows: BadRows) -> list[Partition]:
-    """Returns the lines `Split; file` of a Partitions.txt.
+    """Return the lines `Split; file` of a Partitions.txt.
 
     Raises:
         CorpusError: A line is not of that form and not to be skipped.
@@ -111,10 +111,10 @@ def read_partitions(path: Path, bad_rows: BadRows) -> list[Partition]:
 
 
 def read_speakers(path: Path) -> dict[str, tuple[str, str]]:
-    """Returns file name -> (speaker, gender) of a Speaker_ids.txt.
+    """Return file name -> (speaker, gender) of a Speaker_ids.txt.
 
-    It holds lines `Speaker_30; Male` and lines `MSP-PODCAST_0001_0008.wav; 30`, in either order; other lines say
-    nothing about a file and are passed over.
+    It holds lines `Speaker_30; Male` and lines `MSP-PODCAST_0001_0008.wav; 30`, in either order; other lines are
+    ignored.
     """
     genders, speakers = {}, {}
     for _, line in _lines(path):
@@ -134,16 +134,13 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _records(path: Path, columns: Sequence[str], bad_rows: BadRows) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yields (row, fields) of a CSV file, the fields in the order of `columns`."""
-    rows = csv_rows(path, any_bytes=True)  # what is not UTF-8 is in graders' own words
+    rows = csv_rows(path, bad_rows, any_bytes=True)  # what is not UTF-8 is in graders' own words
     _, header = next(rows)
     _check_columns(path, header, columns)
     check_header(path, header, columns)
     pick = operator.itemgetter(*map(header.index, columns))
     for row, fields in rows:
-        if len(fields) == len(header):
-            yield row, tuple(map(str.strip, pick(fields)))
-        else:
-            bad_rows.add(path, row, RowError("malformed row", f"{len(fields)} fields, but {len(header)} columns"))
+        yield row, tuple(map(str.strip, pick(fields)))
 
 
 def _check_columns(place: object, found: Sequence[str], required: Sequence[str]) -> None:
@@ -292,7 +289,7 @@ def _grades_text(path: Path, bad_rows: BadRows) -> Iterator[tuple[str, Grade]]:
 
 
 def transcript_of(folders: Sequence[str], file: str) -> str | None:
-    """Returns the words of a turn, or None where no folder has `NAME.txt` for `NAME.wav`, or it is empty."""
+    """Return the words of a turn, or None where no folder has `NAME.txt` for `NAME.wav`, or it is empty."""
     for folder in folders:
         path = os.path.join(folder, os.path.splitext(file)[0] + ".txt")
         if os.path.isfile(path):

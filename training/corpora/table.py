@@ -5,26 +5,45 @@ corpus = load_table_corpus(
 )
 """
 
+from __future__ import annotations
+
+import functools
 import os
-import random
 from collections import deque
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
 
 import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, DatasetInfo, Features
+from datasets.table import InMemoryTable
+from datasets.utils import are_progress_bars_disabled
+from tqdm.auto import tqdm
 
 from speech_affect import DIMENSIONS
 
-from ..settings.labels import SPLITS
-from .corpus import BadRows, Corpus, CorpusError, check_label_range
-from .table_batches import Table, read_tables
-from .table_rows import TableReader
+from ..settings.labels import EMOTION_WORDS, EMOTIONS, SPLITS, UNKNOWN
+from .corpus import (
+    FEATURES,
+    BadRows,
+    Corpus,
+    CorpusError,
+    RowError,
+    check_inside,
+    check_label_range,
+    is_empty,
+    parse_ratings,
+    with_audio,
+)
+from .folds import deal_speakers
+from .table_batches import SPLIT_OF, Batch, Table, read_tables
 
 
-SHARES = {"train": 0.6, "development": 0.2, "test1": 0.2}
+SHOWN_AFTER_S = 2  # a progress bar for what takes longer
+_LABELS = Features({name: FEATURES[name] for name in FEATURES if name != "audio"})
+_CHECKED = pa.schema([*_LABELS.arrow_schema, ("path", pa.string()), ("split", pa.string()), ("index", pa.int64())])
 
 
 def load_table_corpus(
@@ -45,7 +64,7 @@ def load_table_corpus(
     seed: int = 0,
     cache_dir: str | os.PathLike | None = None,
 ) -> Corpus:
-    """Loads rated speech out of a table.
+    """Load rated speech out of a table.
 
     The splits are those of `split_column`; without it, those of the source where it has several; else the speakers
     are dealt out 60/20/20 to train, development and test1.
@@ -55,20 +74,20 @@ def load_table_corpus(
             a dataset on the Hub.
         label_range: Lowest and highest rating possible, in the unit of the table.
         audio_column: Paths of audio files, or audio as `datasets` keeps it (bytes, or a path).
-        activation_column: Ratings; likewise `valence_column` and `dominance_column`.
-        speaker_column: Who speaks; `Unknown` where empty or not given. Likewise `gender_column`.
+        activation_column, valence_column, dominance_column: Ratings.
+        speaker_column, gender_column: `Unknown` where empty or not given.
         emotion_column: One-letter codes of MSP-Podcast, or the words for them (`anger`, `happy`, ...).
-        transcript_column: What is said.
+        transcript_column: The spoken words.
         split_column: train, dev, validation, test, test1, test2, test3, ... (see `table_batches.SPLIT_OF`). Ratings
             may be absent in test3 only.
         audio_dir: The folder that holds all audio; by default that of the table.
         on_error: `"raise"` to stop at the first bad row, `"skip"` to leave bad rows out and log how many.
-        seed: Deals out the speakers.
+        seed: Of the random order in which speakers are dealt out.
         cache_dir: Where Parquet files and Hub datasets are cached; by default where `datasets` keeps its own.
 
     Returns:
         The corpus, named after the source. The file name is the path within the audio folder, or for embedded audio
-        its base name, made unique by the row.
+        its base name, made unique by the row number.
 
     Raises:
         CorpusError: The source or a column is not there, a row is bad and `on_error` is `"raise"`, a path leaves the
@@ -129,30 +148,148 @@ def _splits(reader: TableReader, tables: Sequence[Table], seed: int) -> DatasetD
     return DatasetDict({split: datasets.concatenate_datasets(part) for split, part in parts.items() if part})
 
 
-def deal_speakers(speakers: Sequence[str], seed: int) -> dict[str, str]:
-    """Deals speakers out to train, development and test1, 60/20/20 by number of speakers, at least one each.
+@dataclass
+class TableReader:
+    """Checks the rows of tables and builds splits of them; file names are unique over all tables it reads.
 
     Args:
-        speakers: The speaker of each row.
-        seed: The same speakers and seed give the same splits, whatever the order of the rows.
-
-    Returns:
-        Speaker -> split.
-
-    Raises:
-        CorpusError: Fewer than three speakers.
+        columns: Role (audio, activation, speaker, ...) -> column.
+        label_range: Lowest and highest rating possible.
+        base: The folder that holds all audio; None for a dataset on the Hub.
+        bad_rows: Takes the rows that cannot be used.
+        deal: Whether splits are to be made by speaker.
     """
-    names = sorted(set(speakers))
-    if len(names) < len(SHARES):
-        raise CorpusError(
-            f"speaker-disjoint splits need at least {len(SHARES)} speakers; the table has {len(names)}"
-            f" ({', '.join(names)}). Give a split_column instead."
-        )
-    random.Random(seed).shuffle(names)
-    held_out = [max(1, round(SHARES[split] * len(names))) for split in ("development", "test1")]
-    bounds = {"development": held_out[0], "test1": sum(held_out), "train": len(names)}
-    dealt, start = {}, 0
-    for split, end in bounds.items():
-        dealt.update(dict.fromkeys(names[start:end], split))
-        start = end
-    return dealt
+
+    columns: dict[str, str]
+    label_range: tuple[float, float]
+    base: str | None
+    bad_rows: BadRows
+    deal: bool
+    # file -> index of its table and its row there, in one number: there can be millions
+    seen: dict[str, int] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
+
+    def __post_init__(self):
+        self._real_folder = functools.cache(os.path.realpath)
+
+    def check(self, table: Table) -> Iterator[pa.Table]:
+        """Yield the usable rows: the labels, `file`, `split`, the `index` in the table, `path` unless embedded."""
+        self.tables.append(table)
+        with tqdm(desc=table.source, unit=" rows", delay=SHOWN_AFTER_S, disable=are_progress_bars_disabled()) as bar:
+            for batch in table.batches:
+                rows = list(self._usable(table, batch))
+                bar.update(len(batch.numbers))
+                if rows:
+                    yield pa.Table.from_pylist(rows, _CHECKED)
+
+    def _usable(self, table: Table, batch: Batch) -> Iterator[dict]:
+        for index, number in enumerate(batch.numbers):
+            try:
+                row = self._check_row({role: values[index] for role, values in batch.labels.items()}, table.split)
+                embedded = None if batch.embedded is None else batch.embedded[index]
+                row["file"], row["path"] = self._locate(batch.paths[index], embedded, number)
+                self._note_file(row, number)
+                yield {**row, "index": number - 1}
+            except RowError as error:
+                self.bad_rows.add(table.source, number, error)
+
+    def _note_file(self, row: dict, number: int) -> None:
+        table = self.tables[-1]
+        if row["file"] in self.seen and row["path"] is None:
+            # embedded audio keeps the base name of its path only, which need not tell clips apart
+            row["file"] = "_".join(filter(None, (table.split, f"{number:08d}", row["file"])))
+        place = self.seen.setdefault(row["file"], _place(len(self.tables) - 1, number))
+        if place != _place(len(self.tables) - 1, number):
+            index, first = divmod(place, 1 << 40)
+            split = self.tables[index].split
+            where = f"row {first}" + (f" of {split}" if split else "")
+            raise RowError("duplicate file", f"{row['file']} is already in {where}; allowed is one row per file")
+
+    def _check_row(self, record: dict, table_split: str | None) -> dict:
+        given = record.get("split", table_split)
+        split = None if self.deal else SPLIT_OF.get(str(given).strip().casefold())
+        if split is None and not self.deal:
+            raise RowError("unknown split", f"the split is {given!r}; allowed are {', '.join(SPLIT_OF)}")
+        names = [self.columns[dimension] for dimension in DIMENSIONS]
+        ratings = parse_ratings([record[dimension] for dimension in DIMENSIONS], split, self.label_range, names)
+        speaker = _text(record.get("speaker")) or UNKNOWN
+        if self.deal and speaker == UNKNOWN:
+            raise RowError(
+                "unknown speaker", f"{self.columns['speaker']} is empty; splits by speaker need each speaker"
+            )
+        return {
+            **dict(zip(DIMENSIONS, ratings, strict=True)),
+            "emotion": _emotion(record.get("emotion"), self.columns.get("emotion")),
+            "speaker": speaker,
+            "gender": _text(record.get("gender")) or UNKNOWN,
+            "transcript": _text(record.get("transcript")),
+            "graders": [],
+            "split": split,
+        }
+
+    def _locate(self, path: str | None, embedded: bool | None, number: int) -> tuple[str, str | None]:
+        """The name within the corpus, and the path on disk unless the audio is embedded in the table."""
+        if embedded:
+            return check_inside((path and PureWindowsPath(path).name) or f"{number:08d}"), None
+        if embedded is False or not path:
+            raise RowError("missing audio", f"{self.columns['audio']} is empty; each row needs its audio")
+        if self.base is None:
+            raise RowError("missing audio", f"{path!r} is a path and there is no folder for it; give audio_dir")
+        full = os.path.normpath(os.path.join(self.base, path))
+        folder = os.path.join(self.base, "")
+        name = check_inside(full[len(folder) :] if full.startswith(folder) else path)
+        if not os.path.isfile(full):
+            raise RowError("missing audio", f"there is no audio file {path} in {self.base}")
+        if not self._stays(full):
+            raise RowError(
+                "path leaves the folder",
+                f"{path} is a link that leads out of {self.base}; give the folder that it leads to as audio_dir, or a "
+                "copy of the file",
+            )
+        return name, full
+
+    def _stays(self, full: str) -> bool:
+        """Whether links on the way to a file, and the file itself, stay in the audio folder."""
+        base, folder = self._real_folder(self.base), self._real_folder(os.path.dirname(full))
+        real = os.path.realpath(full) if os.path.islink(full) else os.path.join(folder, "")
+        return real.startswith(os.path.join(base, ""))
+
+    def build(self, table: Table, rows: pa.Table) -> Dataset:
+        """Build a split in the common shape out of rows that `check` gave."""
+        if rows["path"].null_count:
+            column = self.columns["audio"]
+            audio = table.data.select_columns([column]).select(rows["index"].to_numpy())
+            audio = audio if column == "audio" else audio.rename_column(column, "audio")
+            labels = _dataset(rows.select(list(_LABELS)), _LABELS)
+            whole = datasets.concatenate_datasets([labels, with_audio(audio)], axis=1)
+            return whole.select_columns(list(FEATURES))
+        audio = pa.chunked_array([_pointed_to(part) for part in rows["path"].chunks])
+        whole = rows.select(list(_LABELS)).append_column("audio", audio).select(list(FEATURES))
+        return with_audio(_dataset(whole, FEATURES))
+
+
+def _place(table: int, number: int) -> int:
+    return table << 40 | number
+
+
+def _pointed_to(paths: pa.Array) -> pa.Array:
+    nothing = pa.nulls(len(paths), pa.binary())
+    return pa.StructArray.from_arrays([nothing, paths], ["bytes", "path"])
+
+
+def _dataset(rows: pa.Table, features: Features) -> Dataset:
+    return Dataset(InMemoryTable(rows.cast(features.arrow_schema)), DatasetInfo(features=features))
+
+
+def _text(value: object) -> str | None:
+    return None if is_empty(value) else str(value).strip()
+
+
+def _emotion(value: object, column: str | None) -> str | None:
+    word = _text(value)
+    if word is None:
+        return None
+    if word.casefold() not in EMOTION_WORDS:
+        known = ", ".join(f"{code} ({name})" for code, name in EMOTIONS.items())
+        raise RowError("unknown emotion", f"{column} is {value!r}; allowed are {known}")
+    return EMOTION_WORDS[word.casefold()]

@@ -14,7 +14,7 @@ import pyarrow as pa
 from datasets import Audio, Dataset, DatasetDict, Value
 from datasets.exceptions import DatasetGenerationError
 
-from .corpus import BadRows, CorpusError, RowError, shortened
+from .corpus import BadRows, CorpusError, shortened
 from .csv_rows import check_header, csv_rows, separator_hint
 
 
@@ -40,7 +40,10 @@ BATCH_ROWS = 10_000
 
 
 class Batch(NamedTuple):
-    """Some rows of a table; `labels` are by role, and `embedded` is None for a table that holds no audio itself."""
+    """Some rows of a table: their numbers from 1, labels by role, and audio.
+
+    `embedded` says which rows hold their audio; it is None for a table that holds none.
+    """
 
     numbers: Sequence[int]
     labels: dict[str, Sequence[object]]
@@ -50,7 +53,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is read: its name in messages, its batches, the split it came as, and where it has audio."""
+    """A table as it is read: its name in messages, its batches, its split if it is one, its dataset if it is one."""
 
     source: str
     batches: Iterator[Batch]
@@ -61,7 +64,11 @@ class Table:
 def read_tables(
     source: str, columns: dict[str, str], cache_dir: str | os.PathLike | None, bad_rows: BadRows
 ) -> tuple[list[Table], str | None]:
-    """The tables of a source, and the folder that its audio paths start from."""
+    """Return the tables of a source, and the folder that its audio paths start from (None on the Hub).
+
+    Raises:
+        CorpusError: There is no such file or folder, or it is not a table.
+    """
     suffix = Path(source).suffix.casefold()
     if os.path.isdir(source):
         return _tables(source, columns, _read_folder(Path(source), cache_dir)), os.path.abspath(source)
@@ -113,7 +120,7 @@ def _read_folder(folder: Path, cache_dir: str | os.PathLike | None) -> Mapping[s
 
 
 def _csv_batches(path: str, columns: dict[str, str], bad_rows: BadRows) -> Iterator[Batch]:
-    rows = csv_rows(path)
+    rows = csv_rows(path, bad_rows)
     _, header = next(rows)
     for role, column in columns.items():
         _check_column(path, header, role, column)
@@ -121,19 +128,9 @@ def _csv_batches(path: str, columns: dict[str, str], bad_rows: BadRows) -> Itera
     labels = {role: header.index(column) for role, column in columns.items() if role != "audio"}
     audio = header.index(columns["audio"])
     while part := list(itertools.islice(rows, BATCH_ROWS)):
-        numbers, records = [], []
-        for number, fields in part:
-            if len(fields) == len(header):
-                numbers.append(number)
-                records.append(fields)
-            else:
-                bad_rows.add(
-                    path, number, RowError("malformed row", f"{len(fields)} fields, but {len(header)} columns")
-                )
-        if records:
-            values = list(zip(*records, strict=True))
-            of_roles = {role: values[index] for role, index in labels.items()}
-            yield Batch(numbers, of_roles, values[audio], None)
+        values = list(zip(*(fields for _, fields in part), strict=True))
+        of_roles = {role: values[index] for role, index in labels.items()}
+        yield Batch([number for number, _ in part], of_roles, values[audio], None)
 
 
 def _batches(source: str, data: Dataset, columns: dict[str, str]) -> Iterator[Batch]:

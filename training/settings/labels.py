@@ -25,3 +25,9 @@ EMOTIONS = {
     "O": "other",
     "X": "no agreement",
 }
+# what a table or a grader may call a class, in lower case -> its code
+EMOTION_WORDS = {
+    **{code.casefold(): code for code in EMOTIONS},
+    **{name: code for code, name in EMOTIONS.items()},
+    **{"angry": "A", "happy": "H", "joy": "H", "sad": "S", "surprised": "U", "fearful": "F", "disgusted": "D"},
+}

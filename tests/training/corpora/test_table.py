@@ -13,7 +13,8 @@ import soundfile
 from datasets import Audio, Dataset, DatasetDict
 
 from speech_affect_training.corpora.corpus import FEATURES, CorpusError, check_disjoint
-from speech_affect_training.corpora.table import deal_speakers, load_table_corpus
+from speech_affect_training.corpora.folds import deal_speakers
+from speech_affect_training.corpora.table import load_table_corpus
 
 
 SAMPLING_RATE = 16_000
@@ -286,7 +287,7 @@ def test_bad_row_raises_or_is_skipped(table, fault, caplog):
     write_csv(table, [*ROWS[1:3], bad, *ROWS[3:]])
     with pytest.raises(CorpusError, match=re.escape(f"{table}, row 4: ") + ".*" + re.escape(message)):
         load_table_corpus(table, **COLUMNS)
-    with caplog.at_level(logging.WARNING, logger="corpora.corpus"):
+    with caplog.at_level(logging.WARNING, logger="speech_affect_training.corpora.corpus"):
         corpus = load_table_corpus(table, on_error="skip", **COLUMNS)
     assert corpus.skipped == 1
     assert sorted(row["file"] for rows in rows_of(corpus).values() for row in rows) == sorted(
