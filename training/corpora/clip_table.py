@@ -1,4 +1,4 @@
-"""What is known of the clips that a job sees: names, ratings, emotions, speakers; and joining and choosing them."""
+"""Clips as a job sees them: names, labels, emotions, speakers, in columns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import datasets
 import numpy as np
 
 from speech_affect import DIMENSIONS
@@ -15,18 +16,17 @@ from ..settings.labels import EMOTION_WORDS
 
 @dataclass(frozen=True)
 class ClipTable:
-    """
-    A row per clip.
+    """A table with one row per clip.
 
     Args:
-        files: names.
-        fingerprints: of the audio, by which its frames are cached.
-        labels: (clips, 3) on the label scale, float64; NaN where nobody rated the clip.
-        label_variances: (clips, 3), of the single grades about the label; 0 where there are none.
-        emotions: code of the class (`"A"` for anger, ...), None where unknown.
-        votes: per clip the codes of the graders' classes, empty where there are none.
-        speakers: names, None where unknown.
-        genders: names, None where unknown.
+        files: Names.
+        fingerprints: Of the audio, by which its frames are cached.
+        labels: (clips, dimensions) on the label scale, float64; NaN where the clip is unlabelled.
+        label_variances: (clips, dimensions), variance of the single grades; 0 where there are fewer than two.
+        emotions: Codes of the classes (see `settings.labels.EMOTIONS`), None where unknown.
+        votes: Per clip the codes of the graders' classes, empty where there are none.
+        speakers: Names, None where unknown.
+        genders: Names, None where unknown.
     """
 
     files: Sequence[str]
@@ -42,25 +42,20 @@ class ClipTable:
         return len(self.files)
 
     def take(self, indices: Sequence[int]) -> ClipTable:
-        """These rows, in this order."""
-        picked = {}
-        for field in fields(self):
-            column = getattr(self, field.name)
-            picked[field.name] = column[list(indices)] if isinstance(column, np.ndarray) else _pick(column, indices)
-        return ClipTable(**picked)
+        """Return these rows, in this order."""
+
+        def pick(column: Sequence) -> Sequence:
+            return column[list(indices)] if isinstance(column, np.ndarray) else [column[index] for index in indices]
+
+        return ClipTable(**{field.name: pick(getattr(self, field.name)) for field in fields(self)})
 
 
-def _pick(column: Sequence, indices: Sequence[int]) -> list:
-    return [column[index] for index in indices]
-
-
-def clip_table(rows, fingerprints: Sequence[str]) -> ClipTable:
-    """
-    The table of one split.
+def clip_table(rows: datasets.Dataset, fingerprints: Sequence[str]) -> ClipTable:
+    """Return the table of one split.
 
     Args:
-        rows: the split, as `corpora.corpus.FEATURES` describes it.
-        fingerprints: of each row's audio.
+        rows: The split, with the columns of `corpora.corpus.FEATURES`.
+        fingerprints: Of each row's audio.
     """
     graders = rows["graders"]
     return ClipTable(
@@ -76,13 +71,13 @@ def clip_table(rows, fingerprints: Sequence[str]) -> ClipTable:
 
 
 def _votes(grades: list[dict] | None) -> tuple[str, ...]:
-    """Codes of the graders' classes; what no class is called is left out."""
+    """Codes of the graders' classes, without words that name no class."""
     codes = (_emotion_code(grade["emotion"]) for grade in grades or ())
     return tuple(code for code in codes if code is not None)
 
 
 def _emotion_code(word: str | None) -> str | None:
-    """The class that a grader's own word stands for: `Angry` is A, `Other-Curious` O."""
+    """Code of the class that a grader's own word stands for: `Angry` is A, `Other-Curious` O."""
     return EMOTION_WORDS.get(word.partition("-")[0].strip().casefold()) if word else None
 
 
@@ -96,19 +91,16 @@ def _variances(grades: list[dict] | None) -> list[float]:
 
 
 def join_tables(tables: Sequence[ClipTable]) -> ClipTable:
-    """All rows of several tables."""
-    joined = {}
-    for field in fields(ClipTable):
-        columns = [getattr(table, field.name) for table in tables]
-        if isinstance(columns[0], np.ndarray):
-            joined[field.name] = np.concatenate(columns)
-        else:
-            joined[field.name] = [value for column in columns for value in column]
-    return ClipTable(**joined)
+    """Return all rows of several tables."""
+
+    def join(columns: list[Sequence]) -> Sequence:
+        return np.concatenate(columns) if isinstance(columns[0], np.ndarray) else [v for col in columns for v in col]
+
+    return ClipTable(**{f.name: join([getattr(table, f.name) for table in tables]) for f in fields(ClipTable)})
 
 
-def unrated_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipTable:
-    """Clips of which nothing is known."""
+def unlabelled_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipTable:
+    """Return a table of clips of which nothing but the audio is known."""
     count = len(files)
     return ClipTable(
         files=list(files),
@@ -123,7 +115,7 @@ def unrated_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipTabl
 
 
 def table_fingerprint(table: ClipTable) -> str:
-    """Identity of audio, ratings and classes together; names of files and speakers do not matter."""
+    """Return the SHA-256 of audio, labels and classes together; names of files and speakers do not matter."""
     digest = hashlib.sha256()
     decisive = (table.fingerprints, table.labels, table.label_variances, table.emotions, table.votes, table.genders)
     for row in zip(*decisive, strict=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from speech_affect import DIMENSIONS
 
+from ..settings.labels import LEARNT_FROM
 from ..settings.suggestions import check_names
 from .corpus import Corpus
 from .demo import make_demo_corpus
@@ -24,18 +25,17 @@ DEMO_NOTE = (
 
 
 def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path, note: str | None = None) -> Corpus:
-    """
-    Load a corpus and keep its labelled clips.
+    """Load a corpus and keep its labelled clips.
 
     Args:
         kind: `demo` (made on first use), `msp_podcast` or `table`.
-        data_dir: of the corpus, for `msp_podcast` as released or as Parquet; not used by `demo`.
-        options: further arguments of the loader.
-        cache: where the demo corpus is kept.
-        note: what readers of the results should know of this corpus.
+        data_dir: Folder or table of the corpus, for `msp_podcast` as released or as Parquet; not used by `demo`.
+        options: Further arguments of the loader.
+        cache: Folder where the demo corpus is kept.
+        note: What readers of the results should know of this corpus.
 
     Raises:
-        ValueError: an option the loader does not have, or what the loader finds wrong.
+        ValueError: The loader does not have an option, or the corpus cannot be read as it is.
     """
     if kind == "demo":
         load, source = make_demo_corpus, cache / "corpora"
@@ -60,23 +60,22 @@ def _check_options(kind: str, load: Callable, options: dict) -> None:
 
 
 def unlabelled_folders(folders: list[str], cache: Path) -> list[Path]:
-    """Folders of audio that nobody rated; `demo` stands for the demo corpus's, which is made on first use."""
+    """Return folders of unlabelled audio; `demo` stands for that of the demo corpus, which is made on first use."""
     return [make_demo_corpus(cache / "corpora") / "Audios" if name == "demo" else Path(name) for name in folders]
 
 
 def labelled_clips(corpus: Corpus) -> Corpus:
-    """
-    The corpus without clips that have no rating (a withheld test set), and without splits that lose all of theirs.
+    """Return the corpus without unlabelled clips (a withheld test set), and without splits that lose all of theirs.
 
     Raises:
-        ValueError: nothing is left to train or to develop on.
+        ValueError: Nothing is left to train or to develop on.
     """
     splits = {
         name: rows.filter(lambda *values: None not in values, input_columns=list(DIMENSIONS))
         for name, rows in corpus.splits.items()
     }
     kept = type(corpus.splits)({name: rows for name, rows in splits.items() if len(rows)})
-    for needed in ("train", "development"):
+    for needed in LEARNT_FROM:
         if needed not in kept:
             found = ", ".join(kept) or "none"
             raise ValueError(f"{corpus.name} has no labelled clips in split {needed!r}; splits with labels: {found}")

@@ -1,4 +1,4 @@
-"""Speech that nobody rated: audio files in folders, long ones in pieces."""
+"""Unlabelled speech: audio files in folders, long ones in pieces."""
 
 import os
 from collections.abc import Sequence
@@ -37,16 +37,16 @@ class Piece:
 
     @property
     def file_fingerprint(self) -> str:
-        """Of the whole file, as [`clip_fingerprint`] makes it."""
+        """Fingerprint of the whole file, as `files.clip_fingerprint` makes it."""
         return self.fingerprint.partition("-")[0]
 
     @property
     def duration_s(self) -> float:
-        """As the file's header has it."""
+        """Duration in seconds, by the file's header."""
         return (self.stop - self.start) / self.sampling_rate
 
     def load(self) -> dict:
-        """Returns `{"array": (samples, channels) float32, "sampling_rate"}`."""
+        """Read the samples: `{"array": (samples, channels) float32, "sampling_rate"}`."""
         array, sampling_rate = soundfile.read(
             self.path, start=self.start, stop=self.stop, dtype="float32", always_2d=True
         )
@@ -54,7 +54,7 @@ class Piece:
 
 
 def unlabelled_pieces(folders: Sequence[str | os.PathLike]) -> list[Piece]:
-    """Every audio file below the folders, cut into pieces of equal length, none longer than 8 s.
+    """Find every audio file below the folders, cut into pieces of equal length, none longer than 8 s.
 
     Files shorter than 0.5 s are left out, as are links that lead out of their folder.
 
@@ -86,7 +86,7 @@ def _pieces(path: Path) -> list[Piece]:
     try:
         info = soundfile.info(path)
     except soundfile.LibsndfileError as error:
-        raise CorpusError(f"{path} cannot be read as audio ({error}); mend it or take it away.") from error
+        raise CorpusError(f"{path} cannot be read as audio ({error}); repair it or take it away.") from error
     if info.frames < SHORTEST_S * info.samplerate:
         return []
     identity = clip_fingerprint({"path": str(path)})

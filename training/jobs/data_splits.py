@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 
 from ..audio.augmentation import AugmentedClip, augmented_copies, augmented_table
 from ..audio.degradation import DegradedClip, degraded_clips, degraded_table
-from ..corpora.clip_table import ClipTable, clip_table, join_tables, unrated_table
+from ..corpora.clip_table import ClipTable, clip_table, join_tables, unlabelled_table
 from ..corpora.corpus import Corpus
 from ..corpora.folds import speaker_folds
 from ..corpora.unlabelled import Piece
 from ..files import clip_fingerprint
 from ..settings.augmentation import AugmentationSettings
 from ..settings.conditions import Condition
+from ..settings.labels import LEARNT_FROM
 from ..settings.systems import SystemSpec
-
-
-TRAINING_SPLITS = ("train", "development")
 
 
 @dataclass
@@ -43,7 +41,7 @@ class DataSplits:
 
     @property
     def test_splits(self) -> list[str]:
-        return [split for split in self.tables if split not in TRAINING_SPLITS]
+        return [split for split in self.tables if split not in LEARNT_FROM]
 
     def training_table(self, spec: SystemSpec, unlabelled: Sequence[Piece]) -> ClipTable:
         """
@@ -57,7 +55,7 @@ class DataSplits:
         if spec.unlabelled:
             held_out = {f for split, table in self.tables.items() if split != "train" for f in table.fingerprints}
             heard = [piece for piece in unlabelled if piece.file_fingerprint not in held_out]
-            parts.append(unrated_table([piece.path for piece in heard], [piece.fingerprint for piece in heard]))
+            parts.append(unlabelled_table([piece.path for piece in heard], [piece.fingerprint for piece in heard]))
         return join_tables(parts)
 
     def condition_tables(self) -> dict[str, ClipTable]:

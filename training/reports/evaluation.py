@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..jobs.data_splits import TRAINING_SPLITS
 from ..jobs.job import Job
 from ..jobs.prediction import read_predictions
-from ..settings.labels import TEST_SPLIT
+from ..settings.labels import LEARNT_FROM, TEST_SPLIT
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def read_evaluations(jobs: dict[str, dict[str, list[Job]]]) -> dict[str, dict[st
     evaluations: dict[str, dict[str, Evaluation]] = {}
     for system, given in jobs[""].items():
         for split in given[0].tables:
-            if split not in TRAINING_SPLITS:
+            if split not in LEARNT_FROM:
                 evaluations.setdefault(split, {})[system] = _read([given], split)
     for system in folds[0] if folds else []:
         pooled = _read([fold[system] for fold in folds], TEST_SPLIT)

@@ -10,7 +10,7 @@ from speech_affect_training.corpora.clip_table import (
     clip_table,
     join_tables,
     table_fingerprint,
-    unrated_table,
+    unlabelled_table,
 )
 
 
@@ -81,7 +81,7 @@ def test_joining_undoes_choosing(make_table):
 
 
 def test_of_unrated_clips_nothing_is_known(make_table):
-    table = unrated_table(["x.wav", "y.wav"], ["1", "2"])
+    table = unlabelled_table(["x.wav", "y.wav"], ["1", "2"])
     assert table.files == ["x.wav", "y.wav"] and table.fingerprints == ["1", "2"]
     assert table.labels.shape == (2, 3) and np.isnan(table.labels).all() and not table.label_variances.any()
     for name in ("emotions", "speakers", "genders"):

@@ -4,7 +4,6 @@ import csv
 import importlib.util
 import itertools
 import json
-import os
 import re
 import subprocess
 import sys
@@ -28,7 +27,6 @@ from speech_affect_training.corpora.demo import (
 
 
 PER_SPEAKER = 3
-TRAINING = Path(demo.__file__).parents[1]
 DETAIL = re.compile(r"(WORKER\d{8}); (\w+); \w+; A:(\d)\.0{6}; V:(\d)\.0{6}; D:(\d)\.0{6};")
 
 
@@ -60,12 +58,9 @@ def mumbling(monkeypatch):
 
 def make_elsewhere(folder, prologue=""):
     """Makes the smallest corpus in a fresh process."""
-    code = f"{prologue}\nimport sys\nfrom corpora.demo import make_demo_corpus as make\n"
+    code = f"{prologue}\nimport sys\nfrom speech_affect_training.corpora.demo import make_demo_corpus as make\n"
     code += "print(make(sys.argv[1], utterances_per_speaker=1))"
-    environment = {**os.environ, "PYTHONPATH": str(TRAINING)}
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(folder)], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
 
 
 def test_layout(corpus):

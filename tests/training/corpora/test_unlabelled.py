@@ -106,5 +106,5 @@ def test_a_folder_that_is_not_there_or_empty(tmp_path):
 
 def test_a_broken_file(write, tmp_path):
     write("a.wav", 16000).with_name("b.wav").write_bytes(b"no audio")
-    with pytest.raises(CorpusError, match="b.wav cannot be read as audio .*mend it or take it away"):
+    with pytest.raises(CorpusError, match="b.wav cannot be read as audio .*repair it or take it away"):
         unlabelled_pieces([tmp_path / "speech"])
