@@ -1,4 +1,4 @@
-"""What went wrong between here and the Hugging Face Hub, in one sentence that says what to do about it."""
+"""Explain in one sentence what went wrong between this machine and the Hugging Face Hub, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,101 +10,75 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFound
 
 
 NO_TOKEN = (
-    "no access token is known: log in by `hf auth login`, or set HF_TOKEN to a token with write access "
+    "no access token is known: log in with `hf auth login`, or set HF_TOKEN to a token with write access "
     "(huggingface.co/settings/tokens)"
 )
-
-# everything that huggingface_hub lets through while it pushes; chained errors say what was behind it
+# everything that huggingface_hub raises while it pushes; chained errors have the cause
 HUB_ERRORS = (HTTPError, OSError, ValueError, RuntimeError, KeyError)
-
-_UNREACHED = ("ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol")
+# HTTP status -> what happened, and what to do
+ANSWERS = {
+    401: ("the Hub does not accept the access token", "log in again with `hf auth login`, or set HF_TOKEN"),
+    402: ("the account's plan does not cover this", "see huggingface.co/settings/billing"),
+    403: ("the access token may not write to {repo_id}", "use a token or a name that may"),
+    404: ("{repo_id}, or its branch, does not exist for this access token", "check the name and the token"),
+    409: ("somebody else is changing {repo_id}", "push again in a minute"),
+    412: ("somebody else changed {repo_id} meanwhile", "push again"),
+    429: ("the Hub had too many requests", "push again {when}"),
+}
+REJECTED = ("the Hub rejected the push", "correct that and push again")
+BROKEN = ("the Hub is in trouble", "push again later, see status.huggingface.co")
 
 
 class PublishError(OSError):
-    """A push that did not succeed; what is on disk is as it was, and pushing again is safe."""
+    """A push that did not succeed. Nothing on disk has changed, and pushing again is safe."""
 
 
 @contextmanager
 def explained(repo_id: str, about: str | None = None) -> Iterator[None]:
-    """
-    Turn whatever huggingface_hub raises inside into a [`PublishError`] of one sentence.
+    """Turn whatever huggingface_hub raises inside the block into a [`PublishError`] of one sentence.
 
     Args:
-        repo_id: where the push goes.
-        about: the repository that is asked for; by default that one.
+        repo_id: Repository that is pushed to.
+        about: Repository that the calls inside ask for; by default the same.
     """
     try:
         yield
     except PublishError:
         raise
     except HUB_ERRORS as error:
-        raise PublishError(f"pushing to {repo_id} failed: {reason(error, about or repo_id)}") from error
+        raise PublishError(f"pushing to {repo_id} failed: {_explanation(error, about or repo_id)}") from error
 
 
-def reason(error: BaseException, repo_id: str) -> str:
-    """
-    Say what an error of huggingface_hub means for a push.
-
-    Args:
-        error: what was raised; it, or what it was raised from, is looked at.
-        repo_id: where the push went.
-
-    Returns:
-        what happened and what to do, in one line without a full stop.
-    """
+def _explanation(error: BaseException, repo_id: str) -> str:
     if type(error) is ValueError and error.__cause__ is not None:  # what the Hub found wrong with a card
         return f"{_one_line(str(error))}: correct that and push again"
-    chain = list(_chain(error))
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
     for link in chain:
         if isinstance(link, OfflineModeIsEnabled):
             return "huggingface_hub is in offline mode: unset HF_HUB_OFFLINE and push again"
         if isinstance(link, LocalTokenNotFoundError):
             return NO_TOKEN
         if isinstance(link, HfHubHTTPError):
-            return _of_answer(link, repo_id)
+            return _answer(link, repo_id)
         if isinstance(link, HTTPError):
-            return _of_connection(link)
-    said = _one_line(str(chain[-1])) or "no message"
-    if isinstance(chain[-1], (ConnectionError, TimeoutError)):  # as hf_xet has it, whatever the server answered
-        return f"the connection to {constants.ENDPOINT} broke off ({said}): push again, or with HF_HUB_DISABLE_XET=1"
-    return f"{type(chain[-1]).__name__}: {said}"
+            return f"{_no_connection(link)}: check network, proxy and HF_ENDPOINT, then push again"
+    if isinstance(chain[-1], (ConnectionError, TimeoutError)):  # raised by hf_xet, whatever the server answered
+        return f"{_no_connection(chain[-1])}: push again, or with HF_HUB_DISABLE_XET=1"
+    return f"{type(chain[-1]).__name__}: {_one_line(str(chain[-1])) or 'no message'}"
 
 
-def _of_answer(error: HfHubHTTPError, repo_id: str) -> str:
-    status = error.response.status_code
-    said = _one_line(error.server_message or "")
-    answer = f"({status}{': ' + said if said else ''})"
-    known = {
-        401: f"the Hub does not accept the access token {answer}: log in anew by `hf auth login`, or set HF_TOKEN",
-        402: f"the account's plan does not cover this {answer}: see huggingface.co/settings/billing",
-        403: f"the access token may not write to {repo_id} {answer}: take a token or a name that may",
-        404: f"{repo_id}, or the branch of it, is not there for this access token {answer}: check name and token",
-        409: f"{repo_id} is being changed by somebody else {answer}: push again in a minute",
-        412: f"{repo_id} was changed by somebody else meanwhile {answer}: push again",
-        429: f"the Hub had too many requests {answer}: push again {_when(error.response.headers)}",
-    }
-    if status >= 500:
-        return f"the Hub is in trouble {answer}: push again later, see status.huggingface.co"
-    return known.get(status, f"the Hub refused the push {answer}: correct that and push again")
+def _answer(error: HfHubHTTPError, repo_id: str) -> str:
+    status, message = error.response.status_code, _one_line(error.server_message or "")
+    what, remedy = ANSWERS.get(status, BROKEN if status >= 500 else REJECTED)
+    seconds = error.response.headers.get("Retry-After", "")
+    remedy = remedy.format(when=f"in {seconds} s" if seconds.isdigit() else "later")
+    return f"{what.format(repo_id=repo_id)} ({status}{': ' + message if message else ''}): {remedy}"
 
 
-def _of_connection(error: HTTPError) -> str:
-    said = f"({_one_line(str(error)) or type(error).__name__})"
-    if type(error).__name__ in _UNREACHED:
-        return f"{constants.ENDPOINT} cannot be reached {said}: check network, proxy and HF_ENDPOINT, then push again"
-    return f"the connection to {constants.ENDPOINT} broke off {said}: push again"
-
-
-def _when(headers) -> str:
-    """Of a 429, where it says so in plain seconds."""
-    seconds = headers.get("Retry-After", "")
-    return f"in {seconds} s" if seconds.isdigit() else "later"
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _no_connection(error: BaseException) -> str:
+    return f"the connection to {constants.ENDPOINT} failed ({_one_line(str(error)) or type(error).__name__})"
 
 
 def _one_line(text: str) -> str:

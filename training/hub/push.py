@@ -1,4 +1,4 @@
-"""Files to a repository of the Hugging Face Hub: private unless told otherwise, and all of them in one commit."""
+"""Push files to a repository of the Hugging Face Hub in one commit, private unless public is asked for."""
 
 from __future__ import annotations
 
@@ -7,16 +7,49 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_session, get_token
 from huggingface_hub.utils import validate_repo_id
 
 from .errors import NO_TOKEN, PublishError, explained
 
 
-# what a checkpoint is made of: no pickle, no audio, no log
+# what a checkpoint consists of: no pickles, audio or logs
 CHECKPOINT_SUFFIXES = frozenset((".json", ".safetensors", ".py", ".md", ".txt", ".model", ".jinja", ".png", ".onnx"))
-# what would be loaded although the folder has it no longer: whole weights beside new shards
-STALE_SUFFIXES = (".safetensors", ".safetensors.index.json")
+# files that would still be loaded when the folder no longer has them: whole weights beside new shards
+WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json")
+# connect, read, write, pool: by default huggingface_hub waits for ever for a server that does not answer
+TIMEOUTS_S = (30.0, 300.0, 300.0, 300.0)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to push.
+
+    Args:
+        repo_id: `user/name`, or `name` for a repository of your own; created when it does not exist.
+        private: Create the repository as private, and raise an error where it is public already.
+        token: Access token; by default HF_TOKEN or that of `hf auth login`.
+        revision: Branch, created when it does not exist; by default `main`.
+
+    Raises:
+        ValueError: The Hub does not allow that name.
+    """
+
+    repo_id: str
+    private: bool = True
+    token: str | None = None
+    revision: str | None = None
+
+    def __post_init__(self):
+        validate_repo_id(self.repo_id)
+
+    def api(self) -> HfApi:
+        """Return a client of the Hub; raises a PublishError where no token is known."""
+        token = self.token or get_token()
+        if token is None:
+            raise PublishError(f"pushing to {self.repo_id} failed: {NO_TOKEN}")
+        get_session().timeout = TIMEOUTS_S
+        return HfApi(token=token, library_name="speech-affect")
 
 
 @dataclass(frozen=True)
@@ -28,21 +61,18 @@ class Pushed:
     commit: str
     private: bool
 
+    def describe(self, what: str | os.PathLike) -> str:
+        """Return one line about `what` was pushed."""
+        return f"{what} is at {self.url} ({'private' if self.private else 'public'}, commit {self.commit[:7]})"
+
 
 def checkpoint_files(folder: str | os.PathLike) -> dict[str, Path]:
-    """
-    The files of a checkpoint, by name; hidden files, folders and whatever else lies there are left out.
+    """Return the files of a checkpoint by name, without hidden files, subfolders and whatever else lies there.
 
     Raises:
-        ValueError: there is no configuration or there are no weights.
+        ValueError: There is no configuration, or there are no weights.
     """
-    folder = Path(folder)
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    files = {
-        path.name: path
-        for path in found
-        if path.is_file() and path.suffix in CHECKPOINT_SUFFIXES and not path.name.startswith(".")
-    }
+    files = {path.name: path for path in visible_files(folder) if path.suffix in CHECKPOINT_SUFFIXES}
     if "config.json" not in files or not any(name.endswith(".safetensors") for name in files):
         raise ValueError(
             f"{folder} is no checkpoint (config.json and *.safetensors); "
@@ -51,93 +81,64 @@ def checkpoint_files(folder: str | os.PathLike) -> dict[str, Path]:
     return files
 
 
-def push_checkpoint(
-    folder: str | os.PathLike,
-    repo_id: str,
-    private: bool = True,
-    token: str | None = None,
-    revision: str | None = None,
-    commit_message: str | None = None,
-) -> Pushed:
-    """
-    Push weights, configuration, extractor, tokenizer, code, card and `run.json` of one system in one commit.
+def visible_files(folder: str | os.PathLike) -> list[Path]:
+    """Return the files of a folder that are not hidden, sorted; none where there is no such folder."""
+    paths = sorted(Path(folder).iterdir()) if Path(folder).is_dir() else []
+    return [path for path in paths if path.is_file() and not path.name.startswith(".")]
+
+
+def push_checkpoint(folder: str | os.PathLike, target: Target, message: str | None = None) -> Pushed:
+    """Push weights, configuration, extractor, tokenizer, code, card and `run.json` of one system in one commit.
 
     Args:
-        folder: of the system; see [`checkpoint_files`] for what of it is pushed.
-        repo_id: `user/name`, or `name` for a repository of one's own; made when it is not there.
-        private: a repository that is made is private, and one that is public already is refused.
-        token: access token; by default HF_TOKEN or that of `hf auth login`.
-        revision: branch to push to, made when it is not there; by default `main`.
-        commit_message: by default names the folder.
-
-    Returns:
-        where it is.
+        folder: Of the system; [`checkpoint_files`] are pushed.
+        target: Where to.
+        message: Of the commit; by default it names the folder.
 
     Raises:
-        ValueError: the folder is no checkpoint, or the name is none that the Hub allows.
-        PublishError: anything that comes between this machine and the Hub.
+        ValueError: The folder is no checkpoint.
+        PublishError: Anything that fails between this machine and the Hub.
     """
-    message = commit_message or f"Upload {Path(folder).resolve().name}"
-    return push_files(checkpoint_files(folder), repo_id, "model", private, token, revision, message)
+    return push_files(checkpoint_files(folder), target, "model", message or f"Upload {Path(folder).resolve().name}")
 
 
 def push_files(
-    files: Mapping[str, Path | bytes],
-    repo_id: str,
-    repo_type: str,
-    private: bool,
-    token: str | None,
-    revision: str | None,
-    commit_message: str,
-    owned: tuple[str, ...] = (),
+    files: Mapping[str, Path | bytes], target: Target, repo_type: str, message: str, owned: tuple[str, ...] = ()
 ) -> Pushed:
-    """
-    Push files, by their path in the repository, in one commit, which also takes away weights that are none of them.
-    Other arguments, `Returns` and `Raises` are those of [`push_checkpoint`].
+    """Push files in one commit, which also deletes other weights at the root. What others added stays.
 
     Args:
-        files: path in the repository -> file on disk, or content.
-        repo_type: `model`, `dataset`, or `space` (one of Gradio).
-        owned: folders of the repository, `name/` each, whose other files are taken away too.
+        files: Path in the repository -> file on disk, or content.
+        target: Where to.
+        repo_type: `model`, `dataset` or `space` (a Gradio app).
+        message: Of the commit.
+        owned: Folders of the repository, each as `name/`, of which other files are deleted too.
+
+    Raises:
+        PublishError: Anything that fails between this machine and the Hub.
     """
-    validate_repo_id(repo_id)
-    if not commit_message:
-        raise ValueError("commit_message is empty; say what is pushed, or leave it out")
-    api = hub_api(repo_id, token)
-    with explained(repo_id):
-        return _push(api, files, repo_id, repo_type, private, revision, commit_message, owned)
-
-
-def hub_api(repo_id: str, token: str | None) -> HfApi:
-    """The Hub to push to `repo_id` with a token, by default the one of this machine; a PublishError without any."""
-    token = token or get_token()
-    if token is None:
-        raise PublishError(f"pushing to {repo_id} failed: {NO_TOKEN}")
-    return HfApi(token=token, library_name="speech-affect")
-
-
-def _push(api, files, repo_id, repo_type, private, revision, commit_message, owned) -> Pushed:
-    space_sdk = "gradio" if repo_type == "space" else None
-    url = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=space_sdk)
-    repo_id = url.repo_id
-    info = api.repo_info(repo_id, repo_type=repo_type)
-    if private and not info.private:  # the Hub leaves an existing repository as public as it was
-        raise PublishError(
-            f"pushing to {repo_id} failed: it is public already; push with --public (in a run --hub_private_repo "
-            "false), make it private in its settings, or give another name"
+    with explained(target.repo_id):
+        api = target.api()
+        sdk = "gradio" if repo_type == "space" else None
+        url = api.create_repo(
+            target.repo_id, repo_type=repo_type, private=target.private, exist_ok=True, space_sdk=sdk
         )
-    if revision is not None and not revision.startswith("refs/"):
-        api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
-        info = api.repo_info(repo_id, repo_type=repo_type, revision=revision)
-    there = {sibling.rfilename for sibling in info.siblings or []}
-    stale = [path for path in sorted(there - set(files)) if _is_stale(path, owned)]
-    operations = [CommitOperationAdd(path, content) for path, content in files.items()]
-    operations += [CommitOperationDelete(path) for path in stale]
-    commit = api.create_commit(
-        repo_id, operations, commit_message=commit_message, repo_type=repo_type, revision=revision
-    )
-    return Pushed(repo_id, str(url), commit.oid, bool(info.private))
+        repo = {"repo_id": url.repo_id, "repo_type": repo_type}
+        info = api.repo_info(**repo)
+        if target.private and not info.private:  # the Hub leaves an existing repository as public as it was
+            raise PublishError(
+                f"pushing to {url.repo_id} failed: it is public already; push with --public (in a run "
+                "--hub_private_repo false), make it private in its settings, or give another name"
+            )
+        if target.revision is not None and not target.revision.startswith("refs/"):
+            api.create_branch(**repo, branch=target.revision, exist_ok=True)
+        there = set(api.list_repo_files(**repo, revision=target.revision))
+        stale = [path for path in sorted(there - set(files)) if _is_stale(path, owned)]
+        operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+        operations += [CommitOperationDelete(path) for path in stale]
+        commit = api.create_commit(**repo, operations=operations, commit_message=message, revision=target.revision)
+        return Pushed(url.repo_id, str(url), commit.oid, bool(info.private))
 
 
 def _is_stale(path: str, owned: tuple[str, ...]) -> bool:
-    return path.startswith(owned) if "/" in path else path.endswith(STALE_SUFFIXES)
+    return path.startswith(owned) if "/" in path else path.endswith(WEIGHT_SUFFIXES)
