@@ -233,22 +233,20 @@ def test_the_recipe_of_the_figures(small, tiny_corpus, tiny_encoder, tmp_path, m
 def test_to_the_hub_by_hand(demo, monkeypatch):
     from speech_affect_training import publish
     from speech_affect_training.hub.push import Pushed
-    from speech_affect_training.hub.space import PushedSpace
 
     pushed = []
     for name in ("push_checkpoint", "push_metric", "push_dataset_card", "push_space"):
 
-        def push(*names, name=name, **options):
-            pushed.append((name, *names))
-            kind = PushedSpace if name == "push_space" else Pushed
-            return kind(names[-1], f"https://huggingface.co/{names[-1]}", "0123456789", private=True)
+        def push(*arguments, name=name):
+            pushed.append((name, *(getattr(argument, "repo_id", argument) for argument in arguments)))
+            return Pushed("user/name", "https://huggingface.co/user/name", "0123456789", private=True)
 
         monkeypatch.setattr(publish, name, push)
     monkeypatch.chdir(demo)
     for line in block("training/publish.py").strip().splitlines():
         assert "(private, commit 0123456)" in publish.main(shlex.split(line, comments=True)[2:])
     assert pushed == [
-        ("push_checkpoint", "outputs/demo/student_kd", "user/demo-student_kd"),
+        ("push_checkpoint", "outputs/demo/student_kd", "user/demo-student_kd", None),
         ("push_metric", "user/ccc"),
         ("push_dataset_card", "user/msp-podcast"),
         ("push_space", "user/page", "user/demo-student_kd", None),

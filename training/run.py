@@ -147,7 +147,8 @@ def finish(run: RunArguments, output: Path, jobs: dict, described: dict, write: 
 def _set_up_logging(state: PartialState) -> None:
     level = logging.INFO if state.is_main_process else logging.WARNING
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S", level=level, force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for client in ("httpx", "httpx2"):  # of huggingface_hub
+        logging.getLogger(client).setLevel(logging.WARNING)
     transformers_logging.set_verbosity_error()  # heads without a front end load with keys missing on purpose
     transformers_logging.disable_progress_bar()  # of saving and loading; training keeps its own
 

@@ -27,7 +27,7 @@ STUMBLING = (
 NAMES = (
     *("audio", "onnx_metadata", "ctranslate2", "ctranslate2_config", "weights_index", "consensus.csv"),
     *("consensus.txt", "consensus.json", "grades.csv", "grades.txt", "grades.json", "partitions.txt", "speakers.txt"),
-    *("table.csv", "corpus_facts", "recipe", "recipe_mapping", "run.json", "job.json", "pushed.json"),
+    *("table.csv", "corpus_facts", "recipe", "recipe_mapping", "run.json", "job.json"),
     *("owner.json", "frames.index"),
 )
 
@@ -210,7 +210,6 @@ def _runs(folder: Path) -> dict[str, Parser]:
     from speech_affect_training.jobs.checkpoint import _fingerprint
     from speech_affect_training.jobs.job import _read_json
     from speech_affect_training.jobs.run_lock import OWNER, _owner
-    from speech_affect_training.publish import read_note
     from speech_affect_training.settings.recipe_file import read_mapping, read_recipe
 
     entries = b'{"ab":[0,2,3,1],"cd":[24,1,3,null]}'
@@ -229,11 +228,6 @@ def _runs(folder: Path) -> dict[str, Parser]:
         "run.json": Parser(_of_path(_fingerprint, folder / "run.json"), (), [b'{"fingerprint": "ab", "job": {}}']),
         "job.json": Parser(
             _of_path(lambda path: _read_json(path).get("train"), folder / "job.json"), (), [b'{"train": {"n": 1}}']
-        ),
-        "pushed.json": Parser(
-            _of_path(lambda path: read_note(path.with_name("system")), folder / "system.pushed.json"),
-            (),
-            [b'{"repo_id": "a/b"}'],
         ),
         "owner.json": Parser(_of_path(lambda path: _owner(path.parent), folder / OWNER), (), [owner]),
         "frames.index": Parser(

@@ -1,9 +1,6 @@
 """A Hugging Face Hub on this machine, as far as pushing and loading go: the real HTTP API, kept in memory.
 
-Read off huggingface_hub's client (2.4): repositories, branches, commits, Git LFS, files with ranges and ETags,
-variables of Spaces.
-Xet storage takes uploads of one file at a time, uncompressed (HF_XET_XORB_COMPRESSION_POLICY=none), and gives them out
-as LFS does.
+Read off huggingface_hub's client (2.4): repositories, branches, commits, Git LFS, files, variables of Spaces.
 """
 
 from __future__ import annotations
@@ -15,7 +12,7 @@ import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 
 LFS_SUFFIXES = (".safetensors", ".bin", ".onnx", ".parquet", ".wav", ".flac", ".ogg", ".png")
@@ -25,24 +22,18 @@ PREFIX = r"(?:/(?P<kind>datasets|spaces))?/"
 
 # name of the call, method, path; `fail` takes the name
 ROUTES = [
-    ("whoami", "GET", r"/api/whoami-v2"),
     ("create", "POST", r"/api/repos/create"),
     ("validate-yaml", "POST", r"/api/validate-yaml"),
     ("preupload", "POST", rf"{KIND}/{REPOSITORY}/preupload/(?P<revision>[^/]+)"),
     ("commit", "POST", rf"{KIND}/{REPOSITORY}/commit/(?P<revision>[^/]+)"),
     ("branch", "POST", rf"{KIND}/{REPOSITORY}/branch/(?P<branch>[^/]+)"),
-    ("paths-info", "POST", rf"{KIND}/{REPOSITORY}/paths-info/(?P<revision>[^/]+)"),
     ("tree", "GET", rf"{KIND}/{REPOSITORY}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?"),
     ("xet-token", "GET", rf"{KIND}/{REPOSITORY}/xet-(?:write|read)-token/(?P<revision>[^/]+)"),
     ("variables", "POST", rf"/api/spaces/{REPOSITORY}/variables"),
-    ("refs", "GET", rf"{KIND}/{REPOSITORY}/refs"),
     ("info", "GET", rf"{KIND}/{REPOSITORY}(?:/revision/(?P<revision>[^/]+))?"),
     ("lfs-batch", "POST", rf"{PREFIX}{REPOSITORY}\.git/info/lfs/objects/batch"),
     ("lfs-upload", "PUT", r"/storage/(?P<oid>[0-9a-f]{64})"),
     ("lfs-verify", "POST", r"/storage/(?P<oid>[0-9a-f]{64})/verify"),
-    ("xet-upload", "POST", r"/xet/.*"),
-    ("xet-known", "GET", r"/xet/.*"),
-    ("xet-known", "HEAD", r"/xet/.*"),
     ("resolve", "GET", rf"{PREFIX}{REPOSITORY}/resolve/(?P<revision>[^/]+)/(?P<path>.+)"),
     ("resolve", "HEAD", rf"{PREFIX}{REPOSITORY}/resolve/(?P<revision>[^/]+)/(?P<path>.+)"),
 ]
@@ -108,17 +99,6 @@ class Fault:
     times: int
 
 
-def unpacked(xorb: bytes) -> bytes:
-    """The bytes in an upload to Xet storage: chunks, each behind eight bytes (version, packed size, scheme, size)."""
-    content, position = [], 0
-    while position < len(xorb):
-        size, scheme = int.from_bytes(xorb[position + 1 : position + 4], "little"), xorb[position + 4]
-        assert scheme == 0, "a compressed chunk"
-        content.append(xorb[position + 8 : position + 8 + size])
-        position += 8 + size
-    return b"".join(content)
-
-
 class Answer(Exception):
     """Ends a call early."""
 
@@ -137,7 +117,6 @@ class HubServer:
         tokens: token -> (user, role).
         repositories: (`models` | `datasets` | `spaces`, `user/name`) -> what was pushed.
         calls: (name, path) of all that was asked, in order.
-        xet: whether Xet storage is offered; without it asking for its token is a 404.
     """
 
     def __init__(self):
@@ -146,7 +125,6 @@ class HubServer:
         self.stored: dict[str, bytes] = {}
         self.calls: list[tuple[str, str]] = []
         self.faults: list[Fault] = []
-        self.xet = False
         self.lock, self.closing = threading.RLock(), threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"hub": self}))
         self.server.daemon_threads = True
@@ -275,12 +253,6 @@ class Handler(BaseHTTPRequestHandler):
 
     # calls
 
-    def _whoami(self):
-        user = self._user()
-        if user is None:
-            raise Answer(401, "Invalid username or password.")
-        return {"type": "user", "name": user, "orgs": [], "auth": {"type": "access_token"}}
-
     def _create(self):
         asked = json.loads(self.body)
         kind = f"{asked.get('type', 'model')}s"
@@ -334,22 +306,7 @@ class Handler(BaseHTTPRequestHandler):
         return {}
 
     def _xet_token(self, kind, repo, revision):
-        self._repository(kind, repo, write=True)
-        if not self.hub.xet:
-            raise Answer(404, "no Xet storage here")
-        return {"casUrl": f"{self.hub.url}/xet", "accessToken": "xet", "exp": 4_000_000_000}
-
-    def _xet_upload(self):
-        if "/v1/xorbs/" in self.path:
-            content = unpacked(self.body)
-            self.hub.stored[hashlib.sha256(content).hexdigest()] = content
-            return {"was_inserted": True}
-        if "/v1/shards" in self.path:
-            return {"result": 1}
-        raise Answer(404, "the client falls back to version 1")
-
-    def _xet_known(self):
-        raise Answer(404, "no such chunk")
+        raise Answer(404, "no Xet storage here")
 
     def _commit(self, kind, repo, revision):
         repository = self._repository(kind, repo, write=True)
@@ -394,36 +351,16 @@ class Handler(BaseHTTPRequestHandler):
         updated = "2026-01-01T00:00:00.000Z"
         return {key: {"key": key, "value": value, "updatedAt": updated} for key, value in variables.items()}
 
-    def _refs(self, kind, repo):
-        branches = self._repository(kind, repo).branches.items()
-        named = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha} for name, sha in branches]
-        return {"branches": named, "tags": [], "converts": [], "pullRequests": []}
-
     def _info(self, kind, repo, revision):
         repository = self._repository(kind, repo)
         sha, tree = self._at(repository, revision)
+        counts, siblings = {"downloads": 0, "likes": 0}, [{"rfilename": path} for path in tree]
         answer = {"id": unquote(repo), "_id": sha[:24], "sha": sha, "private": repository.private, "tags": []}
-        return {
-            **answer,
-            "gated": "auto" if repository.gated else False,
-            "downloads": 0,
-            "likes": 0,
-            "siblings": [{"rfilename": p} for p in tree],
-        }
-
-    def _paths_info(self, kind, repo, revision):
-        _, tree = self._at(self._repository(kind, repo), revision)
-        form = parse_qs(self.body.decode())
-        asked = form["paths"] if "paths" in form else json.loads(self.body)["paths"]
-        return [tree[path].listing(path) for path in asked if path in tree]
+        return {**answer, **counts, "gated": "auto" if repository.gated else False, "siblings": siblings}
 
     def _tree(self, kind, repo, revision, path):
         _, tree = self._at(self._repository(kind, repo), revision)
-        folder = f"{unquote(path)}/" if path else ""
-        found = [file.listing(name) for name, file in tree.items() if name.startswith(folder)]
-        if folder and not found:
-            raise Answer(404, f"{path} does not exist", "EntryNotFound")
-        return found
+        return [file.listing(name) for name, file in tree.items() if name.startswith(path or "")]
 
     def _resolve(self, kind, repo, revision, path):
         sha, tree = self._at(self._repository(kind, repo), revision)
@@ -431,15 +368,8 @@ class Handler(BaseHTTPRequestHandler):
         file = tree.get(path)
         if file is None:
             raise Answer(404, f"{path} does not exist on {revision}", "EntryNotFound")
-        headers = {"X-Repo-Commit": sha, "ETag": f'"{file.oid}"', "Accept-Ranges": "bytes"}
+        headers = {"X-Repo-Commit": sha, "ETag": f'"{file.oid}"'}
         headers["Content-Type"] = "application/octet-stream"
         if file.sha256:
             headers |= {"X-Linked-Etag": f'"{file.sha256}"', "X-Linked-Size": str(file.size)}
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
-        if not wanted:
-            return 200, file.content, headers
-        start, end = int(wanted[1]), min(int(wanted[2] or file.size - 1), file.size - 1)
-        if start > end:
-            return 416, b"", {"Content-Range": f"bytes */{file.size}"}
-        headers["Content-Range"] = f"bytes {start}-{end}/{file.size}"
-        return 206, file.content[start : end + 1], headers
+        return 200, file.content, headers

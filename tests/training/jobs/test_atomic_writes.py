@@ -14,7 +14,6 @@ from speech_affect_training.jobs.job import _write_json as write_notes
 from speech_affect_training.jobs.prediction import Predictions, write_predictions
 from speech_affect_training.jobs.run_lock import OWNER, only_run_in
 from speech_affect_training.probing.probe import _write_csv as write_probe
-from speech_affect_training.publish import _write_note, note_path
 from speech_affect_training.reports.figures import draw_ccc
 from speech_affect_training.reports.model_card import write_card
 from speech_affect_training.reports.report import _write_text as write_report
@@ -59,7 +58,6 @@ WRITERS = {
     "results.json": lambda path, turn: write_report(path, f"turn {turn}"),
     "statistics.json": lambda path, turn: write_statistics(path, {"mean": [turn]}),
     "README.md": lambda path, turn: write_card(ModelCard(f"---\nlicense: mit\n---\n# turn {turn}"), path),
-    "model.pushed.json": lambda path, turn: _write_note(str(path.with_name("model")), {"turn": turn}),
     "probe.csv": probe,
     "ccc.png": figure,
     "model.onnx": onnx,
@@ -87,7 +85,3 @@ def test_where_the_rename_fails_the_earlier_file_is_whole(tmp_path, monkeypatch,
     assert target == path and source.parent == path.parent  # across file systems a rename copies
     write(path, 2)
     assert name == OWNER or path.read_bytes() != whole
-
-
-def test_a_note_lies_beside_its_folder(tmp_path):
-    assert note_path(tmp_path / "model") == tmp_path / "model.pushed.json"
