@@ -15,23 +15,20 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 import torch
-from estimator import Estimator
-from layout import EXAMPLES, STYLE, THEME, build_empty_page, build_page
-from page import Page
-from session_files import keep_uploads_apart
-from settings import Settings
+from page.estimator import Estimator
+from page.handlers import Handlers
+from page.layout import EXAMPLES, STYLE, THEME, build_empty_page, build_page
+from page.limits import Settings
 
 
-SPARE_THREADS = 16  # to send others away
-HERE = Path(__file__).resolve().parent
+SPARE_THREADS = 16  # beside computation: uploads, downloads, the page itself
 
 
 def load_models(settings: Settings) -> list[Estimator]:
-    """
-    The models, the one that estimates first.
+    """Load the models, the one that estimates first.
 
     Raises:
-        OSError, ValueError: the first one cannot be loaded. A teacher that cannot be is left out, with a line.
+        OSError, ValueError: the first one cannot be loaded. A teacher that cannot be loaded is left out, with a line.
     """
     revision = settings.revision or None
     estimators = [Estimator(settings.model, revision)]
@@ -44,23 +41,21 @@ def load_models(settings: Settings) -> list[Estimator]:
 
 
 def build_app(settings: Settings) -> gr.Blocks:
-    """The page of the models, or the one that says how to get one."""
-    keep_uploads_apart()
+    """Return the page of the models, or the one that explains how to get a model."""
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.concurrency))
-    if not settings.model:
-        return build_empty_page("", None)
-    try:
-        return build_page(Page(settings, load_models(settings)))
-    except (OSError, ValueError) as error:
-        print(f"no model: {_first_line(error)}", file=sys.stderr)
-        return build_empty_page(settings.model, None)
+    if settings.model:
+        try:
+            return build_page(Handlers(settings, load_models(settings)))
+        except (OSError, ValueError) as error:
+            print(f"no model: {_first_line(error)}", file=sys.stderr)
+    return build_empty_page(settings.model)
 
 
-def launch(settings: Settings, **options) -> None:
+def launch(settings: Settings) -> None:
     """Serve the page until it is interrupted."""
     build_app(settings).launch(
         server_port=settings.port,
-        max_threads=settings.concurrency + settings.queue_size + settings.live_sessions + SPARE_THREADS,
+        max_threads=settings.concurrency + settings.live_sessions + SPARE_THREADS,
         max_file_size=int(settings.max_size_mb * 1e6),
         allowed_paths=[str(EXAMPLES)],
         footer_links=["api"],
@@ -68,12 +63,11 @@ def launch(settings: Settings, **options) -> None:
         css=STYLE,
         ssr_mode=False,
         share=False,
-        **options,
     )
 
 
 def use_own_temporary_folder() -> None:
-    """Uploads lie apart from those of other pages on this machine, and go when the page ends."""
+    """Keep uploads apart from those of other pages on this machine, and delete them when the page ends."""
     if os.environ.get("GRADIO_TEMP_DIR"):
         return
     folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="speech_affect_")
@@ -81,7 +75,7 @@ def use_own_temporary_folder() -> None:
 
     def end(*_):
         shutil.rmtree(folder, ignore_errors=True)
-        os._exit(0)  # what is being worked on is not waited for
+        os._exit(0)  # without waiting for what is being computed
 
     signal.signal(signal.SIGTERM, end)
 
@@ -92,7 +86,7 @@ def _first_line(error: Exception) -> str:
 
 if __name__ == "__main__":
     try:
-        chosen = Settings.read(sys.argv[1:], os.environ, HERE.parent)
+        chosen = Settings.read(sys.argv[1:], os.environ, Path(__file__).resolve().parents[1])
     except ValueError as error:
         sys.exit(str(error))
     use_own_temporary_folder()

@@ -5,45 +5,62 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from space_server import served
-from space_sounds import voice
+from page.estimator import Estimator
+from space_server import served, voice
+from transformers import pipeline
 
 from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
 
 
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory) -> Path:
-    """A small student with random weights, which states no uncertainty."""
-    folder = tmp_path_factory.mktemp("models") / "small_student"
-    torch.manual_seed(0)
-    AffectStudentModel(AffectStudentConfig(conv_channels=16, gru_hidden_size=16, embedding_size=16)).save_pretrained(
-        folder
-    )
+def save_student(folder: Path, seed: int = 0, **settings) -> Path:
+    """A small student with random weights."""
+    torch.manual_seed(seed)
+    sizes = {"conv_channels": 16 + seed, "gru_hidden_size": 16, "embedding_size": 16}
+    AffectStudentModel(AffectStudentConfig(**sizes, **settings)).save_pretrained(folder)
     AffectFeatureExtractor().save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory) -> Path:
+    """A model that predicts no uncertainty."""
+    return save_student(tmp_path_factory.mktemp("models") / "small_student")
+
+
+@pytest.fixture(scope="session")
+def uncertain_checkpoint(tmp_path_factory) -> Path:
+    """A model that predicts uncertainty."""
+    return save_student(tmp_path_factory.mktemp("models") / "uncertain", predict_uncertainty=True)
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory) -> Path:
+    """Another model."""
+    return save_student(tmp_path_factory.mktemp("models") / "teacher", seed=1)
+
+
+@pytest.fixture(scope="session")
+def estimator(checkpoint) -> Estimator:
+    return Estimator(str(checkpoint))
+
+
+@pytest.fixture(scope="session")
+def expected(checkpoint):
+    """The pipeline itself."""
+    return pipeline("speech-emotion-regression", model=str(checkpoint))
+
+
+@pytest.fixture(scope="session")
 def clip(tmp_path_factory) -> Path:
-    """6.3 s."""
+    """A recording of 6.3 s."""
     path = tmp_path_factory.mktemp("clips") / "voice.wav"
     soundfile.write(path, voice(6.3), 16000)
     return path
 
 
 @pytest.fixture(scope="module")
-def server(checkpoint, tmp_path_factory):
+def server(checkpoint, teacher, tmp_path_factory):
     """A page with narrow limits: 2 MB, 30 s of audio."""
-    folder = tmp_path_factory.mktemp("server")
-    limits = (
-        "--max_size_mb",
-        "2",
-        "--max_length_s",
-        "30",
-        "--timeout_s",
-        "20",
-        "--queue_size",
-        "12",
-    )
-    with served(checkpoint, folder, "--teacher", str(checkpoint), *limits) as running:
+    limits = ("--max_size_mb", "2", "--max_length_s", "30", "--timeout_s", "20", "--queue_size", "12")
+    with served(checkpoint, tmp_path_factory.mktemp("server"), "--teacher", str(teacher), *limits) as running:
         yield running

@@ -1,4 +1,4 @@
-"""The page as a process, for tests."""
+"""The page as a process, and sounds, for tests."""
 
 import os
 import socket
@@ -8,6 +8,8 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
 
 
 SPACE = Path(__file__).resolve().parents[2] / "space"
@@ -42,3 +44,10 @@ def _await(address: str, process: subprocess.Popen, log: Path) -> None:
             assert process.poll() is None, log.read_text()
             time.sleep(0.2)
     raise AssertionError(log.read_text())
+
+
+def voice(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
+    """A sound that comes and goes as syllables do, (samples,)."""
+    times = np.arange(round(seconds * rate)) / rate
+    hum = np.sin(2 * np.pi * (120 + 30 * seed) * times) + 0.3 * np.random.default_rng(seed).standard_normal(len(times))
+    return (0.2 * hum * np.clip(np.sin(2 * np.pi * 2.5 * times), 0, 1)).astype(np.float32)

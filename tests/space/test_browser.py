@@ -16,8 +16,7 @@ import soundfile
 import torch
 from playwright.sync_api import TimeoutError, expect, sync_playwright
 from space_browser import DIMENSIONS, Visit, launch
-from space_server import served
-from space_sounds import voice
+from space_server import served, voice
 from transformers import pipeline
 
 from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
@@ -220,9 +219,9 @@ def test_teacher_and_student_side_by_side(visit, clips, pipelines):
         assert [f"{values[dimension]:.2f}" in text for dimension in DIMENSIONS] == [True] * 3
 
 
-def heard_s(page) -> float:
+def duration_s(page) -> float:
     """Seconds of audio behind the numbers of live mode."""
-    return float(page.get_attribute("#live_numbers", "data-heard"))
+    return float(page.get_attribute("#live_numbers", "data-seconds"))
 
 
 def settled(read, page) -> float:
@@ -243,7 +242,7 @@ def test_live(visit, server):
     one.page.evaluate(WATCH)
     one.page.locator("#live").get_by_role("button", name="Record").click()
     one.page.wait_for_selector("#live_numbers [data-value]")
-    start, first = time.perf_counter(), heard_s(one.page)
+    start, first = time.perf_counter(), duration_s(one.page)
     one.page.evaluate("() => { window.changes.length = 0 }")
     one.page.wait_for_timeout(6000)
     changes = one.page.evaluate("() => window.changes")
@@ -252,14 +251,16 @@ def test_live(visit, server):
     one.screenshot("live")
     one.page.locator("#live").get_by_role("button", name="Stop").click()
     passed_s = time.perf_counter() - start
-    heard = settled(heard_s, one.page)
+    heard = settled(duration_s, one.page)
     # what was waiting at the start and at the end is heard as well
     assert 0.8 * passed_s < heard - first < passed_s + 2
     one.page.locator("#live").get_by_role("button", name="Record").click()
-    again = f"() => Number((document.querySelector('#live_numbers') || {{dataset: {{}}}}).dataset.heard) < {heard - 1}"
+    again = (
+        f"() => Number((document.querySelector('#live_numbers') || {{dataset: {{}}}}).dataset.seconds) < {heard - 1}"
+    )
     one.page.wait_for_function(again)
     one.page.locator("#live").get_by_role("button", name="Stop").click()
-    settled(heard_s, one.page)
+    settled(duration_s, one.page)
     assert one.messages() == []
     assert [path for path in server[2].rglob("*") if path.is_file() and path not in before] == []
 
@@ -273,21 +274,21 @@ def test_the_live_curve_is_read_by_keyboard_while_it_moves(visit):
     curve.wait_for()
     curve.focus()
     page.keyboard.press("ArrowRight")
-    before = curve.get_attribute("data-points"), heard_s(page)
+    before = curve.get_attribute("data-points"), duration_s(page)
     changed = "(points) => document.querySelector('#live_curve svg').dataset.points !== points"
     page.wait_for_function(changed, arg=before[0])
-    assert heard_s(page) > before[1]
+    assert duration_s(page) > before[1]
     assert curve.evaluate("(svg) => svg === document.activeElement")
     assert curve.get_attribute("aria-valuenow") == "0.50"
     assert page.inner_text('#live_curve [data-key="time"]') == "at 0.5 s"
     assert curve.locator(".cursor").get_attribute("visibility") == "visible"
     page.locator("#live").get_by_role("button", name="Stop").click()
-    settled(heard_s, page)
+    settled(duration_s, page)
     assert one.messages() == []
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("text", "cannot be read as audio"),
         ("empty", "is empty"),
@@ -296,13 +297,13 @@ def test_the_live_curve_is_read_by_keyboard_while_it_moves(visit):
         ("large", "has 200 MB; at most 50 MB"),
     ],
 )
-def test_a_bad_file_gets_one_message_and_the_next_one_an_estimate(visit, clips, pipelines, name, said):
+def test_a_bad_file_gets_one_message_and_the_next_one_an_estimate(visit, clips, pipelines, name, message):
     one = visit()
     one.upload(clips[name])
     one.page.wait_for_selector("#message, .toast-body")
     one.page.wait_for_timeout(300)
     messages = one.messages()
-    assert len(messages) == 1 and said in messages[0]
+    assert len(messages) == 1 and message in messages[0]
     assert not any(word in messages[0] for word in ("Traceback", str(clips[name].parent), "/tmp", "Error:"))
     one.upload(clips["one"])
     one.page.wait_for_selector("#numbers [data-value]")

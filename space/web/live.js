@@ -7,7 +7,7 @@ const PIECES = `registerProcessor("pieces", class extends AudioWorkletProcessor 
 const button = element.querySelector("button"), view = element.querySelector("#live_result");
 let live = null; // what is being recorded
 
-const say = (text) => {
+const showError = (text) => {
   view.innerHTML = '<p id="message" role="alert"></p>';
   view.firstChild.textContent = text;
 };
@@ -47,12 +47,12 @@ const send = async (recording) => {
     if (!samples.length && !last) continue;
     const { session, context } = recording;
     try {
-      const answer = await server.hear({ session, sampling_rate: context.sampleRate, samples: base64(samples), last });
+      const answer = await server.push_audio({ session, sampling_rate: context.sampleRate, samples: base64(samples), last });
       if (live && live !== recording) return; // another recording has begun
       show(answer.html);
       last = answer.ended;
     } catch (error) {
-      say("The connection to the server was lost: record again.");
+      showError("The connection to the server was lost: record again.");
       last = true;
     }
   }
@@ -69,11 +69,11 @@ const stop = (recording) => {
 const start = async () => {
   let microphone;
   try {
-    // as it sounds: a browser's levelling and noise suppression change what is to be heard
+    // as it sounds: a browser's levelling and noise suppression change how a voice sounds
     const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     microphone = await navigator.mediaDevices.getUserMedia({ audio: plain });
   } catch (error) {
-    say("No microphone can be heard: plug one in, and allow this page to use it.");
+    showError("No microphone was found: plug one in, and allow this page to use it.");
     return;
   }
   const context = new AudioContext();

@@ -8,7 +8,7 @@ const read = (svg, seconds) => {
   svg.setAttribute("aria-valuenow", at.toFixed(2));
   const nearest = data.points.reduce((a, b) => (Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a));
   const names = ["activation", "valence", "dominance"];
-  const said = names.map((name, i) => {
+  const texts = names.map((name, i) => {
     const text = nearest[i + 1] === null ? "–" : nearest[i + 1].toFixed(2);
     const key = element.querySelector(`[data-key="${name}"]`);
     if (key) key.textContent = text;
@@ -16,7 +16,7 @@ const read = (svg, seconds) => {
   });
   const time = element.querySelector('[data-key="time"]');
   if (time) time.textContent = `at ${at.toFixed(1)} s`;
-  svg.setAttribute("aria-valuetext", `${at.toFixed(1)} seconds: ${said.join(", ")}`);
+  svg.setAttribute("aria-valuetext", `${at.toFixed(1)} seconds: ${texts.join(", ")}`);
   const cursor = svg.querySelector(".cursor");
   cursor.setAttribute("transform", `translate(${svg.viewBox.baseVal.width * at / data.duration_s} 0)`);
   cursor.setAttribute("visibility", "visible");

@@ -1,11 +1,10 @@
-"""What the Space is told."""
+"""Settings of the page from the command line, the environment and the defaults."""
 
 import pytest
+from page.limits import Settings
 
 
 def test_the_command_line_comes_before_the_environment(tmp_path):
-    from settings import Settings
-
     environment = {
         "MODEL_ID": "user/a",
         "TEACHER_ID": "user/t",
@@ -18,8 +17,6 @@ def test_the_command_line_comes_before_the_environment(tmp_path):
 
 
 def test_without_a_model_it_is_that_of_the_main_job(tmp_path):
-    from settings import Settings
-
     assert Settings.read([], {}, tmp_path) == Settings()
     for name in ("student_kd", "fusion"):
         (tmp_path / "outputs" / "demo" / name).mkdir(parents=True)
@@ -30,16 +27,13 @@ def test_without_a_model_it_is_that_of_the_main_job(tmp_path):
     assert Settings.read(["--model", "user/b"], {}, tmp_path).teacher == ""
 
 
-def test_refuses_what_is_no_number(tmp_path):
-    from settings import Settings
-
-    with pytest.raises(ValueError, match="MAX_LENGTH_S is 'long'; give a number"):
+def test_what_is_no_number(tmp_path, capsys):
+    with pytest.raises(SystemExit):
         Settings.read([], {"MAX_LENGTH_S": "long"}, tmp_path)
+    assert "--max_length_s: invalid float value: 'long'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
-def test_refuses_limits_that_are_none(value):
-    from settings import Settings
-
+def test_limits_are_above_zero(value):
     with pytest.raises(ValueError, match=f"max_size_mb is {value}; it must be above 0"):
         Settings(max_size_mb=value)

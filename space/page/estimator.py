@@ -1,0 +1,175 @@
+"""A loaded model, and its estimates of a recording."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from transformers import pipeline
+from transformers.utils import cached_file
+
+from speech_affect import DIMENSIONS  # the import registers the models and the pipeline
+from speech_affect.encoder import SpeechEncoder
+from speech_affect.regressor import TimeConvGRU
+
+from .limits import Deadline, UserError
+
+
+CURVE_FROM_S = 4.0  # shorter recordings have no curve
+MAX_CURVE_WINDOWS = 240
+MAX_WINDOWS, MAX_OVERLAP = 2000, 50  # of a request by a program
+WINDOW_S, HOPS_S = 2.0, (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+# the page has a sentence of its own for silence
+warnings.filterwarnings("ignore", message="no sound stands out")
+
+
+@dataclass(frozen=True)
+class TypicalError:
+    """Error of a model on the development split.
+
+    Args:
+        rmse: root mean square error of each dimension, on the label scale.
+        clips: number of clips.
+    """
+
+    rmse: dict[str, float]
+    clips: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Results of the pipeline for one recording.
+
+    Args:
+        whole: of the recording.
+        windows: of its windows, with `start_s` and `end_s`; none for a short one.
+        window_s, hop_s: of those windows, in seconds; None without any.
+        seconds: of computation for the whole, without the windows.
+    """
+
+    whole: dict
+    windows: list[dict]
+    window_s: float | None
+    hop_s: float | None
+    seconds: float
+
+
+class Estimator:
+    """A model in the pipeline `speech-emotion-regression`, with a time limit.
+
+    Args:
+        name: folder or Hub id.
+        revision: on the Hub.
+
+    Attributes:
+        label_range: lowest and highest value.
+        parameters: number of weights.
+        bytes: of the weights on disk; None where they are in several files.
+        corpus: name of the training corpus; None where run.json has none.
+        typical_error: [`TypicalError`]; None where run.json has none.
+    """
+
+    def __init__(self, name: str, revision: str | None = None):
+        self.pipeline = pipeline("speech-emotion-regression", model=name, revision=revision)
+        self.model = self.pipeline.model
+        self.title = Path(name).name
+        self.label_range = tuple(float(bound) for bound in self.model.config.label_range)
+        self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        weights = _file(name, "model.safetensors", revision)
+        self.bytes = os.path.getsize(weights) if weights else None
+        self.corpus, self.typical_error = _provenance(_file(name, "run.json", revision))
+        self._running = threading.local()
+        for module in self.model.modules():
+            if isinstance(module, (TimeConvGRU, SpeechEncoder)):
+                module.register_forward_pre_hook(self._check_deadline)
+        self._warm_up()
+
+    def estimate(
+        self, path: str, duration_s: float, deadline: Deadline, scale: str = "label", window_s=None, hop_s=None
+    ) -> Estimate:
+        """Estimate a recording and, from 4 s on or where windows are asked for, a curve.
+
+        Args:
+            path: of the recording.
+            duration_s: its length in seconds, which decides about the windows where they are not given.
+            deadline: after which the computation stops.
+            scale, window_s, hop_s: as of the pipeline.
+
+        Raises:
+            UserError: it took too long, or too many windows.
+            ValueError: options out of range, or no audio.
+        """
+        _check_windows(duration_s, window_s, hop_s)
+        if window_s is None and hop_s is None and duration_s >= CURVE_FROM_S:
+            window_s, hop_s = curve_windows(duration_s)
+        self._running.deadline = deadline
+        try:
+            start = time.perf_counter()
+            whole = self.pipeline(path, scale=scale)
+            seconds = time.perf_counter() - start
+            windows = []
+            if window_s is not None or hop_s is not None:
+                windows = self.pipeline(path, scale=scale, window_s=window_s, hop_s=hop_s, batch_size=8)
+        finally:
+            del self._running.deadline
+        return Estimate(whole, windows, window_s, hop_s, seconds)
+
+    def _warm_up(self) -> None:
+        """Run once: the first run of a network, and of a batch, takes longer than all others."""
+        noise = np.random.default_rng(0).standard_normal(64_000) * np.linspace(0, 0.1, 64_000)
+        clip = {"array": noise.astype(np.float32), "sampling_rate": 16000}
+        self.pipeline(clip)
+        self.pipeline(clip, window_s=WINDOW_S, hop_s=HOPS_S[0], batch_size=8)
+
+    def _check_deadline(self, *_) -> None:
+        if hasattr(self._running, "deadline"):
+            self._running.deadline.check()
+
+
+def curve_windows(duration_s: float) -> tuple[float, float]:
+    """Return window and hop of a curve in seconds, as fine as a table of 240 rows allows."""
+    hop_s = next((hop for hop in HOPS_S if duration_s / hop <= MAX_CURVE_WINDOWS), duration_s / MAX_CURVE_WINDOWS)
+    return max(WINDOW_S, 2 * hop_s), hop_s
+
+
+def _check_windows(duration_s: float, window_s, hop_s) -> None:
+    """Limit the work and memory of one request; the pipeline checks everything else."""
+    for name, value in (("window_s", window_s), ("hop_s", hop_s)):
+        if value is not None and not isinstance(value, (int, float)):
+            raise UserError(f"{name} is no number of seconds.")
+    if not window_s or window_s < 0:
+        return
+    hop_s = hop_s if hop_s and hop_s > 0 else window_s
+    if duration_s / hop_s > MAX_WINDOWS or min(window_s, duration_s) / hop_s > MAX_OVERLAP:
+        raise UserError(
+            f"hop_s is {hop_s:g} for windows of {window_s:g} s in {duration_s:.1f} s of audio; at most {MAX_WINDOWS} "
+            f"windows, and {MAX_OVERLAP} that overlap, are estimated: give a longer hop_s."
+        )
+
+
+def _file(name: str, file: str, revision: str | None) -> str | None:
+    """Return the path of a checkpoint's file, from its folder or the Hub; None where there is none."""
+    try:
+        return cached_file(name, file, revision=revision)
+    except (OSError, ValueError):
+        return None
+
+
+def _provenance(path: str | None) -> tuple[str | None, TypicalError | None]:
+    """Read corpus and typical error from a run.json; None for what it lacks."""
+    try:
+        run = json.loads(Path(path or "").read_text(encoding="utf-8"))
+        corpus = str(run["corpus"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None
+    try:
+        error = run["typical_error"]
+        return corpus, TypicalError({name: float(error["rmse"][name]) for name in DIMENSIONS}, int(error["clips"]))
+    except (ValueError, KeyError, TypeError):
+        return corpus, None

@@ -1,0 +1,100 @@
+"""Settings and limits of the page, and the error that a visitor is shown."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+# where training/run.py leaves the models of the main job
+DEMO_MODEL, DEMO_TEACHER = Path("outputs/demo/student_kd"), Path("outputs/demo/fusion")
+VARIABLES = {"model": "MODEL_ID", "teacher": "TEACHER_ID", "revision": "MODEL_REVISION", "port": "GRADIO_SERVER_PORT"}
+
+
+class UserError(ValueError):
+    """A request that cannot be served; its text is one sentence for the visitor, without paths."""
+
+
+class Deadline:
+    """A time limit, checked between two blocks of work.
+
+    Args:
+        timeout_s: from now, in seconds.
+    """
+
+    def __init__(self, timeout_s: float):
+        self._timeout_s = timeout_s
+        self._end = time.monotonic() + timeout_s
+
+    def check(self) -> None:
+        """Raise a `UserError` if the time is over."""
+        if time.monotonic() > self._end:
+            raise UserError(f"This took longer than {self._timeout_s:g} s and was stopped: try a shorter clip.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Models and limits of a page.
+
+    Args:
+        model: folder or Hub id of the model that estimates.
+        teacher: folder or Hub id of the model beside it in the comparison; empty for none.
+        revision: of both on the Hub; empty for the newest.
+        max_size_mb: largest uploaded file.
+        max_length_s: longest recording and longest live session, in seconds.
+        timeout_s: longest computation for one request, in seconds.
+        concurrency: requests that are computed at the same time.
+        queue_size: requests that may wait; further ones are turned away.
+        live_sessions: microphones at the same time.
+        port: of the server.
+
+    Raises:
+        ValueError: a number that is not above 0.
+    """
+
+    model: str = ""
+    teacher: str = ""
+    revision: str = ""
+    max_size_mb: float = 50.0
+    max_length_s: float = 900.0
+    timeout_s: float = 60.0
+    concurrency: int = 2
+    queue_size: int = 20
+    live_sessions: int = 8
+    port: int = 7860
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, str) and not 0 < value < 1e9:
+                raise ValueError(f"{field.name} is {value}; it must be above 0")
+
+    @classmethod
+    def read(cls, argv: list[str], environment: Mapping[str, str], checkout: Path) -> Settings:
+        """Read the command line, then environment variables, then the defaults.
+
+        An option is also a variable by its name in capitals (`MAX_SIZE_MB`), or `MODEL_ID`, `TEACHER_ID`,
+        `MODEL_REVISION` and `GRADIO_SERVER_PORT`. Without a model, those of the demo corpus are used where they exist.
+
+        Args:
+            argv: without the program's name.
+            environment: variables.
+            checkout: folder in which `outputs/demo` may lie.
+        """
+        parser = argparse.ArgumentParser(description="A page that estimates activation, valence and dominance.")
+        for field in fields(cls):
+            variable = VARIABLES.get(field.name, field.name.upper())
+            parser.add_argument(
+                f"--{field.name}",
+                type=type(field.default),
+                default=environment.get(variable) or None,
+                help=f"or variable {variable} (default: {field.default or 'see README.md'})",
+            )
+        given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
+        if "model" not in given:
+            demo = {"model": checkout / DEMO_MODEL, "teacher": checkout / DEMO_TEACHER}
+            given = {**{name: str(path) for name, path in demo.items() if path.is_dir()}, **given}
+        return cls(**given)
