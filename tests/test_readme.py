@@ -157,7 +157,7 @@ def test_the_page(demo, monkeypatch):
     assert (program, script) == ("python", "space/app.py")
     monkeypatch.chdir(demo)
     from app import build_app
-    from settings import Settings
+    from page.limits import Settings
 
     page = build_app(Settings.read(arguments, {}, demo))
     words = str([getattr(part, "value", "") for part in page.blocks.values()])

@@ -20,7 +20,7 @@ SPACE_FOLDERS = {
     "": (".py", ".md", ".txt", ".css", ".js", ".html", ".svg"),
     "examples": (".flac", ".ogg", ".opus", ".wav"),
     "page": (".py",),
-    "web": (".css", ".js", ".html", ".svg"),
+    "web": (".css", ".js", ".md", ".html", ".svg"),
 }
 
 

@@ -18,7 +18,7 @@ from speech_affect_training.hub.space import PACKAGE, push_space, space_files
 
 ROOT = Path(__file__).resolve().parents[3]
 PATH = re.compile(
-    r"([\w-]+|page/[\w-]+)\.py|(web/)?[\w-]+\.(css|js|html|svg)|\w+\.(md|txt)"
+    r"([\w-]+|page/[\w-]+)\.py|web/[\w-]+\.(css|js|md|html|svg)|\w+\.(md|txt)"
     r"|examples/[\w-]+\.(flac|ogg|opus|wav)|speech_affect/\w+\.py"
 )
 FEEL = Target("alice/feel")
@@ -108,7 +108,7 @@ def test_a_second_push_deletes_what_is_gone_and_keeps_files_of_others(hub, small
     assert set(space_files()) == set(files) - {".gitattributes"}
     assert push_space(FEEL).commit == first.commit
     api = HfApi()
-    for path in ("speech_affect/old.py", "theirs/notes.md", "extra.py"):
+    for path in ("speech_affect/old.py", "page/old.py", "theirs/notes.md", "extra.py"):
         api.upload_file(path_or_fileobj=b"x", path_in_repo=path, repo_id="alice/feel", repo_type="space")
     (small_space / "examples" / "calm.flac").rename(small_space / "examples" / "tired.ogg")
     (small_space / "app.py").write_text("new")
@@ -117,7 +117,7 @@ def test_a_second_push_deletes_what_is_gone_and_keeps_files_of_others(hub, small
     files = space_of(hub).files()
     assert hub.asked("commit") == commits + 1 and files["app.py"] == b"new"
     assert {"examples/tired.ogg", "theirs/notes.md", "extra.py"} <= set(files)
-    assert not {"examples/calm.flac", "speech_affect/old.py"} & set(files)
+    assert not {"examples/calm.flac", "page/old.py", "speech_affect/old.py"} & set(files)
 
 
 def test_models_become_variables_of_the_space(hub, small_space, models):
