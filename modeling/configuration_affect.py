@@ -1,4 +1,4 @@
-"""Configurations: one branch, one encoder, the fusion regressor and the student."""
+"""Configurations of an encoder, of a branch, and of both models: the fusion regressor and the student."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
 from .configuration_checks import (
     BRANCH_LIMITS,
-    HEAD_LIMITS,
-    LONGEST_WINDOW_S,
-    MOST_BRANCHES,
-    MOST_CLASSES,
-    are_numbers,
+    MAX_BRANCHES,
     check_backbone,
-    check_dtype,
-    check_flags,
-    check_numbers,
+    check_encoder_names,
+    check_encoder_size,
+    check_frame_grid,
+    check_head,
+    check_head_size,
+    check_labels,
+    check_second_tasks,
+    check_transformers_settings,
     check_whole_numbers,
-    is_number,
+    check_window,
 )
 
 
 DIMENSIONS = ("activation", "valence", "dominance")
 ACOUSTIC_SOURCES = ("mfb", "mfb_f0")
-# what transformers says, in many lines or none, of settings it cannot make a configuration of
-_UNFIT = (StrictDataclassError, AttributeError, LookupError, OverflowError, TypeError)
+# of transformers, for settings that make no configuration
+_CONFIG_ERRORS = (StrictDataclassError, AttributeError, LookupError, OverflowError, TypeError)
 
 
 class _PartConfig:
@@ -72,12 +73,12 @@ class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
         check_backbone(self.backbone)
         try:
             super().__post_init__(**kwargs)
-        except (ValueError, *_UNFIT) as error:
+        except (ValueError, *_CONFIG_ERRORS) as error:
             raise ValueError(f"backbone is no configuration of transformers: {_one_line(error)}") from error
-        check_flags(self, ("do_normalize", "pad_to_window", "frozen"))
+        check_encoder_size(self.backbone)
         if self.is_text and self.backbone.is_encoder_decoder:
             raise ValueError(
-                f"the text encoder {self.backbone.model_type} has a decoder too, which nothing here would run; "
+                f"the text encoder {self.backbone.model_type} has a decoder too, which no branch reads; "
                 "give an encoder, such as RoBERTa"
             )
 
@@ -132,12 +133,7 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
             raise ValueError(
                 f"hidden_state is {self.hidden_state!r}; allowed are 'last', 'weighted_sum' or the index of one"
             )
-        numbers = is_number(self.hop_s) and is_number(self.window_s)
-        if not numbers or not 0 < self.hop_s <= self.window_s <= LONGEST_WINDOW_S:
-            raise ValueError(
-                f"window_s is {self.window_s} and hop_s {self.hop_s}; both are seconds, with 0 < hop_s <= window_s "
-                f"and window_s up to {LONGEST_WINDOW_S:g}"
-            )
+        check_window(self)
         check_whole_numbers(self, BRANCH_LIMITS)
 
     @property
@@ -151,8 +147,79 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
         return self.source if self.is_acoustic else f"{self.source}-{self.hidden_state}"
 
 
-class _AffectConfigMixin:
-    """What both models' configurations share: label scale, dimension names and checks of the head's sizes."""
+@strict
+class AffectConfig(PreTrainedConfig):
+    r"""
+    What the configurations of both models share: labels, second tasks, sizes of the head, and SpecAugment.
+
+    Args:
+        emotion_names (`list[str]`, *optional*): Classes of a second task, emotion. Without them there is no such task.
+        emotion_loss_weight (`float`, *optional*, defaults to 0.2): Weight of the classes' cross-entropy in `loss`.
+        gender_names (`list[str]`, *optional*):
+            Classes of a further task, the speaker's gender. Without them there is no such task.
+        gender_loss_weight (`float`, *optional*, defaults to 0.1): Weight of their cross-entropy in `loss`.
+        predict_uncertainty (`bool`, *optional*, defaults to `False`):
+            Also predict a standard deviation for each dimension of each clip.
+        uncertainty_loss_weight (`float`, *optional*, defaults to 0.1):
+            Weight of its negative log-likelihood in `loss`; greater than 0 where it is predicted.
+        label_range (`tuple[float, float]`, *optional*, defaults to (1.0, 7.0)): Lowest and highest label.
+        ccc_weights (`tuple[float, float, float]`, *optional*, defaults to (1.0, 1.0, 1.0)):
+            Weights of activation, valence and dominance in the loss; they are divided by their sum.
+        conv_channels (`int`, *optional*, defaults to 128): Channels of the time convolution.
+        gru_hidden_size (`int`, *optional*, defaults to 128): Width of each GRU layer.
+        num_gru_layers (`int`, *optional*, defaults to 2): Number of GRU layers.
+        embedding_size (`int`, *optional*, defaults to 128): Width of the utterance embedding.
+        dropout (`float`, *optional*, defaults to 0.2): Dropout on frames and on the pooled vector, in training.
+        mask_time_prob (`float`, *optional*, defaults to 0.0):
+            Share of each clip's frames that is masked in training, in stretches (SpecAugment).
+        mask_time_length (`int`, *optional*, defaults to 10): Frames in a masked stretch.
+        mask_feature_prob (`float`, *optional*, defaults to 0.0): Share of a frame's features that is masked, in bands.
+        mask_feature_length (`int`, *optional*, defaults to 4): Features in a masked band.
+        sampling_rate (`int`, *optional*, defaults to 16000): Rate of `input_values` in hertz; the only one allowed.
+    """
+
+    attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012
+    keys_to_ignore_at_inference = [  # noqa: RUF012
+        "embedding",
+        "gender_logits",
+        "uncertainty",
+        "frame_logits",
+        "frame_mask",
+        "loss_parts",
+    ]
+
+    emotion_names: list[str] | tuple[str, ...] | None = None
+    emotion_loss_weight: float = 0.2
+    gender_names: list[str] | tuple[str, ...] | None = None
+    gender_loss_weight: float = 0.1
+    predict_uncertainty: bool = False
+    uncertainty_loss_weight: float = 0.1
+    label_range: list[float] | tuple[float, ...] = (1.0, 7.0)
+    ccc_weights: list[float] | tuple[float, ...] = (1.0, 1.0, 1.0)
+    conv_channels: int = 128
+    gru_hidden_size: int = 128
+    num_gru_layers: int = 2
+    embedding_size: int = 128
+    dropout: float = 0.2
+    mask_time_prob: float = 0.0
+    mask_time_length: int = 10
+    mask_feature_prob: float = 0.0
+    mask_feature_length: int = 4
+    sampling_rate: int = 16000
+
+    def __post_init__(self, **kwargs):
+        check_transformers_settings(self, kwargs, DIMENSIONS)
+        if self.id2label is None:  # PreTrainedConfig would make it LABEL_0 and LABEL_1
+            self.id2label = dict(enumerate(DIMENSIONS))
+            self.label2id = {name: index for index, name in self.id2label.items()}
+        self.problem_type = self.problem_type or "regression"
+        self._make_parts()
+        super().__post_init__(**kwargs)
+        check_labels(self, DIMENSIONS)
+        check_second_tasks(self)
+        check_head(self)
+        self._check_branches()
+        check_head_size(self)
 
     @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):
@@ -161,72 +228,17 @@ class _AffectConfigMixin:
             config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}
         try:
             return super().from_dict(config_dict, **kwargs)
-        except _UNFIT as error:
+        except _CONFIG_ERRORS as error:
             raise ValueError(f"this is no configuration of {cls.model_type}: {_one_line(error)}") from error
 
-    def _check_parents(self, kwargs: dict):
-        """What PreTrainedConfig would take at its word: any name in torch as a dtype, values in place of methods."""
-        if kwargs.get("num_labels", len(DIMENSIONS)) != len(DIMENSIONS):
-            raise ValueError(
-                f"num_labels is {kwargs['num_labels']!r:.200}; the outputs are {', '.join(DIMENSIONS)}: leave it out"
-            )
-        for dtype in (self.dtype, kwargs.get("torch_dtype")):
-            check_dtype(dtype)
-        for name in kwargs:
-            if callable(getattr(type(self), name, None)):
-                raise ValueError(f"{name!r} is no setting of {self.model_type}: leave it out")
+    def _make_parts(self) -> None:
+        """Turn the dicts of branches and encoders into configurations."""
+        raise NotImplementedError
 
-    def _name_dimensions(self):
-        if not isinstance(self.id2label or {}, dict):
-            raise ValueError(
-                f"id2label is {self.id2label!r:.200}; give a mapping of 0, 1, 2 to {', '.join(DIMENSIONS)}"
-            )
-        # PreTrainedConfig would fill in two LABEL_i
-        if self.id2label is None:
-            self.id2label = dict(enumerate(DIMENSIONS))
-            self.label2id = {name: index for index, name in self.id2label.items()}
-        self.problem_type = self.problem_type or "regression"
-
-    def _check_head(self):
-        if not are_numbers(self.label_range, 2) or not 0 < self.label_range[1] - self.label_range[0] < math.inf:
-            raise ValueError(
-                f"label_range is {self.label_range}; it must be (lowest, highest), lowest first, both finite"
-            )
-        if list((self.id2label or {}).values()) != list(DIMENSIONS):
-            given = f"{self.id2label!s:.200}"
-            raise ValueError(f"id2label is {given}; the outputs are {', '.join(DIMENSIONS)}, in this order")
-        weights = self.ccc_weights
-        if not are_numbers(weights, len(DIMENSIONS)) or min(weights) < 0 or not 0 < sum(weights) < math.inf:
-            raise ValueError(f"ccc_weights is {self.ccc_weights}; give one weight >= 0 for each of {DIMENSIONS}")
-        check_whole_numbers(self, HEAD_LIMITS)
-        check_numbers(self, ("dropout", "mask_time_prob", "mask_feature_prob"), 0, 1, "in [0, 1)")
-        self._check_second_tasks()
-
-    def _check_second_tasks(self):
-        for name in ("emotion_names", "gender_names"):
-            names = getattr(self, name)
-            if names is None:
-                continue
-            texts = isinstance(names, (list, tuple)) and all(isinstance(text, str) and text for text in names)
-            if not texts or len(names) > MOST_CLASSES:
-                raise ValueError(f"{name} is {names!s:.200}; give a list of up to {MOST_CLASSES} names")
-            if len(set(names)) != len(names):
-                raise ValueError(f"{name} repeat: {names}; give each class once")
-        weights = ("emotion_loss_weight", "gender_loss_weight", "uncertainty_loss_weight")
-        check_numbers(self, weights, 0, math.inf, "finite and at least 0")
-        check_flags(self, ("predict_uncertainty",))
-        if self.predict_uncertainty and not self.uncertainty_loss_weight:
-            raise ValueError(
-                "uncertainty_loss_weight is 0 with predict_uncertainty=True, which would leave the predicted standard "
-                "deviations untrained; give a weight greater than 0, or predict_uncertainty=False"
-            )
-
-    def _check_branch(self, branch: AffectBranchConfig):
-        if branch.is_acoustic:
-            for name in ("window_s", "hop_s"):
-                samples = getattr(branch, name) * self.sampling_rate
-                if samples % 1 > 1e-6 or samples < 1:
-                    raise ValueError(f"{name} of branch {branch.name!r} is no whole number of samples")
+    def _check_branches(self) -> None:
+        for branch in self.branches:
+            if branch.is_acoustic:
+                check_frame_grid(branch, self.sampling_rate)
 
     def is_text_branch(self, branch: AffectBranchConfig) -> bool:
         """Whether the branch reads the transcript."""
@@ -246,29 +258,28 @@ class _AffectConfigMixin:
         """Samples between two frames of a branch, before its time convolution; None for tokens, which have no time."""
         if branch.is_acoustic:
             return round(branch.hop_s * self.sampling_rate)
-        if self.is_text_branch(branch):
-            return None
-        return encoder_hop(self.encoders[branch.source].backbone)
+        return None if self.is_text_branch(branch) else encoder_hop(self.encoders[branch.source].backbone)
+
+    def branch_states(self, branch: AffectBranchConfig) -> int:
+        """Hidden states that lie side by side in a raw frame of a branch: 1 unless it is a weighted sum."""
+        if branch.is_acoustic or branch.hidden_state != "weighted_sum":
+            return 1
+        return self.encoders[branch.source].backbone.num_hidden_layers + 1
 
     def branch_width(self, branch: AffectBranchConfig) -> int:
-        """Numbers in one raw frame of a branch; all hidden states side by side for a weighted sum."""
+        """Numbers in one raw frame of a branch, those of all hidden states for a weighted sum."""
         if branch.is_acoustic:
             return branch.num_mel_bins + (3 if branch.source == "mfb_f0" else 0)
-        backbone = self.encoders[branch.source].backbone
-        states = backbone.num_hidden_layers + 1 if branch.hidden_state == "weighted_sum" else 1
-        return backbone.hidden_size * states
+        return self.encoders[branch.source].backbone.hidden_size * self.branch_states(branch)
 
 
 def encoder_hop(backbone: PreTrainedConfig) -> int:
-    """Samples (at 16 kHz) between two frames of an encoder: 320 for all families in use, read where it is stated."""
-    hop = 1
-    for stride in getattr(backbone, "conv_stride", None) or (320,):
-        hop *= stride
-    return hop
+    """Samples (at 16 kHz) between two frames of an encoder: 320 unless its configuration gives `conv_stride`."""
+    return math.prod(getattr(backbone, "conv_stride", None) or (320,))
 
 
 @strict
-class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
+class AffectFusionConfig(AffectConfig):
     r"""
     A regressor over one or several branches. With the single branch `mfb` it is the acoustic baseline; with a single
     encoder branch a model over one representation; with several, a fusion.
@@ -276,97 +287,47 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
     Args:
         branches (`list[dict | AffectBranchConfig]`, *optional*): Defaults to one `mfb` branch.
         encoders (`dict[str, dict | AffectEncoderConfig]`, *optional*):
-            The encoders that branches name as their `source`; each runs once however many branches read it.
+            The encoders that branches name as their `source`; each runs once however many branches read it. To
+            transformers each backbone is a sub-configuration by the encoder's name, as in
+            `attn_implementation={"hubert": "eager"}`.
         fusion_level (`str`, *optional*, defaults to `"embedding"`):
             `"embedding"`: a TC-GRU per branch, joined after pooling. `"frame"`: frames are joined, one TC-GRU.
-        emotion_names (`list[str]`, *optional*):
-            Emotion classes, told beside the dimensions as a second task. Without them there is none.
-        emotion_loss_weight (`float`, *optional*, defaults to 0.2): Weight of the classes' cross-entropy in `loss`.
-        gender_names (`list[str]`, *optional*):
-            Genders of speakers, told as a further task. Without them there is none.
-        gender_loss_weight (`float`, *optional*, defaults to 0.1): Weight of their cross-entropy in `loss`.
-        predict_uncertainty (`bool`, *optional*, defaults to `False`):
-            Also predict a standard deviation for each dimension of each clip.
-        uncertainty_loss_weight (`float`, *optional*, defaults to 0.1):
-            Weight of its negative log-likelihood in `loss`; greater than 0 where it is predicted.
-        label_range (`tuple[float, float]`, *optional*, defaults to (1.0, 7.0)): Lowest and highest label.
-        ccc_weights (`tuple[float, float, float]`, *optional*, defaults to (1.0, 1.0, 1.0)):
-            Weights of activation, valence and dominance in the loss; only their ratios matter.
-        conv_channels (`int`, *optional*, defaults to 128): Channels of the time convolution.
-        gru_hidden_size (`int`, *optional*, defaults to 128): Width of each GRU layer.
-        num_gru_layers (`int`, *optional*, defaults to 2): Number of GRU layers.
-        embedding_size (`int`, *optional*, defaults to 128): Width of the utterance embedding.
-        dropout (`float`, *optional*, defaults to 0.2): Dropout on frames and on the pooled vector, in training.
-        mask_time_prob (`float`, *optional*, defaults to 0.0):
-            Share of each clip's frames that is masked in training, in stretches (SpecAugment).
-        mask_time_length (`int`, *optional*, defaults to 10): Frames in a masked stretch.
-        mask_feature_prob (`float`, *optional*, defaults to 0.0): Share of a frame's features that is masked, in bands.
-        mask_feature_length (`int`, *optional*, defaults to 4): Features in a masked band.
-        sampling_rate (`int`, *optional*, defaults to 16000): Rate of `input_values` in hertz; the only one allowed.
+
+    The other arguments are those of [`AffectConfig`].
     """
 
     model_type = "speech_affect_fusion"
-    attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012
-    keys_to_ignore_at_inference = [  # noqa: RUF012
-        "embedding",
-        "gender_logits",
-        "uncertainty",
-        "frame_logits",
-        "frame_mask",
-        "loss_parts",
-    ]
 
     branches: list | tuple | None = None
     encoders: dict | None = None
     fusion_level: str = "embedding"
-    emotion_names: list[str] | tuple[str, ...] | None = None
-    emotion_loss_weight: float = 0.2
-    gender_names: list[str] | tuple[str, ...] | None = None
-    gender_loss_weight: float = 0.1
-    predict_uncertainty: bool = False
-    uncertainty_loss_weight: float = 0.1
-    label_range: list[float] | tuple[float, ...] = (1.0, 7.0)
-    ccc_weights: list[float] | tuple[float, ...] = (1.0, 1.0, 1.0)
-    conv_channels: int = 128
-    gru_hidden_size: int = 128
-    num_gru_layers: int = 2
-    embedding_size: int = 128
-    dropout: float = 0.2
-    mask_time_prob: float = 0.0
-    mask_time_length: int = 10
-    mask_feature_prob: float = 0.0
-    mask_feature_length: int = 4
-    sampling_rate: int = 16000
 
-    def __post_init__(self, **kwargs):
-        self._check_parents(kwargs)
-        self._name_dimensions()
-        if not isinstance(self.encoders or {}, dict):
-            raise ValueError(f"encoders is {self.encoders!r:.200}; give a mapping of names to encoders")
-        if not isinstance(self.branches or [], (list, tuple)) or len(self.branches or []) > MOST_BRANCHES:
-            raise ValueError(f"branches is {self.branches!s:.200}; give a list of up to {MOST_BRANCHES} branches")
+    @property
+    def sub_configs(self) -> dict[str, type[PreTrainedConfig]]:
+        """Class of each encoder's backbone, by the encoder's name: an attribute of that name is the backbone."""
+        return {name: type(encoder.backbone) for name, encoder in self.encoders.items()}
+
+    def __getattr__(self, name: str):
+        encoders = self.__dict__.get("encoders")
+        if isinstance(encoders, dict) and isinstance(encoders.get(name), PreTrainedConfig):
+            return encoders[name].backbone
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _make_parts(self) -> None:
+        if not isinstance(self.branches or [], (list, tuple)) or len(self.branches or []) > MAX_BRANCHES:
+            raise ValueError(f"branches is {self.branches!s:.200}; give a list of up to {MAX_BRANCHES} branches")
+        check_encoder_names(self, ACOUSTIC_SOURCES)
         self.encoders = {key: _as_config(value, AffectEncoderConfig) for key, value in (self.encoders or {}).items()}
         self.branches = [_as_config(branch, AffectBranchConfig) for branch in self.branches or [{"source": "mfb"}]]
-        super().__post_init__(**kwargs)
-        self._check_head()
-        self._check_fusion()
 
-    def _check_fusion(self):
+    def _check_branches(self) -> None:
         if self.fusion_level not in ("embedding", "frame"):
             raise ValueError(f"fusion_level is {self.fusion_level!r}; allowed are 'embedding' and 'frame'")
-        if self.sampling_rate != 16000:
-            raise ValueError(f"sampling_rate is {self.sampling_rate}; the models hear 16000 Hz")
-        for name in self.encoders:
-            if not isinstance(name, str) or not name or "." in name or name in ACOUSTIC_SOURCES:
-                raise ValueError(
-                    f"an encoder is named {name!r}; its name is that of a module: give one without dots, other than "
-                    f"{' and '.join(ACOUSTIC_SOURCES)}"
-                )
         names = [branch.name for branch in self.branches]
         if len(set(names)) != len(names):
             raise ValueError(f"branches repeat: {names}; give each source and hidden state once")
+        super()._check_branches()
         for branch in self.branches:
-            self._check_branch(branch)
             if branch.is_acoustic:
                 continue
             if branch.source not in self.encoders:
@@ -377,24 +338,11 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
                 raise ValueError(
                     f"hidden_state {branch.hidden_state} of {branch.source!r} does not exist: it has 0 to {layers}"
                 )
-        self._check_text()
-
-    def _check_text(self):
         texts = [name for name, encoder in self.encoders.items() if encoder.is_text]
         if len(texts) > 1:
             raise ValueError(f"text encoders are {texts}; give one at most: input_ids are tokens of one tokenizer")
         if self.reads_text and self.fusion_level == "frame":
             raise ValueError("fusion_level is 'frame', but tokens of a text branch have no time; choose 'embedding'")
-
-    @property
-    def _attn_implementation(self):
-        return self._attn_implementation_internal
-
-    @_attn_implementation.setter
-    def _attn_implementation(self, value):
-        PreTrainedConfig._attn_implementation.fset(self, value)
-        for encoder in self.encoders.values():
-            encoder._attn_implementation = value
 
     def to_dict(self) -> dict:
         output = super().to_dict()
@@ -406,63 +354,30 @@ class AffectFusionConfig(_AffectConfigMixin, PreTrainedConfig):
 
 
 @strict
-class AffectStudentConfig(_AffectConfigMixin, PreTrainedConfig):
+class AffectStudentConfig(AffectConfig):
     r"""
     A regressor on low-level features alone: the head of [`AffectFusionConfig`] over one acoustic branch.
 
     Args:
         branch (`dict` or `AffectBranchConfig`, *optional*): `mfb` (default) or `mfb_f0`.
 
-    The other arguments are those of [`AffectFusionConfig`].
+    The other arguments are those of [`AffectConfig`].
     """
 
     model_type = "speech_affect_student"
-    sub_configs_defaults = {"branch": SubConfigSpec(config_class=AffectBranchConfig)}  # noqa: RUF012
-    attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012
-    keys_to_ignore_at_inference = [  # noqa: RUF012
-        "embedding",
-        "gender_logits",
-        "uncertainty",
-        "frame_logits",
-        "frame_mask",
-        "loss_parts",
-    ]
 
     branch: dict | PreTrainedConfig | None = None
-    emotion_names: list[str] | tuple[str, ...] | None = None
-    emotion_loss_weight: float = 0.2
-    gender_names: list[str] | tuple[str, ...] | None = None
-    gender_loss_weight: float = 0.1
-    predict_uncertainty: bool = False
-    uncertainty_loss_weight: float = 0.1
-    label_range: list[float] | tuple[float, ...] = (1.0, 7.0)
-    ccc_weights: list[float] | tuple[float, ...] = (1.0, 1.0, 1.0)
-    conv_channels: int = 128
-    gru_hidden_size: int = 128
-    num_gru_layers: int = 2
-    embedding_size: int = 128
-    dropout: float = 0.2
-    mask_time_prob: float = 0.0
-    mask_time_length: int = 10
-    mask_feature_prob: float = 0.0
-    mask_feature_length: int = 4
-    sampling_rate: int = 16000
 
-    def __post_init__(self, **kwargs):
-        self._check_parents(kwargs)
-        self._name_dimensions()
-        if not (self.branch is None or isinstance(self.branch, (dict, PreTrainedConfig))):
-            raise ValueError(f"expected an AffectBranchConfig or a dict, got {self.branch!r:.200}")
-        super().__post_init__(**kwargs)
-        self._check_head()
-        if self.sampling_rate != 16000:
-            raise ValueError(f"sampling_rate is {self.sampling_rate}; the models hear 16000 Hz")
+    def _make_parts(self) -> None:
+        self.branch = _as_config({} if self.branch is None else self.branch, AffectBranchConfig)
+
+    def _check_branches(self) -> None:
         if not self.branch.is_acoustic:
             raise ValueError(
-                f"a student hears low-level features only: branch.source is {self.branch.source!r}, "
+                f"a student reads low-level features only: branch.source is {self.branch.source!r}, "
                 f"allowed are {', '.join(ACOUSTIC_SOURCES)}"
             )
-        self._check_branch(self.branch)
+        super()._check_branches()
 
     @property
     def branches(self) -> list[AffectBranchConfig]:
@@ -483,10 +398,9 @@ def _one_line(error: Exception) -> str:
 
 def _as_config(value, config_class):
     # by model_type, not isinstance: remote code can load one class twice under two module names
-    if isinstance(value, PreTrainedConfig):
-        if value.model_type != config_class.model_type:
-            raise ValueError(f"expected an {config_class.__name__} or a dict, got {type(value).__name__}")
+    if isinstance(value, PreTrainedConfig) and value.model_type == config_class.model_type:
         return value
     if not isinstance(value, dict):
-        raise ValueError(f"expected an {config_class.__name__} or a dict, got {value!r:.200}")
+        given = type(value).__name__ if isinstance(value, PreTrainedConfig) else f"{value!r:.200}"
+        raise ValueError(f"expected an {config_class.__name__} or a dict, got {given}")
     return config_class(**{key: entry for key, entry in value.items() if key != "model_type"})

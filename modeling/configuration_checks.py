@@ -1,14 +1,38 @@
-"""Bounds and types of what a configuration may say, checked before anything is built from it."""
+"""Checks of settings, before anything is built from them: each raises a `ValueError` that says what is allowed."""
 
 from __future__ import annotations
 
+import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 
 import torch
 from transformers.configuration_utils import PreTrainedConfig
+
+
+# far beyond any head that was ever of use; what they come to together is bounded by `MAX_HEAD_WEIGHTS`
+HEAD_LIMITS = {
+    "conv_channels": 8192,
+    "gru_hidden_size": 8192,
+    "num_gru_layers": 32,
+    "embedding_size": 8192,
+    "mask_time_length": 100_000,
+    "mask_feature_length": 100_000,
+}
+MAX_HEAD_WEIGHTS = 10**9
+BRANCH_LIMITS = {"num_mel_bins": 1024, "conv_kernel_size": 1024, "conv_stride": 1024}
+MAX_WINDOW_S = 1.0
+MAX_BRANCHES = 64
+MAX_CLASSES = 1000
+# of an encoder: a vocabulary has up to 2**18 tokens, and every other number is smaller
+MAX_ENCODER_NUMBER = 2**24
+# what Python builds in a loop, whether or not it takes memory
+MAX_ENCODER_LAYERS = 1024
+MAX_ENCODER_WEIGHTS = 10**10
+_MODULE_COUNTS = re.compile("layer|block|depth|group")
+_ENCODER_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
 def is_number(value) -> bool:
@@ -22,90 +46,138 @@ def are_numbers(values, count: int) -> bool:
 
 
 def check_whole_numbers(config, limits: Mapping[str, int]) -> None:
-    """
-    Check that fields are whole numbers from 1 to their limits.
-
-    Raises:
-        ValueError: names the field, its value, and what is allowed.
-    """
+    """Check that settings are whole numbers from 1 to their limits."""
     for name, limit in limits.items():
         value = getattr(config, name)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= limit:
             raise ValueError(f"{name} is {value!r:.200}; give a whole number from 1 to {limit}")
 
 
-def check_numbers(config, names, low: float, high: float, allowed: str) -> None:
-    """
-    Check that fields are numbers in [low, high).
-
-    Raises:
-        ValueError: names the field, its value, and what is `allowed`.
-    """
+def check_numbers(config, names: Iterable[str], low: float, high: float, allowed: str) -> None:
+    """Check that settings are numbers in [low, high); `allowed` describes that range."""
     for name in names:
         value = getattr(config, name)
         if not is_number(value) or not low <= value < high:
             raise ValueError(f"{name} is {value!r:.200}; it must be {allowed}")
 
 
-def check_flags(config, names) -> None:
-    """
-    Check that fields are true or false.
-
-    Raises:
-        ValueError: names the field and its value.
-    """
-    for name in names:
-        if not isinstance(getattr(config, name), bool):
-            raise ValueError(f"{name} is {getattr(config, name)!r:.200}; give true or false")
-
-
-# far beyond any head that was ever of use; what they come to together is checked as weights (`MOST_WEIGHTS`)
-HEAD_LIMITS = {
-    "conv_channels": 8192,
-    "gru_hidden_size": 8192,
-    "num_gru_layers": 32,
-    "embedding_size": 8192,
-    "mask_time_length": 100_000,
-    "mask_feature_length": 100_000,
-}
-BRANCH_LIMITS = {"num_mel_bins": 1024, "conv_kernel_size": 1024, "conv_stride": 1024}
-LONGEST_WINDOW_S = 1.0
-MOST_BRANCHES = 64
-MOST_CLASSES = 1000
-# of an encoder: a vocabulary has up to 2**18 tokens, and everything else is less
-LARGEST_NUMBER = 2**24
-# what a Python loop builds one by one, whether or not it takes memory
-MOST_LAYERS = 1024
-_COUNTS_MODULES = re.compile("layer|block|depth|group")
-_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-
-
 def check_dtype(dtype) -> None:
-    """
-    Check that a dtype is one, or the name of one: transformers would take any name in torch.
-
-    Raises:
-        ValueError: it is neither.
-    """
+    """Check that a dtype is one, or the name of one: transformers takes any name in torch."""
     named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not isinstance(named, torch.dtype):
         raise ValueError(f"dtype is {dtype!r:.200}; give the name of one of torch, such as 'float32'")
 
 
-def check_backbone(backbone: dict | PreTrainedConfig | None) -> None:
-    """
-    Check what is said of an encoder, before a configuration of transformers is made of it: that alone can take
-    memory without end, such as for the names of a billion labels.
+def check_transformers_settings(config, others: dict, dimensions: tuple[str, ...]) -> None:
+    """Check the settings that `PreTrainedConfig` takes without a check; `others` are those that are no fields."""
+    names = ", ".join(dimensions)
+    if others.get("num_labels", len(dimensions)) != len(dimensions):
+        raise ValueError(f"num_labels is {others['num_labels']!r:.200}; the outputs are {names}: leave it out")
+    for dtype in (config.dtype, others.get("torch_dtype")):
+        check_dtype(dtype)
+    weights = others.get("transformers_weights")
+    if weights is not None and not str(weights).endswith(".safetensors"):
+        raise ValueError(f"transformers_weights is {weights!r:.200}; name a safetensors file, or leave it out")
+    for name in others:
+        if callable(getattr(type(config), name, None)):
+            raise ValueError(f"{name!r} is no setting of {config.model_type}: leave it out")
+    if not isinstance(config.id2label or {}, dict):
+        raise ValueError(f"id2label is {config.id2label!r:.200}; give a mapping of 0, 1, 2 to {names}")
 
-    Raises:
-        ValueError: names the setting, its value, and the most that is allowed.
-    """
+
+def check_labels(config, dimensions: tuple[str, ...]) -> None:
+    """Check the scale and the names of the labels, and the weights of their losses."""
+    low_high, weights = config.label_range, config.ccc_weights
+    if not are_numbers(low_high, 2) or not 0 < low_high[1] - low_high[0] < math.inf:
+        raise ValueError(f"label_range is {low_high}; it must be (lowest, highest), lowest first, both finite")
+    if list((config.id2label or {}).values()) != list(dimensions):
+        given = f"{config.id2label!s:.200}"
+        raise ValueError(f"id2label is {given}; the outputs are {', '.join(dimensions)}, in this order")
+    if not are_numbers(weights, len(dimensions)) or min(weights) < 0 or not 0 < sum(weights) < math.inf:
+        raise ValueError(f"ccc_weights is {weights}; give one weight >= 0 for each of {dimensions}")
+
+
+def check_second_tasks(config) -> None:
+    """Check the classes of emotion and gender, and the weights of the second tasks' losses."""
+    for setting in ("emotion_names", "gender_names"):
+        names = getattr(config, setting)
+        if names is None:
+            continue
+        texts = isinstance(names, (list, tuple)) and all(isinstance(text, str) and text for text in names)
+        if not texts or len(names) > MAX_CLASSES:
+            raise ValueError(f"{setting} is {names!s:.200}; give a list of up to {MAX_CLASSES} names")
+        if len(set(names)) != len(names):
+            raise ValueError(f"{setting} repeat: {names}; give each class once")
+    weights = ("emotion_loss_weight", "gender_loss_weight", "uncertainty_loss_weight")
+    check_numbers(config, weights, 0, math.inf, "finite and at least 0")
+    if config.predict_uncertainty and not config.uncertainty_loss_weight:
+        raise ValueError(
+            "uncertainty_loss_weight is 0 with predict_uncertainty=True, which would leave the predicted standard "
+            "deviations untrained; give a weight greater than 0, or predict_uncertainty=False"
+        )
+
+
+def check_head(config) -> None:
+    """Check the sizes of the head, dropout and SpecAugment, and the sampling rate."""
+    check_whole_numbers(config, HEAD_LIMITS)
+    check_numbers(config, ("dropout", "mask_time_prob", "mask_feature_prob"), 0, 1, "in [0, 1)")
+    if config.sampling_rate != 16000:
+        raise ValueError(f"sampling_rate is {config.sampling_rate}; the models take audio at 16000 Hz")
+
+
+def check_head_size(config) -> None:
+    """Check how many weights the TC-GRUs have together, once branches and encoders are checked."""
+    inputs = sum(config.branch_width(branch) * branch.conv_kernel_size for branch in config.branches)
+    width, layers = config.gru_hidden_size, config.num_gru_layers
+    gru = 3 * width * (config.conv_channels + (2 * layers - 1) * width)
+    weights = config.conv_channels * inputs + gru * len(config.branches)
+    if weights > MAX_HEAD_WEIGHTS:
+        raise ValueError(
+            f"the head has {weights:.1e} weights, and {MAX_HEAD_WEIGHTS:.0e} at most are allowed: lower "
+            "gru_hidden_size, num_gru_layers, conv_channels or conv_kernel_size"
+        )
+
+
+def check_window(branch) -> None:
+    """Check the window and the hop of an acoustic branch, in seconds."""
+    numbers = is_number(branch.hop_s) and is_number(branch.window_s)
+    if not numbers or not 0 < branch.hop_s <= branch.window_s <= MAX_WINDOW_S:
+        raise ValueError(
+            f"window_s is {branch.window_s} and hop_s {branch.hop_s}; both are seconds, with 0 < hop_s <= window_s "
+            f"and window_s up to {MAX_WINDOW_S:g}"
+        )
+
+
+def check_frame_grid(branch, sampling_rate: int) -> None:
+    """Check that the window and the hop of an acoustic branch are whole numbers of samples."""
+    for name in ("window_s", "hop_s"):
+        samples = getattr(branch, name) * sampling_rate
+        if samples % 1 > 1e-6 or samples < 1:
+            raise ValueError(f"{name} of branch {branch.name!r} is no whole number of samples")
+
+
+def check_encoder_names(config, reserved: tuple[str, ...]) -> None:
+    """Check that `encoders` is a mapping of names that modules and attributes can bear, other than the reserved."""
+    if not isinstance(config.encoders or {}, dict):
+        raise ValueError(f"encoders is {config.encoders!r:.200}; give a mapping of names to encoders")
+    for name in config.encoders or {}:
+        if not isinstance(name, str) or not name or "." in name or name in reserved:
+            raise ValueError(
+                f"an encoder is named {name!r}; its name is that of a module: give one without dots, other than "
+                f"{' and '.join(reserved)}"
+            )
+        if hasattr(type(config), name):
+            raise ValueError(f"an encoder is named {name!r}, which is a setting of its own; give it another name")
+
+
+def check_backbone(backbone: dict | PreTrainedConfig | None) -> None:
+    """Check an encoder's settings before transformers, say, makes the names of a billion labels of them."""
     if backbone is None:
         return
     if not isinstance(backbone, (dict, PreTrainedConfig)):
         raise ValueError(f"backbone is {backbone!r:.200}; give the configuration of an encoder of transformers")
     settings = backbone if isinstance(backbone, dict) else backbone.to_dict()
-    for name in _SIZES:
+    for name in _ENCODER_SIZES:
         value = settings.get(name)
         if isinstance(value, int) and value < 1:
             raise ValueError(f"{name} of an encoder's backbone is {value!s:.50}; it must be at least 1")
@@ -119,13 +191,26 @@ def _check_values(name: str, value) -> None:
         for key, entry in value.items():
             _check_values(str(key), entry)
     elif isinstance(value, (list, tuple)):
-        if len(value) > MOST_LAYERS:
+        if len(value) > MAX_ENCODER_LAYERS:
             raise ValueError(
-                f"{name:.100} of an encoder's backbone has {len(value)} values; give {MOST_LAYERS} at most"
+                f"{name:.100} of an encoder's backbone has {len(value)} values; give {MAX_ENCODER_LAYERS} at most"
             )
         for entry in value:
             _check_values(name, entry)
     elif isinstance(value, int):
-        limit = MOST_LAYERS if _COUNTS_MODULES.search(name) else LARGEST_NUMBER
+        limit = MAX_ENCODER_LAYERS if _MODULE_COUNTS.search(name) else MAX_ENCODER_NUMBER
         if abs(value) > limit:
             raise ValueError(f"{name:.100} of an encoder's backbone is {value!s:.50}; give {limit} at most")
+
+
+def check_encoder_size(backbone: PreTrainedConfig) -> None:
+    """Check how many weights the layers of an encoder have together, as a transformer's have."""
+    layers, width = getattr(backbone, "num_hidden_layers", 0), getattr(backbone, "hidden_size", 0)
+    inner = getattr(backbone, "intermediate_size", width)
+    if all(isinstance(size, int) for size in (layers, width, inner)):
+        weights = layers * width * (4 * width + 2 * inner)
+        if weights > MAX_ENCODER_WEIGHTS:
+            raise ValueError(
+                f"the layers of an encoder's backbone have {weights:.1e} weights, and {MAX_ENCODER_WEIGHTS:.0e} at "
+                "most are allowed: its sizes are wrong"
+            )

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import MODEL_MAPPING, AutoModel
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.modeling_utils import PreTrainedModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from .configuration_affect import AffectEncoderConfig, encoder_hop
@@ -22,8 +23,7 @@ WINDOWS_AT_ONCE = 8
 
 
 def is_paddable(backbone: PreTrainedConfig) -> bool:
-    """
-    Whether right padding under an attention mask leaves the valid frames of this encoder as they are.
+    """Whether right padding under an attention mask leaves the valid frames of this encoder as they are.
 
     Convolutions that normalise over time (`feat_extract_norm="group"`) or stacked positional convolutions
     (data2vec-audio) let padding in. Encoders that are not known to be safe run one clip at a time.
@@ -38,8 +38,7 @@ def is_paddable(backbone: PreTrainedConfig) -> bool:
 
 
 def truncate_layers(backbone: PreTrainedConfig, highest_hidden_state: int) -> None:
-    """
-    Drop, in the configuration, the layers that no branch reads.
+    """Drop, in the configuration, the layers that no branch reads.
 
     One layer above the highest hidden state stays: encoders normalise the output of their last layer, so without
     it that hidden state would change.
@@ -50,12 +49,7 @@ def truncate_layers(backbone: PreTrainedConfig, highest_hidden_state: int) -> No
 
 
 def run_unpadded_whisper(backbone: WhisperEncoder, log_mel: torch.Tensor) -> BaseModelOutput:
-    """
-    Whisper's encoder on windows of any length up to its own; transformers' forward accepts 30 s alone.
-
-    Args:
-        backbone: the encoder.
-        log_mel: (batch, mel bins, frames).
+    """Run Whisper's encoder on (batch, mel bins, frames) of at most 30 s, where its own forward takes 30 s alone.
 
     Returns:
         last hidden state (batch, ceil(frames / 2), width) and all hidden states, as transformers numbers them.
@@ -69,9 +63,43 @@ def run_unpadded_whisper(backbone: WhisperEncoder, log_mel: torch.Tensor) -> Bas
     return BaseModelOutput(last_hidden_state=states[-1], hidden_states=tuple(states))
 
 
-class SpeechEncoder(nn.Module):
+def select_hidden_state(outputs: BaseModelOutput, state: int | str) -> torch.Tensor:
+    """Choose a hidden state: `"last"`, the index of one, or `"weighted_sum"`: all of them side by side, unweighted.
+
+    Returns:
+        (batch, frames, width).
     """
-    A speech encoder of transformers with its own input preparation, from padded waveforms to masked frames.
+    if state == "last":
+        return outputs.last_hidden_state
+    if state == "weighted_sum":
+        return torch.cat(outputs.hidden_states, dim=-1)
+    return outputs.hidden_states[state]
+
+
+class FreezableEncoder(nn.Module):
+    """An encoder of transformers as `backbone`; frozen, it stays in evaluation mode and gets no gradients."""
+
+    def __init__(self, config: AffectEncoderConfig, backbone: PreTrainedModel):
+        super().__init__()
+        self.family = config.backbone.model_type
+        self.frozen = config.frozen
+        self.backbone = backbone
+        if self.frozen:
+            self.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def gradients(self):
+        """A context in which gradients are computed only if they were before, and the encoder is not frozen."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen)
+
+
+class SpeechEncoder(FreezableEncoder):
+    """A speech encoder of transformers with its own input preparation, from padded waveforms to masked frames.
 
     Audio longer than 30 s goes in windows of 30 s, each as if it were a clip by itself: normalised by itself too where
     the encoder wants that, so that a stream gives what the whole recording gives.
@@ -82,37 +110,26 @@ class SpeechEncoder(nn.Module):
     """
 
     def __init__(self, config: AffectEncoderConfig, sampling_rate: int):
-        super().__init__()
-        self.family = config.backbone.model_type
+        is_whisper = config.backbone.model_type == "whisper"
+        super().__init__(
+            config, WhisperEncoder(config.backbone) if is_whisper else AutoModel.from_config(config.backbone)
+        )
+        self.log_mel = WhisperLogMel(config.backbone.num_mel_bins, sampling_rate) if is_whisper else None
         self.do_normalize = config.do_normalize
-        self.frozen = config.frozen
         self.paddable = is_paddable(config.backbone) and config.pad_to_window
         self.pad_to_window = config.pad_to_window
         self.window_size = round(WINDOW_S * sampling_rate)
         self.hop = encoder_hop(config.backbone)
-        if self.family == "whisper":
-            self.backbone = WhisperEncoder._from_config(config.backbone)
-            self.log_mel = WhisperLogMel(config.backbone.num_mel_bins, sampling_rate)
-        else:
-            self.backbone = AutoModel.from_config(config.backbone)
-        if self.frozen:
-            self.backbone.requires_grad_(False)
-
-    def train(self, mode: bool = True):
-        super().train(mode)
-        if self.frozen:
-            # a frozen encoder has no dropout, no masking of its input and no dropped layers
-            self.backbone.eval()
-        return self
 
     def forward(
         self, input_values: torch.Tensor, lengths: torch.Tensor, hidden_states: list[int | str]
     ) -> tuple[dict[int | str, torch.Tensor], torch.Tensor]:
-        """
+        """Compute the frames of each of some hidden states.
+
         Args:
             input_values: (batch, samples), zero where padded.
             lengths: (batch,) valid samples.
-            hidden_states: which to return: `"last"`, `"weighted_sum"` (all of them, side by side) or an index.
+            hidden_states: which to return, as in [`select_hidden_state`].
 
         Returns:
             frames (batch, frames, width) for each, zero where padded, and their common mask (batch, frames).
@@ -124,7 +141,7 @@ class SpeechEncoder(nn.Module):
             raise ValueError(f"{int(lengths.min())} samples are too few for one frame of {self.family}; give 0.1 s")
         windows, owners = self._cut_windows(input_values, lengths.tolist())
         collected: dict = {state: [[] for _ in range(len(input_values))] for state in hidden_states}
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        with self.gradients():
             for start in range(0, len(windows), WINDOWS_AT_ONCE):
                 group = slice(start, start + WINDOWS_AT_ONCE)
                 for owner, frames in zip(owners[group], self._encode(windows[group], hidden_states), strict=True):
@@ -155,9 +172,9 @@ class SpeechEncoder(nn.Module):
 
     @property
     def frames_missing(self) -> int:
-        """
-        Frames that a whole window lacks to fill its hops: the first convolutions of most encoders drop one. The last
-        one of a window is repeated before the next, or the frames of long audio would run ahead of its time.
+        """Frames that a whole window lacks to fill its hops: the first convolutions of most encoders drop one.
+
+        The last one of a window is repeated before the next, or the frames of long audio would run ahead of its time.
         """
         return max(0, self.window_size // self.hop - self.num_frames(self.window_size))
 
@@ -169,7 +186,12 @@ class SpeechEncoder(nn.Module):
             return -(-num_samples // (2 * WhisperLogMel.hop)) if is_enough else 0
         if self.family == "wav2vec2-bert":
             return max(0, (num_samples - 400) // 160 + 1) // 2
-        return max(0, int(self.backbone._get_feat_extract_output_lengths(torch.tensor(num_samples))))
+        config = self.backbone.config
+        for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+            num_samples = (num_samples - kernel) // stride + 1
+        for _ in range(config.num_adapter_layers if getattr(config, "add_adapter", False) else 0):
+            num_samples = (num_samples - 1) // config.adapter_stride + 1
+        return max(0, num_samples)
 
     def _encode(self, windows: list[torch.Tensor], hidden_states) -> list[dict[int | str, torch.Tensor]]:
         """Frames (frames, width) of each window, for each hidden state."""
@@ -179,14 +201,7 @@ class SpeechEncoder(nn.Module):
 
     def _encode_together(self, windows, hidden_states) -> list[dict[int | str, torch.Tensor]]:
         outputs = self._run_backbone(windows, any(state != "last" for state in hidden_states))
-        stacked = {}
-        for state in hidden_states:
-            if state == "last":
-                stacked[state] = outputs.last_hidden_state
-            elif state == "weighted_sum":
-                stacked[state] = torch.cat(outputs.hidden_states, dim=-1)
-            else:
-                stacked[state] = outputs.hidden_states[state]
+        stacked = {state: select_hidden_state(outputs, state) for state in hidden_states}
         counts = [self.num_frames(len(window)) for window in windows]
         return [{state: frames[row, :n] for state, frames in stacked.items()} for row, n in enumerate(counts)]
 
@@ -210,8 +225,7 @@ class SpeechEncoder(nn.Module):
 
 
 def pooler_option(backbone: PreTrainedConfig) -> dict[str, bool]:
-    """
-    Arguments of `AutoModel` that leave the pooler out, for the families that have one.
+    """Give the arguments of `AutoModel` that leave the pooler out, for the families that have one.
 
     No branch reads it, and checkpoints of masked language models such as RoBERTa's have no weights for it.
     """
@@ -220,8 +234,7 @@ def pooler_option(backbone: PreTrainedConfig) -> dict[str, bool]:
 
 
 def max_tokens(backbone: nn.Module) -> int | None:
-    """
-    Longest text that an encoder was made for, in tokens with the special ones; None where nothing limits it.
+    """Find the longest text that an encoder takes, in tokens with the special ones; None where nothing limits it.
 
     Learned positions are counted from behind the padding token's where the family does so (RoBERTa and its kin), which
     makes their number less than `max_position_embeddings`.
@@ -232,39 +245,28 @@ def max_tokens(backbone: nn.Module) -> int | None:
     return getattr(backbone.config, "max_position_embeddings", None)
 
 
-class TextEncoder(nn.Module):
-    """
-    A text encoder of transformers, from padded tokens to masked frames.
+class TextEncoder(FreezableEncoder):
+    """A text encoder of transformers, from padded tokens to masked frames.
 
     Args:
         config: the encoder's backbone, and whether it is frozen.
     """
 
     def __init__(self, config: AffectEncoderConfig):
-        super().__init__()
-        self.family = config.backbone.model_type
-        self.frozen = config.frozen
+        super().__init__(config, AutoModel.from_config(config.backbone, **pooler_option(config.backbone)))
         self.pad_token_id = getattr(config.backbone, "pad_token_id", None)
-        self.backbone = AutoModel.from_config(config.backbone, **pooler_option(config.backbone))
         self.max_tokens = max_tokens(self.backbone)
-        if self.frozen:
-            self.backbone.requires_grad_(False)
-
-    def train(self, mode: bool = True):
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()  # a frozen encoder has no dropout
-        return self
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, hidden_states: list[int | str]
     ) -> tuple[dict[int | str, torch.Tensor], torch.Tensor]:
-        """
+        """Compute the frames of each of some hidden states; a token is a frame.
+
         Args:
             input_ids: (batch, tokens), as the encoder's own tokenizer gives them, special tokens included.
             attention_mask: (batch, tokens), 1 where valid; valid tokens come first. Without it, all but the encoder's
                 padding token are valid.
-            hidden_states: which to return: `"last"`, `"weighted_sum"` (all of them, side by side) or an index.
+            hidden_states: which to return, as in [`select_hidden_state`].
 
         Returns:
             frames (batch, tokens of the longest text, width) for each, zero where padded, and their common mask.
@@ -276,18 +278,18 @@ class TextEncoder(nn.Module):
         lengths = self._lengths(input_ids, attention_mask)
         mask = torch.arange(int(lengths.max()), device=input_ids.device) < lengths.unsqueeze(1)
         input_ids = input_ids[:, : mask.shape[1]].masked_fill(~mask, self.pad_token_id or 0)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        with self.gradients():
             outputs = self.backbone(
                 input_ids=input_ids,
                 attention_mask=mask.long(),
                 output_hidden_states=any(state != "last" for state in hidden_states),
                 return_dict=True,
             )
-        frames = {s: _select(outputs, s).masked_fill(~mask.unsqueeze(-1), 0.0) for s in hidden_states}
+        frames = {s: select_hidden_state(outputs, s).masked_fill(~mask.unsqueeze(-1), 0.0) for s in hidden_states}
         return frames, mask
 
     def _lengths(self, input_ids, attention_mask) -> torch.Tensor:
-        """Valid tokens of each text (batch,), once both inputs are found sound."""
+        """Check both inputs, and count the valid tokens of each text: (batch,)."""
         if input_ids.ndim != 2 or input_ids.is_floating_point():
             raise ValueError(
                 f"input_ids has shape {tuple(input_ids.shape)}, {input_ids.dtype}; give integers (batch, tokens)"
@@ -320,11 +322,3 @@ class TextEncoder(nn.Module):
                 "they come from another encoder's tokenizer"
             )
         return lengths
-
-
-def _select(outputs, state: int | str) -> torch.Tensor:
-    if state == "last":
-        return outputs.last_hidden_state
-    if state == "weighted_sum":
-        return torch.cat(outputs.hidden_states, dim=-1)
-    return outputs.hidden_states[state]

@@ -10,8 +10,7 @@ from .pitch import PitchTracker, pitch_features
 
 
 class AcousticFrames(nn.Module):
-    """
-    Waveform to the frames of an acoustic branch.
+    """Frames of an acoustic branch, from the waveform.
 
     Args:
         config: an acoustic branch, source `mfb` or `mfb_f0`.
@@ -32,13 +31,11 @@ class AcousticFrames(nn.Module):
             self.lookahead_frames = self.pitch_tracker.lookahead_frames
 
     def forward(self, input_values: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """
+        """Compute the frames (batch, frames, width) and their mask, true where the window lies within the clip.
+
         Args:
             input_values: (batch, samples), zero where padded.
             lengths: (batch,) valid samples.
-
-        Returns:
-            frames (batch, frames, width) and their mask: a frame is valid when its window lies within the clip.
         """
         frames = self.features(input_values)
         counts = self.mel_filterbank.num_frames(lengths)
@@ -46,13 +43,7 @@ class AcousticFrames(nn.Module):
         return frames, mask
 
     def features(self, input_values: torch.Tensor) -> torch.Tensor:
-        """
-        Args:
-            input_values: (batch, samples), at least one window long.
-
-        Returns:
-            (batch, frames, width), float32, of every window.
-        """
+        """Compute (batch, frames, width) float32 of every window of (batch, samples), at least one window long."""
         frames = self.mel_filterbank(input_values)
         if self.pitch_tracker is None:
             return frames
@@ -60,8 +51,7 @@ class AcousticFrames(nn.Module):
 
 
 class AffectFrontEnd(nn.Module):
-    """
-    All that is computed before anything is learnt: filterbanks, pitch, and each pre-trained encoder once.
+    """All that comes before the trained head: filterbanks, pitch, and each pre-trained encoder once.
 
     Args:
         config: an [`AffectFusionConfig`] or [`AffectStudentConfig`].
@@ -89,13 +79,14 @@ class AffectFrontEnd(nn.Module):
         input_ids: torch.Tensor | None = None,
         text_attention_mask: torch.Tensor | None = None,
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """
+        """Compute the raw frames of every branch.
+
         Args:
             input_values: (batch, samples) at 16 kHz in [-1, 1]; where a branch reads the waveform.
-            attention_mask: (batch, samples), 1 where valid; valid samples come first. All are without it.
+            attention_mask: (batch, samples), 1 where valid; valid samples come first. Without it all are valid.
             input_ids: (batch, tokens) of the transcripts; where a branch reads text.
-            text_attention_mask: (batch, tokens), 1 where valid; valid tokens come first. All but the padding token are
-                without it.
+            text_attention_mask: (batch, tokens), 1 where valid; valid tokens come first. Without it all but the
+                padding token are valid.
 
         Returns:
             per branch name: raw frames (batch, frames, width), and masks (batch, frames). A token is a frame.
@@ -106,16 +97,15 @@ class AffectFrontEnd(nn.Module):
         self._check_inputs(input_values, attention_mask, input_ids, text_attention_mask)
         frames, masks = {}, {}
         if self.reads_audio:
-            frames, masks = self._hear(input_values, attention_mask)
+            self._read_audio(input_values, attention_mask, frames, masks)
         if self.reads_text:
             self._read_frames(TextEncoder, (input_ids, text_attention_mask), frames, masks)
         return frames, masks
 
-    def _hear(self, input_values, attention_mask):
+    def _read_audio(self, input_values, attention_mask, frames: dict, masks: dict) -> None:
         lengths = self._lengths(input_values, attention_mask)
         if attention_mask is not None:
             input_values = input_values * attention_mask.to(input_values.dtype)
-        frames, masks = {}, {}
         for name, source in self.acoustic.items():
             needed = source.mel_filterbank.window_size
             if int(lengths.min()) < needed:
@@ -124,7 +114,6 @@ class AffectFrontEnd(nn.Module):
                 )
             frames[name], masks[name] = source(input_values, lengths)
         self._read_frames(SpeechEncoder, (input_values, lengths), frames, masks)
-        return frames, masks
 
     def _read_frames(self, kind: type, inputs: tuple, frames: dict, masks: dict) -> None:
         """Add the frames of the branches whose encoders are of this kind; each encoder runs once."""
@@ -153,7 +142,7 @@ class AffectFrontEnd(nn.Module):
         if self.reads_audio and input_values is None:
             raise ValueError("this model needs the waveform: pass input_values from its feature extractor")
         if not self.reads_audio and input_values is not None:
-            raise ValueError("this model hears no audio: leave input_values out")
+            raise ValueError("this model reads no audio: leave input_values out")
         if self.reads_text and self.reads_audio and len(input_ids) != len(input_values):
             raise ValueError(f"input_ids are {len(input_ids)} texts for {len(input_values)} clips; give one for each")
 

@@ -1,4 +1,8 @@
-"""Training losses, exact over all processes: concordance, classes and votes, uncertainty, distillation."""
+"""Training losses, exact over all processes: concordance, classes and votes, uncertainty, distillation.
+
+Where a function takes `reduce_over_processes`, its sums are those of all data-parallel processes, and every process
+must call it.
+"""
 
 import torch
 import torch.distributed as dist
@@ -22,15 +26,74 @@ class _AllReduceSum(torch.autograd.Function):
 
 
 def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
-    """Differentiable sum of a tensor over all data-parallel processes; itself when there is one."""
+    """Sum a tensor over all data-parallel processes, differentiably; return it as it is when there is one process."""
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         return _AllReduceSum.apply(tensor)
     return tensor
 
 
-def concordance(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_processes: bool) -> torch.Tensor:
+def model_loss(
+    config,
+    heads: dict[str, torch.Tensor | None],
+    labels: torch.Tensor | None,
+    label_variances: torch.Tensor | None,
+    emotion_labels: torch.Tensor | None,
+    gender_labels: torch.Tensor | None,
+    reduce_over_processes: bool,
+) -> tuple[torch.Tensor | None, dict[str, torch.Tensor] | None]:
+    """Compute the loss of a model and its parts, of those tasks whose labels are given.
+
+    Args:
+        config: the model's.
+        heads: of [`AffectRegressor.heads`].
+        labels, label_variances, emotion_labels, gender_labels: as the model's `forward` takes them.
+        reduce_over_processes: see the module.
+
+    Returns:
+        the weighted sum, and each part before it is weighted; None and None without labels.
+
+    Raises:
+        ValueError: labels of the wrong shape, or of a task that the model does not have.
     """
-    Lin's concordance correlation coefficient per dimension, over the batches of all processes as one.
+    parts, total, second, unit = {}, 0.0, {}, heads["unit"]
+    low, high = config.label_range
+    if labels is not None:
+        if labels.shape != unit.shape:
+            raise ValueError(f"labels have shape {tuple(labels.shape)}; they must be {tuple(unit.shape)}")
+        targets = (labels.to(unit.dtype) - (high + low) / 2) / ((high - low) / 2)
+        losses = ccc_losses(unit, targets, reduce_over_processes)
+        parts.update(zip(config.id2label.values(), losses, strict=True))
+        total = weighted_mean(losses, config.ccc_weights)
+    if emotion_labels is not None:
+        second["emotion"] = emotion_loss(_logits(config, heads, "emotion"), emotion_labels, reduce_over_processes)
+    if gender_labels is not None:
+        logits = _logits(config, heads, "gender")
+        second["gender"] = class_loss(logits, gender_labels, reduce_over_processes, "gender_labels")
+    if label_variances is not None:
+        if labels is None or heads["log_std"] is None:
+            raise ValueError(
+                "label_variances are read beside labels, by a model with config.predict_uncertainty=True; here it is "
+                f"{config.predict_uncertainty}, and labels are {'missing' if labels is None else 'given'}"
+            )
+        label_variances = label_variances.to(unit.dtype) / ((high - low) / 2) ** 2
+    if labels is not None and heads["log_std"] is not None:
+        second["uncertainty"] = uncertainty_losses(
+            heads["log_std"], unit, targets, label_variances, reduce_over_processes
+        ).mean()
+    for name, value in second.items():
+        total = total + getattr(config, f"{name}_loss_weight") * value
+    parts.update(second)
+    return (total, parts) if parts else (None, None)
+
+
+def _logits(config, heads, name: str) -> torch.Tensor:
+    if heads[name] is None:
+        raise ValueError(f"{name}_labels given, but config.{name}_names is empty: this model has no classes")
+    return heads[name]
+
+
+def concordance(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_processes: bool) -> torch.Tensor:
+    """Compute Lin's concordance correlation coefficient per dimension, over the batches of all processes as one.
 
     `2 cov(x, y) / (var x + var y + (mean x - mean y)^2)` with population moments (Lin 1989, Biometrics 45:255),
     summed in float64.
@@ -38,7 +101,7 @@ def concordance(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_pr
     Args:
         predictions: (batch, dimensions).
         targets: (batch, dimensions); NaN where a clip has no rating, which leaves it out of that dimension.
-        reduce_over_processes: sum the moments over data-parallel processes; every process must then call this.
+        reduce_over_processes: see the module.
 
     Returns:
         (dimensions,) in [-1, 1], float64; 0 where fewer than two clips are rated or nothing varies.
@@ -58,28 +121,18 @@ def concordance(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_pr
 
 
 def ccc_losses(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_processes: bool = False) -> torch.Tensor:
-    """`1 - CCC` per dimension, (dimensions,) in [0, 2]; arguments as in [`concordance`]."""
+    """Compute `1 - CCC` per dimension, (dimensions,) in [0, 2]; arguments as in [`concordance`]."""
     return (1 - concordance(predictions, targets, reduce_over_processes)).to(predictions.dtype)
 
 
 def weighted_mean(values: torch.Tensor, weights) -> torch.Tensor:
-    """Mean of (dimensions,) values under weights of which only the ratios matter."""
+    """Average (dimensions,) values with weights, which are divided by their sum."""
     weights = torch.as_tensor(weights, dtype=values.dtype, device=values.device)
     return (values * weights).sum() / weights.sum()
 
 
 def mean_over_clips(values: torch.Tensor, counted: torch.Tensor, reduce_over_processes: bool) -> torch.Tensor:
-    """
-    Mean of per-clip losses over the counted clips of all processes; 0 when there are none.
-
-    Args:
-        values: (batch,) or (batch, dimensions).
-        counted: bool, of the same shape.
-        reduce_over_processes: as in [`concordance`].
-
-    Returns:
-        () or (dimensions,).
-    """
+    """Average (batch, ...) losses over the clips for which `counted`, of the same shape, is true; 0 without any."""
     sums = torch.stack([torch.where(counted, values, 0.0).sum(0), counted.to(values.dtype).sum(0)])
     if reduce_over_processes:
         sums = sum_over_processes(sums)
@@ -89,20 +142,19 @@ def mean_over_clips(values: torch.Tensor, counted: torch.Tensor, reduce_over_pro
 def class_loss(
     logits: torch.Tensor, labels: torch.Tensor, reduce_over_processes: bool = False, name: str = "labels"
 ) -> torch.Tensor:
-    """
-    Cross-entropy of classes, a scalar.
+    """Compute the cross-entropy of classes, a scalar.
 
     Args:
         logits: (batch, classes).
         labels: (batch,) class indices, of an integer type; -100 where a clip has none.
-        reduce_over_processes: as in [`concordance`].
+        reduce_over_processes: see the module.
         name: what errors call the labels.
 
     Raises:
         ValueError: the labels have another type or shape, or name a class that does not exist.
     """
     if not _is_integer(labels) or labels.shape != logits.shape[:1]:
-        raise ValueError(f"{name} are {_described(labels)}; give {_indices(logits)}")
+        raise ValueError(f"{name} are {_describe(labels)}; give {_indices(logits)}")
     labels = labels.long()
     known = labels != -100
     if (known & ((labels < 0) | (labels >= logits.shape[1]))).any():
@@ -114,8 +166,7 @@ def class_loss(
 def vote_loss(
     logits: torch.Tensor, votes: torch.Tensor, reduce_over_processes: bool = False, name: str = "votes"
 ) -> torch.Tensor:
-    """
-    Cross-entropy to the graders' votes, `-sum_c votes_c log softmax(logits)_c`, a scalar.
+    """Compute the cross-entropy to the graders' votes, `-sum_c votes_c log softmax(logits)_c`, a scalar.
 
     It is the mean over the graders of the cross-entropy to each one's choice.
 
@@ -123,14 +174,14 @@ def vote_loss(
         logits: (batch, classes).
         votes: (batch, classes), the share of each class: not negative, each row with a sum of 1 (to 0.01, as half
             precision gives it). A row of NaN is a clip without votes.
-        reduce_over_processes: as in [`concordance`].
+        reduce_over_processes: see the module.
         name: what errors call the votes.
 
     Raises:
         ValueError: another type or shape, or rows that are no distribution.
     """
     if not votes.is_floating_point() or votes.shape != logits.shape:
-        raise ValueError(f"{name} are {_described(votes)}; give {_shares(logits)}")
+        raise ValueError(f"{name} are {_describe(votes)}; give {_shares(logits)}")
     known = ~votes.isnan().all(dim=1)
     wrong = known & ~((votes >= 0).all(dim=1) & ((votes.sum(dim=1) - 1).abs() <= 0.01))
     if wrong.any():
@@ -141,38 +192,28 @@ def vote_loss(
 
 
 def emotion_loss(logits: torch.Tensor, labels: torch.Tensor, reduce_over_processes: bool = False) -> torch.Tensor:
-    """
-    Cross-entropy of emotion classes, to one class per clip ([`class_loss`]) or to the votes ([`vote_loss`]).
-
-    Args:
-        logits: (batch, classes).
-        labels: (batch,) integer class indices, -100 where a clip has none; or (batch, classes) floating-point votes.
-        reduce_over_processes: as in [`concordance`].
-
-    Raises:
-        ValueError: neither of the two.
-    """
+    """Compute [`class_loss`] for (batch,) integer labels, [`vote_loss`] for (batch, classes) floating-point votes."""
     if labels.ndim == 1 and _is_integer(labels):
         return class_loss(logits, labels, reduce_over_processes, "emotion_labels")
     if labels.ndim == 2 and labels.is_floating_point():
         return vote_loss(logits, labels, reduce_over_processes, "emotion_labels")
-    raise ValueError(f"emotion_labels are {_described(labels)}; give {_indices(logits)}, or {_shares(logits)}")
+    raise ValueError(f"emotion_labels are {_describe(labels)}; give {_indices(logits)}, or {_shares(logits)}")
 
 
-def _is_integer(labels):
+def _is_integer(labels: torch.Tensor) -> bool:
     return not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
 
 
-def _described(labels):
+def _describe(labels: torch.Tensor) -> str:
     return f"{str(labels.dtype).removeprefix('torch.')} of shape {tuple(labels.shape)}"
 
 
-def _indices(logits):
+def _indices(logits: torch.Tensor) -> str:
     batch, classes = logits.shape
     return f"integer class indices of shape ({batch},), 0 to {classes - 1}, or -100 for none"
 
 
-def _shares(logits):
+def _shares(logits: torch.Tensor) -> str:
     shape = tuple(logits.shape)
     return f"floating-point votes of shape {shape}, each row not negative with a sum of 1, or all NaN for none"
 
@@ -184,17 +225,15 @@ def uncertainty_losses(
     variances: torch.Tensor | None = None,
     reduce_over_processes: bool = False,
 ) -> torch.Tensor:
-    """
-    Negative log-likelihood of the grades under a Gaussian, per dimension: how wide the model says a grade may stray.
+    """Compute the negative log-likelihood of the grades under a Gaussian, per dimension.
 
     `log s + ((target - mean)^2 + variance) / (2 s^2)`, without the constant `log(2 pi) / 2` (Nix and Weigend 1994,
-    ICNN, for one grade). Where the target is the mean of several grades and `variance` their population variance
-    about it, this is exactly the mean over the single grades.
+    ICNN, for one grade). Where the target is the mean of several grades and `variance` their population variance,
+    this is exactly the mean over the single grades.
 
-    The means get no gradient. The likelihood would pull them towards the conditional mean, which varies less than
-    the labels and so costs concordance, and divide each clip's pull by `s^2`, so that a clip called uncertain stops
-    being learnt (Seitzer et al. 2022, arXiv 2203.09168). So `s` describes the error of means that other losses train.
-    What the two share (the embedding) is still shaped by both.
+    The means get no gradient: the likelihood would pull them towards the conditional mean, which costs concordance,
+    and divide each clip's gradient by `s^2`, so that clips of high uncertainty would no longer be learned (Seitzer et
+    al. 2022, arXiv 2203.09168). The embedding, from which both are computed, gets the gradients of both.
 
     Args:
         log_std: (batch, dimensions), logarithm of `s`.
@@ -202,7 +241,7 @@ def uncertainty_losses(
         targets: (batch, dimensions); NaN where a clip has no rating, which leaves it out of that dimension.
         variances: (batch, dimensions), finite and not negative; NaN counts as 0, and so does `None`: the target is
             one grade.
-        reduce_over_processes: as in [`concordance`].
+        reduce_over_processes: see the module.
 
     Returns:
         (dimensions,), of either sign; 0 where no clip is rated.
@@ -213,35 +252,25 @@ def uncertainty_losses(
     rated = torch.isfinite(targets)
     squares = torch.where(rated, targets - means.detach(), 0.0).double() ** 2
     if variances is not None:
-        _check_variances(variances, targets)
+        if variances.shape != targets.shape:
+            given, needed = tuple(variances.shape), tuple(targets.shape)
+            raise ValueError(f"label_variances have shape {given}; they must be as the labels, {needed}")
+        wrong = (variances < 0) | variances.isinf()
+        if wrong.any():
+            raise ValueError(
+                f"label_variances hold {int(wrong.sum())} number(s) that are negative or infinite; a variance is "
+                "neither, and is 0 or NaN where a clip has no single grades"
+            )
         squares = squares + torch.where(variances.isnan(), 0.0, variances).double()
     log_s = log_std.double()
     values = log_s + squares * torch.exp(-2 * log_s) / 2
     return mean_over_clips(values, rated, reduce_over_processes).to(log_std.dtype)
 
 
-def _check_variances(variances, targets):
-    if variances.shape != targets.shape:
-        raise ValueError(
-            f"label_variances have shape {tuple(variances.shape)}; they must be as the labels, {tuple(targets.shape)}"
-        )
-    wrong = (variances < 0) | variances.isinf()
-    if wrong.any():
-        raise ValueError(
-            f"label_variances hold {int(wrong.sum())} number(s) that are negative or infinite; a variance is neither, "
-            "and is 0 or NaN where a clip has no single grades"
-        )
-
-
 def embedding_distillation_loss(
     student: torch.Tensor, teacher: torch.Tensor, reduce_over_processes: bool = False
 ) -> torch.Tensor:
-    """
-    `1 - cosine` between the student's and the teacher's utterance embedding, a scalar in [0, 2].
-
-    Args:
-        student, teacher: (batch, embedding_size), equal shapes.
-        reduce_over_processes: as in [`concordance`].
+    """Compute `1 - cosine` of the student's and the teacher's (batch, embedding_size) embeddings, a scalar in [0, 2].
 
     Raises:
         ValueError: the shapes differ.

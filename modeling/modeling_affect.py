@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,14 +12,13 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import initialization as init
 from transformers.modeling_utils import PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, cached_file, can_return_tuple
 
 from .configuration_affect import AffectFusionConfig, AffectStudentConfig
 from .encoder import SpeechEncoder, TextEncoder
 from .front_end import AffectFrontEnd
-from .loaded_weights import check_complete, check_files, check_finite, check_shapes, check_size
-from .log_mel import LogMelFilterbank, WhisperLogMel
-from .losses import ccc_losses, class_loss, emotion_loss, uncertainty_losses, weighted_mean
+from .log_mel import MelTransform
+from .losses import model_loss
 from .regressor import AffectRegressor, BranchInput
 
 
@@ -39,8 +39,7 @@ CUSTOM_PIPELINES = {
 
 @dataclass
 class AffectOutput(ModelOutput):
-    """
-    Output of both models.
+    """Output of both models.
 
     Args:
         loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when labels are given):
@@ -55,10 +54,10 @@ class AffectOutput(ModelOutput):
         gender_logits (`torch.FloatTensor` of shape `(batch, genders)`, *optional*):
             Of the speaker's gender, when the model has that task.
         uncertainty (`torch.FloatTensor` of shape `(batch, 3)`, *optional*):
-            Standard deviation that the model expects of a grade about `logits`, on the label scale, greater than 0,
-            when `config.predict_uncertainty`. Trained on single grades (`label_variances`), it holds how far graders
-            differ as well as the model's own error; once calibrated (`regressor.set_uncertainty_scale`), it is that
-            of the labels it was calibrated on.
+            Standard deviation of the grades about `logits` that the model expects, on the label scale, greater than 0,
+            when `config.predict_uncertainty`. Trained on single grades (`label_variances`), it includes how far
+            graders differ as well as the model's own error; once calibrated (`regressor.set_uncertainty_scale`), it
+            is that of the labels it was calibrated on.
         frame_logits (`torch.FloatTensor` of shape `(batch, frames, 3)`, *optional*):
             Estimates at each frame, on the label scale as `logits`, when `output_frame_logits=True`.
         frame_mask (`torch.BoolTensor` of shape `(batch, frames)`, *optional*): Which of those frames are valid.
@@ -78,6 +77,20 @@ class AffectOutput(ModelOutput):
     loss_parts: dict[str, torch.FloatTensor] | None = None
 
 
+# beyond every encoder in use; `from_pretrained` builds models without memory first, and stops there
+MAX_WEIGHTS = 10**10
+# where a setting other than the checkpoint's own adds weights
+ADDED_WEIGHTS = {
+    "emotion_names": "regressor.emotion_output.",
+    "gender_names": "regressor.gender_output.",
+    "predict_uncertainty": "regressor.uncertainty_",
+    "num_gru_layers": "regressor.tc_grus.",
+    "fusion_level": "regressor.tc_grus.",
+    "branches": "",
+    "branch": "",
+}
+
+
 class AffectPreTrainedModel(PreTrainedModel):
     """Weights, saving and loading, common to both models."""
 
@@ -87,32 +100,31 @@ class AffectPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
-    # filterbanks and logarithms lose their small values in half precision
-    _keep_in_fp32_modules_strict = frozenset({"mel_filterbank", "log_mel"})
+    # older checkpoints hold the filterbanks, which are computed
+    _keys_to_ignore_on_load_unexpected = (r"\.(mel_filterbank|log_mel)\.(window|filters)$",)
     # the losses are exact for a batch as it is: Trainer must not rescale them by processes or accumulation steps
     accepts_loss_kwargs = False
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
-        """
-        As in transformers, from safetensors alone: pickled weights are refused with an `OSError`.
+        """Load a checkpoint as transformers does, from safetensors alone, and raise where transformers only warns.
 
-        Where transformers only warns, this refuses: what the checkpoint's own configuration asks for must be in it.
-        Weights that are asked for beyond it (by `config` or its settings as arguments) start anew. With
-        `output_loading_info=True` all is as in transformers: what is missing is in the report, and starts anew.
+        Missing weights start anew only where `config` or a setting given as an argument asks for more than the
+        checkpoint's own `config.json`, such as a further task or branch; a warning of transformers names them. With
+        `output_loading_info=True` all missing weights start anew, and are in the report.
 
         Raises:
             OSError: there are no weights but pickled ones.
-            ValueError: a file that is no safetensors file or is cut off; weights that are missing, that are not
-                finite, or of other shapes than the configuration's (this also is a `RuntimeError`); a configuration
-                of absurd sizes, before memory is taken for it.
+            ValueError: a file that is no safetensors file or is cut off; weights that are missing, not finite, or of
+                other shapes than the configuration's (unless `ignore_mismatched_sizes=True`); absurd sizes.
         """
-        kwargs["use_safetensors"] = True
-        wants_info, source = kwargs.pop("output_loading_info", False), pretrained_model_name_or_path
+        source, wants_info = pretrained_model_name_or_path, kwargs.pop("output_loading_info", False)
         ignores_shapes = kwargs.pop("ignore_mismatched_sizes", False)
+        checked = {"use_safetensors": True, "weights_only": True, "ignore_mismatched_sizes": True}
         try:
+            _check_index(source, kwargs)
             model, info = super().from_pretrained(
-                source, *model_args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
+                source, *model_args, output_loading_info=True, **{**kwargs, **checked}
             )
         except SafetensorError as error:
             raise ValueError(
@@ -125,32 +137,19 @@ class AffectPreTrainedModel(PreTrainedModel):
                 f"{source}: its model.safetensors.index.json or config.json is not as transformers writes it "
                 f"({error!r}); fetch it anew"
             ) from error
-        if not ignores_shapes:
-            check_shapes(info["mismatched_keys"], source)
+        if info["mismatched_keys"] and not ignores_shapes:
+            name, saved, needed = min(info["mismatched_keys"])
+            raise ValueError(
+                f"{source}: {len(info['mismatched_keys'])} weights have other shapes than the configuration asks for, "
+                f"such as {name}, {tuple(saved)} instead of {tuple(needed)}; give the configuration they were saved "
+                "with, or ignore_mismatched_sizes=True to start those anew"
+            )
         if wants_info:
             return model, info
         if info["missing_keys"] and source is not None:
-            check_complete(info["missing_keys"] & cls._own_weights(source, kwargs), source)
-        check_finite(model, source)
+            _check_missing(info["missing_keys"], model.config, source, kwargs)
+        _check_finite(model, source)
         return model
-
-    @classmethod
-    def _own_weights(cls, source, kwargs: dict) -> set[str]:
-        """Names of the weights that a checkpoint's own configuration asks for, whatever else was given."""
-        where = ("cache_dir", "revision", "token", "subfolder", "local_files_only", "proxies")
-        try:
-            config = cls.config_class.from_pretrained(source, **{key: kwargs[key] for key in where if key in kwargs})
-        except OSError:  # it has none: the one that was given is all there is
-            return set()
-        with torch.device("meta"):
-            return set(cls(config).state_dict())
-
-    @staticmethod
-    def _load_pretrained_model(model, state_dict, checkpoint_files, *args, **kwargs):
-        # transformers calls this when the model is built on the meta device and the files are known
-        if checkpoint_files is not None:
-            check_files(checkpoint_files, model)
-        return PreTrainedModel._load_pretrained_model(model, state_dict, checkpoint_files, *args, **kwargs)
 
     def save_pretrained(self, save_directory, **kwargs):
         """As in transformers; the code of this package is copied beside the weights, for `trust_remote_code=True`."""
@@ -176,13 +175,12 @@ class AffectPreTrainedModel(PreTrainedModel):
                     init.orthogonal_(parameter)
                 else:
                     init.zeros_(parameter)
-        elif isinstance(module, (AffectRegressor, BranchInput, LogMelFilterbank, WhisperLogMel)):
+        elif isinstance(module, (AffectRegressor, BranchInput, MelTransform)):
             module.reset_parameters()
 
 
 class AffectModel(AffectPreTrainedModel):
-    """
-    Waveform (or cached frames) to activation, valence and dominance; what both models are.
+    """Compute activation, valence and dominance from a waveform or cached frames: the base of both models.
 
     Args:
         config: the model's configuration.
@@ -192,23 +190,23 @@ class AffectModel(AffectPreTrainedModel):
 
     def __init__(self, config, with_front_end: bool = True):
         super().__init__(config)
-        if torch.get_default_device().type != "meta":  # where from_pretrained builds, and looks at the files
-            with torch.random.fork_rng(devices=[]), torch.device("meta"):
-                parts = [AffectRegressor(config), AffectFrontEnd(config) if with_front_end else None]
-                check_size(nn.ModuleList(parts))
         self.front_end = AffectFrontEnd(config) if with_front_end else None
         self.regressor = AffectRegressor(config)
+        if self.num_parameters() > MAX_WEIGHTS:
+            raise ValueError(
+                f"this configuration asks for {self.num_parameters():.1e} weights, and {MAX_WEIGHTS:.0e} at most are "
+                "allowed: its sizes are wrong"
+            )
         self.post_init()
 
     @property
     def frame_hop_s(self) -> float:
-        """Seconds between two frames of `frame_logits`; a `ValueError` for a model that reads text and has none."""
+        """Seconds between two frames of `frame_logits`; a `ValueError` for a model that reads text, which has none."""
         self._check_timed()
         return max(self.regressor.hidden_hops) / self.config.sampling_rate
 
     def attach_front_end(self, encoder_backbones: dict[str, nn.Module] | None = None) -> None:
-        """
-        Give a model that was built without one its front end, with these pre-trained encoders.
+        """Add the front end, with these pre-trained encoders, to a model that was built without one.
 
         Args:
             encoder_backbones: per encoder name the pre-trained module whose weights are copied.
@@ -225,6 +223,7 @@ class AffectModel(AffectPreTrainedModel):
             encoder.backbone.load_state_dict(backbone.state_dict())
         self.front_end.to(device=self.device).train(self.training)
 
+    @can_return_tuple
     def forward(
         self,
         input_values: torch.Tensor | None = None,
@@ -238,9 +237,9 @@ class AffectModel(AffectPreTrainedModel):
         gender_labels: torch.Tensor | None = None,
         label_variances: torch.Tensor | None = None,
         output_frame_logits: bool = False,
-        return_dict: bool | None = None,
-    ) -> AffectOutput | tuple:
-        """
+    ) -> AffectOutput:
+        """Predict from waveforms and transcripts, or from cached frames; with labels, compute the loss too.
+
         Args:
             input_values: (batch, samples), waveform at 16 kHz in [-1, 1].
             attention_mask: (batch, samples), 1 where valid, valid samples first.
@@ -256,7 +255,9 @@ class AffectModel(AffectPreTrainedModel):
             label_variances: (batch, 3), label-scale squared: population variance of the single grades whose mean is
                 the label, 0 or NaN where there is one grade alone. For models that predict uncertainty.
             output_frame_logits: also return estimates at each frame; not for models that read text.
-            return_dict: `False` returns a plain tuple.
+
+        Returns:
+            [`AffectOutput`], or a plain tuple with `return_dict=False`.
 
         Raises:
             ValueError: neither or both kinds of input, wrong shapes, too short a clip, labels without a head.
@@ -266,25 +267,22 @@ class AffectModel(AffectPreTrainedModel):
         inputs = (input_values, attention_mask, input_ids, text_attention_mask)
         hidden, embedding = self.regressor(*self._frames(inputs, frames, frames_mask))
         heads = self.regressor.heads(embedding)
-        loss, loss_parts = self._loss(heads, labels, label_variances, emotion_labels, gender_labels)
-        frame_logits = frame_mask = None
-        if output_frame_logits:
-            per_frame, frame_mask = self.regressor.per_frame(hidden)
-            frame_logits = self._to_label_scale(per_frame)
-        # all at once: a field that is set later would be last in the tuple
-        output = AffectOutput(
+        # in evaluation processes have different numbers of batches: they would wait for each other
+        loss, loss_parts = model_loss(
+            self.config, heads, labels, label_variances, emotion_labels, gender_labels, self.training
+        )
+        per_frame, frame_mask = self.regressor.per_frame(hidden) if output_frame_logits else (None, None)
+        return AffectOutput(  # all at once: a field that is set later would be last in the tuple
             loss=loss,
             logits=self._to_label_scale(heads["unit"]),
             embedding=embedding,
             emotion_logits=heads["emotion"],
             gender_logits=heads["gender"],
             uncertainty=self._uncertainty(heads["log_std"]),
-            frame_logits=frame_logits,
+            frame_logits=self._to_label_scale(per_frame),
             frame_mask=frame_mask,
             loss_parts=loss_parts,
         )
-        as_output = self.config.return_dict if return_dict is None else return_dict
-        return output if as_output else output.to_tuple()
 
     def _check_timed(self):
         if self.config.reads_text:
@@ -301,51 +299,6 @@ class AffectModel(AffectPreTrainedModel):
             raise ValueError("this model was built with_front_end=False and takes frames only; attach_front_end first")
         return self.front_end(*raw)
 
-    def _loss(self, heads, labels, label_variances, emotion_labels, gender_labels):
-        # in evaluation processes see different numbers of batches: a collective would hang
-        over_processes = self.training
-        parts, total = {}, 0.0
-        if labels is not None:
-            targets = self._unit_targets(labels, heads["unit"])
-            losses = ccc_losses(heads["unit"], targets, over_processes)
-            parts.update(zip(self.config.id2label.values(), losses, strict=True))
-            total = weighted_mean(losses, self.config.ccc_weights)
-        second = {}
-        if emotion_labels is not None:
-            second["emotion"] = emotion_loss(self._needed(heads, "emotion"), emotion_labels, over_processes)
-        if gender_labels is not None:
-            logits = self._needed(heads, "gender")
-            second["gender"] = class_loss(logits, gender_labels, over_processes, "gender_labels")
-        variances = self._unit_variances(heads, labels, label_variances)
-        if labels is not None and heads["log_std"] is not None:
-            second["uncertainty"] = uncertainty_losses(
-                heads["log_std"], heads["unit"], targets, variances, over_processes
-            ).mean()
-        for name, value in second.items():
-            total = total + getattr(self.config, f"{name}_loss_weight") * value
-        parts.update(second)
-        return (total, parts) if parts else (None, None)
-
-    def _needed(self, heads, name):
-        if heads[name] is None:
-            raise ValueError(f"{name}_labels given, but config.{name}_names is empty: this model has no classes")
-        return heads[name]
-
-    def _unit_targets(self, labels, unit):
-        if labels.shape != unit.shape:
-            raise ValueError(f"labels have shape {tuple(labels.shape)}; they must be {tuple(unit.shape)}")
-        return self.to_unit_scale(labels.to(unit.dtype))
-
-    def _unit_variances(self, heads, labels, label_variances):
-        if label_variances is None:
-            return None
-        if labels is None or heads["log_std"] is None:
-            raise ValueError(
-                "label_variances are read beside labels, by a model with config.predict_uncertainty=True; here it is "
-                f"{self.config.predict_uncertainty}, and labels are {'missing' if labels is None else 'given'}"
-            )
-        return label_variances.to(heads["unit"].dtype) / self._half_range**2
-
     def _uncertainty(self, log_std):
         if log_std is None:
             return None
@@ -356,12 +309,9 @@ class AffectModel(AffectPreTrainedModel):
         low, high = self.config.label_range
         return (high - low) / 2
 
-    def to_unit_scale(self, values: torch.Tensor) -> torch.Tensor:
-        """From the label scale to -1..1."""
-        low, high = self.config.label_range
-        return (values - (high + low) / 2) / self._half_range
-
-    def _to_label_scale(self, values: torch.Tensor) -> torch.Tensor:
+    def _to_label_scale(self, values: torch.Tensor | None) -> torch.Tensor | None:
+        if values is None:
+            return None
         low, high = self.config.label_range
         values = values * self._half_range + (high + low) / 2
         return values if self.training else values.clamp(low, high)
@@ -391,3 +341,49 @@ class AffectStudentModel(AffectModel):
         "AutoModel": "modeling_affect.AffectStudentModel",
         "AutoModelForAudioClassification": "modeling_affect.AffectStudentModel",
     }
+
+
+def _hub_options(kwargs: dict) -> dict:
+    """Of the arguments of `from_pretrained`, those that say where a file lies."""
+    names = ("cache_dir", "revision", "token", "subfolder", "local_files_only", "proxies")
+    return {name: kwargs[name] for name in names if name in kwargs}
+
+
+def _check_index(source, kwargs: dict) -> None:
+    """Raise an `OSError` for an index of shards that names pickled files, which transformers would read."""
+    variant = f".{kwargs['variant']}" if kwargs.get("variant") else ""
+    try:
+        index = cached_file(source, f"model.safetensors.index{variant}.json", **_hub_options(kwargs))
+    except (OSError, TypeError):  # no index, or no source
+        return
+    for name in json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values():
+        if not name.endswith(".safetensors"):
+            raise OSError(f"{name} is no safetensors file; only those are loaded: convert it")
+
+
+def _check_missing(missing: set[str], config, source, kwargs: dict) -> None:
+    """Raise a `ValueError` for missing weights, but for those that settings other than the checkpoint's own add."""
+    try:
+        own = type(config).from_pretrained(source, **_hub_options(kwargs)).to_dict()
+    except OSError:  # it has none: the one that was given is all there is
+        own = config.to_dict()
+    given = config.to_dict()
+    added = tuple(prefix for name, prefix in ADDED_WEIGHTS.items() if own.get(name) != given.get(name))
+    missing = {name for name in missing if not name.startswith(added)}
+    if missing:
+        raise ValueError(
+            f"{source}: {len(missing)} weights that its config.json asks for are not in it, such as {min(missing)}; "
+            "fetch or save it anew, or pass output_loading_info=True to go on with new ones"
+        )
+
+
+def _check_finite(model: nn.Module, source) -> None:
+    """Raise a `ValueError` for weights that are NaN or infinite; those on the meta device (offloaded) are skipped."""
+    for name, values in model.state_dict().items():
+        if not values.is_floating_point() or values.is_meta or values.sum(dtype=torch.float32).isfinite():
+            continue  # the sum is fast; only where it is not finite, each is looked at
+        if not torch.isfinite(values).all():
+            raise ValueError(
+                f"{source}: {name} holds NaN or infinite weights in {values.dtype}; the checkpoint is damaged, or its "
+                "weights do not fit this dtype: fetch it anew, or load it in float32"
+            )

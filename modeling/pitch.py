@@ -22,15 +22,16 @@ OCTAVE_COST = 0.01  # per octave, favours the higher of two equally strong candi
 OCTAVE_JUMP_COST = 0.35  # per octave between neighbouring frames 10 ms apart
 VOICED_UNVOICED_COST = 0.14  # per change of voicing between neighbouring frames 10 ms apart
 
+MIN_F0_HZ = 60.0  # lowest F0 found; sets the analysis window too
+MAX_F0_HZ = 600.0
 BANDWIDTH_HZ = 4000.0  # of the periodic part; what lies above counts as noise
 LAG_RATE_HZ = 4 * BANDWIDTH_HZ  # of the autocorrelation: dense enough for a parabola to find the top of a peak
-MAX_F0_LIMIT_HZ = BANDWIDTH_HZ / 4
 CANDIDATES = 6  # voiced candidates a frame keeps
 PERIODS_PER_WINDOW = 2.8  # of the lowest F0 (3 in Praat): window and longest lag fit 1024 samples at 16 kHz, 60 Hz
 PATH_BACK_S = 0.15  # the path through the candidates looks this far back ...
 PATH_AHEAD_S = 0.07  # ... and this far ahead
-LEVEL_BACK_S = 0.32  # the silence reference of a frame is the peak of this much audio before it ...
-LEVEL_AHEAD_S = 0.01  # ... and after it
+PEAK_BACK_S = 0.32  # the silence reference of a frame is the peak of this much audio before it ...
+PEAK_AHEAD_S = 0.01  # ... and after it
 
 AMPLITUDE_FLOOR = 1e-6  # -120 dB: below it is rounding noise, never speech
 IMPOSSIBLE = -1e3  # strength of a candidate that is not there
@@ -41,48 +42,31 @@ class PitchTracker(nn.Module):
     """Tracks F0 frame by frame on the grid of an uncentred short-time transform.
 
     Frame `i` is centred on sample `i * hop + window / 2`; there are `1 + (samples - window) // hop` frames. The
-    analysis window is longer (2.8 periods of `min_f0_hz`, 47 ms) but has the same centre, with zeros past the edges.
+    analysis window is longer (2.8 periods of `MIN_F0_HZ`, 47 ms) but has the same centre, with zeros past the edges.
 
     The values at frame `i` depend on nothing but the samples from `i * hop - lookback_samples` up to, not including,
     `i * hop + window + lookahead_samples`: neither the rest of the utterance, nor the padding, nor the other rows
     matter. The module has no parameters and no buffers; it works in float32 whatever the model's dtype, and no
     gradient flows through it. Longer audio goes in overlapping blocks, so that the memory it takes is bounded.
 
+    Args:
+        sampling_rate: of the input, in hertz; at least 8000.
+        hop_s: distance between frames, in seconds; at least one sample and at most `window_s`.
+        window_s: length of the window that defines the frame grid, in seconds; at least two samples.
+
     Attributes:
         window_samples, hop_samples: the frame grid, in samples.
         lookback_samples, lookahead_samples: reach beyond the frame's own `window_s`, in samples.
         lookback_frames, lookahead_frames: the same in whole hops, rounded up.
-        context_s: the whole reach of a frame, its own window included, in seconds.
     """
 
-    def __init__(
-        self,
-        sampling_rate: int = 16000,
-        hop_s: float = 0.010,
-        window_s: float = 0.025,
-        min_f0_hz: float = 60.0,
-        max_f0_hz: float = 600.0,
-    ):
-        """Sets the frame grid and the range of F0.
-
-        Args:
-            sampling_rate: of the input, in Hz; at least 8000.
-            hop_s: distance between frames, in seconds; at least one sample and at most `window_s`.
-            window_s: length of the window that defines the frame grid, in seconds; at least two samples.
-            min_f0_hz: lowest F0 found; also sets the analysis window, 2.8 of its periods.
-            max_f0_hz: highest F0 found; above `min_f0_hz`, at most 1000.
-
-        Raises:
-            ValueError: a number is not finite or outside the range given above.
-        """
+    def __init__(self, sampling_rate: int = 16000, hop_s: float = 0.010, window_s: float = 0.025):
         super().__init__()
-        _check_settings(sampling_rate, hop_s, window_s, min_f0_hz, max_f0_hz)
         self.sampling_rate, self.hop_s, self.window_s = sampling_rate, hop_s, window_s
-        self.min_f0_hz, self.max_f0_hz = min_f0_hz, max_f0_hz
         self.hop_samples = round(hop_s * sampling_rate)
         self.window_samples = round(window_s * sampling_rate)
 
-        longest_period = sampling_rate / min_f0_hz
+        longest_period = sampling_rate / MIN_F0_HZ
         # Half lengths, so that a window has the same centre as the frame.
         self._half_analysis = max(math.ceil(PERIODS_PER_WINDOW * longest_period / 2), self.window_samples // 2)
         half_period = math.ceil(longest_period / 2)
@@ -93,28 +77,21 @@ class PitchTracker(nn.Module):
         self._bins = math.ceil(BANDWIDTH_HZ / bin_hz)
         self._lag_fft_samples = _fft_length(LAG_RATE_HZ / bin_hz)
         self._lag_rate_hz = self._lag_fft_samples * bin_hz
-        self._min_lag = math.floor(self._lag_rate_hz / max_f0_hz)
-        self._max_lag = math.ceil(self._lag_rate_hz / min_f0_hz)
-        self._path_back, self._path_ahead, self._level_back, self._level_ahead = (
-            max(1, round(span_s / hop_s)) for span_s in (PATH_BACK_S, PATH_AHEAD_S, LEVEL_BACK_S, LEVEL_AHEAD_S)
+        self._min_lag = math.floor(self._lag_rate_hz / MAX_F0_HZ)
+        self._max_lag = math.ceil(self._lag_rate_hz / MIN_F0_HZ)
+        self._path_back, self._path_ahead, self._peak_back, self._peak_ahead = (
+            max(1, round(span_s / hop_s)) for span_s in (PATH_BACK_S, PATH_AHEAD_S, PEAK_BACK_S, PEAK_AHEAD_S)
         )
         self._overhang_back = self._half_analysis - self.window_samples // 2
         overhang_ahead = self.window_samples // 2 + self._half_analysis - self.window_samples
-        self.lookback_samples = (self._path_back + self._level_back) * self.hop_samples + self._overhang_back
-        self.lookahead_samples = (self._path_ahead + self._level_ahead) * self.hop_samples + overhang_ahead
+        self.lookback_samples = (self._path_back + self._peak_back) * self.hop_samples + self._overhang_back
+        self.lookahead_samples = (self._path_ahead + self._peak_ahead) * self.hop_samples + overhang_ahead
         self.lookback_frames = math.ceil(self.lookback_samples / self.hop_samples)
         self.lookahead_frames = math.ceil(self.lookahead_samples / self.hop_samples)
-        self.context_s = (self.lookback_samples + self.window_samples + self.lookahead_samples) / sampling_rate
-
-    def extra_repr(self) -> str:
-        return (
-            f"sampling_rate={self.sampling_rate}, hop_s={self.hop_s}, window_s={self.window_s}, "
-            f"min_f0_hz={self.min_f0_hz}, max_f0_hz={self.max_f0_hz}"
-        )
 
     @torch.no_grad()
     def forward(self, input_values: Tensor) -> tuple[Tensor, Tensor]:
-        """Finds F0 and voicing.
+        """Find F0 and voicing.
 
         Args:
             input_values: `(batch, samples)`, waveform in -1 .. 1; zeros to the right of a shorter clip.
@@ -165,15 +142,12 @@ class PitchTracker(nn.Module):
         return self._decide(f0_hz, strength, loudness)
 
     def _frames(self, input_values: Tensor) -> Tensor:
-        """Cuts frames, look-ahead past the end included, without their local mean.
-
-        Args:
-            input_values: `(batch, samples)`.
+        """Cut frames, look-ahead past the end included, and subtract their local mean.
 
         Returns:
-            `(batch, frames + path_ahead + level_ahead, fft_samples)`; the analysis window is at the left.
+            `(batch, frames + path_ahead + peak_ahead, fft_samples)`; the analysis window is at the left.
         """
-        ahead = self._path_ahead + self._level_ahead
+        ahead = self._path_ahead + self._peak_ahead
         # Just the zeros for which unfold gives that many frames, whatever the remainder of samples.
         right = ahead * self.hop_samples + self._fft_samples - self.window_samples - self._overhang_back
         padded = F.pad(input_values, (self._overhang_back, right))
@@ -183,7 +157,7 @@ class PitchTracker(nn.Module):
     def _loudness(self, frames: Tensor) -> Tensor:
         """`(batch, frames + path_ahead)`, 0 .. 1: a frame's peak as a share of the highest peak around it."""
         peak = frames[..., self._central_period].abs().amax(-1)
-        around = F.pad(peak, (self._level_back, 0)).unfold(1, self._level_back + 1 + self._level_ahead, 1).amax(-1)
+        around = F.pad(peak, (self._peak_back, 0)).unfold(1, self._peak_back + 1 + self._peak_ahead, 1).amax(-1)
         return peak[:, : around.shape[1]] / around.clamp(min=AMPLITUDE_FLOOR)
 
     def _normalised_autocorrelation(self, frames: Tensor) -> Tensor:
@@ -210,7 +184,7 @@ class PitchTracker(nn.Module):
         return correlation / (energy * self._fft_samples) / of_window
 
     def _candidates(self, correlation: Tensor) -> tuple[Tensor, Tensor]:
-        """The highest peaks of the autocorrelation.
+        """Find the highest peaks of the autocorrelation.
 
         Returns:
             `f0_hz` and `strength` (height of the peak), each `(batch, frames, CANDIDATES)`, both refined by
@@ -220,7 +194,7 @@ class PitchTracker(nn.Module):
         centre = correlation[..., first : self._max_lag + 1]
         left, right = correlation[..., first - 1 : self._max_lag], correlation[..., first + 1 :]
         lags = torch.arange(first, self._max_lag + 1, device=correlation.device)
-        ranked = centre - OCTAVE_COST * torch.log2(lags * (self.min_f0_hz / self._lag_rate_hz))
+        ranked = centre - OCTAVE_COST * torch.log2(lags * (MIN_F0_HZ / self._lag_rate_hz))
         is_peak = (centre > left) & (centre >= right)
         index = torch.where(is_peak, ranked, IMPOSSIBLE).topk(min(CANDIDATES, lags.numel())).indices
         top, below, above = (values.gather(-1, index) for values in (centre, left, right))
@@ -228,15 +202,15 @@ class PitchTracker(nn.Module):
         curvature = (below - 2 * top + above).clamp(max=-1e-9)
         shift = (0.5 * (below - above) / curvature).clamp(-1.0, 1.0)
         f0_hz = self._lag_rate_hz / (index + first + shift)
-        is_candidate = is_peak.gather(-1, index) & (top > 0) & (f0_hz >= self.min_f0_hz) & (f0_hz <= self.max_f0_hz)
+        is_candidate = is_peak.gather(-1, index) & (top > 0) & (f0_hz >= MIN_F0_HZ) & (f0_hz <= MAX_F0_HZ)
         strength = top - 0.25 * (below - above) * shift
         return f0_hz, torch.where(is_candidate, strength, IMPOSSIBLE)
 
     def _decide(self, f0_hz: Tensor, strength: Tensor, loudness: Tensor) -> tuple[Tensor, Tensor]:
-        """Chooses a candidate or "unvoiced" in every frame; drops the frames past the end."""
+        """Choose a candidate or "unvoiced" in every frame; drop the frames past the end."""
         frames = loudness.shape[1]
         f0_hz, strength = f0_hz[:, :frames], strength[:, :frames]
-        octave = torch.log2(f0_hz / self.min_f0_hz)
+        octave = torch.log2(f0_hz / MIN_F0_HZ)
         silence = loudness * ((1 + VOICING_THRESHOLD) / SILENCE_THRESHOLD)
         unvoiced = VOICING_THRESHOLD + (2 - silence).clamp(min=0)
         # States first, frames last: the reductions over states then run along contiguous memory.
@@ -253,10 +227,10 @@ class PitchTracker(nn.Module):
         return f0_hz, voicing.clamp(0, 1)
 
     def _messages(self, local: Tensor, octave: Tensor) -> Tensor:
-        """Best score of the path before and after each state of each frame, over the bounded neighbourhood.
+        """Compute the best score of the path before and after each state of each frame, over its neighbourhood.
 
         This is the Viterbi algorithm on `[i - path_back, i + path_ahead]` for all frames `i` at once: after `n` rounds
-        a frame has heard of `n` neighbours.
+        the scores of a frame include `n` neighbours.
 
         Args:
             local: `(batch, states, frames)`, score of a state by itself; state 0 is "unvoiced".
@@ -281,7 +255,7 @@ class PitchTracker(nn.Module):
 
 
 def pitch_features(f0_hz: Tensor, voicing: Tensor) -> Tensor:
-    """Turns a pitch track into three features per frame, without looking ahead.
+    """Compute three features per frame from a pitch track, without looking ahead.
 
     Args:
         f0_hz: `(batch, frames)`, Hz, 0 where unvoiced.
@@ -303,34 +277,6 @@ def pitch_features(f0_hz: Tensor, voicing: Tensor) -> Tensor:
     both_voiced = is_voiced[:, 1:] & is_voiced[:, :-1]
     delta = F.pad(torch.where(both_voiced, log_pitch[:, 1:] - log_pitch[:, :-1], 0.0), (1, 0))
     return torch.stack([log_pitch, delta, voicing.to(log_pitch.dtype)], dim=-1)
-
-
-def _check_settings(sampling_rate: int, hop_s: float, window_s: float, min_f0_hz: float, max_f0_hz: float) -> None:
-    """Raises ValueError for settings that give no frame grid or no range of lags."""
-    settings = {
-        "sampling_rate": sampling_rate,
-        "hop_s": hop_s,
-        "window_s": window_s,
-        "min_f0_hz": min_f0_hz,
-        "max_f0_hz": max_f0_hz,
-    }
-    for name, value in settings.items():
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a positive number, not {value}")
-    if sampling_rate < 2 * BANDWIDTH_HZ:
-        raise ValueError(
-            f"sampling_rate must be at least {2 * BANDWIDTH_HZ:g} Hz, not {sampling_rate}: resample the audio"
-        )
-    if round(window_s * sampling_rate) < 2:
-        raise ValueError(f"window_s {window_s} is less than two samples at {sampling_rate} Hz: give a longer one")
-    if round(hop_s * sampling_rate) < 1 or hop_s > window_s:
-        raise ValueError(
-            f"hop_s must be from one sample ({1 / sampling_rate} s) to window_s ({window_s}), not {hop_s}"
-        )
-    if not min_f0_hz < max_f0_hz <= MAX_F0_LIMIT_HZ:
-        raise ValueError(
-            f"max_f0_hz must be above min_f0_hz ({min_f0_hz}) and at most {MAX_F0_LIMIT_HZ:g} Hz, not {max_f0_hz}"
-        )
 
 
 def _fft_length(samples: float) -> int:

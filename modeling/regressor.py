@@ -9,8 +9,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 
 
 def mask_frames(frames: torch.Tensor, mask: torch.Tensor, config) -> torch.Tensor:
-    """
-    Set random stretches of frames, and random bands of features, to zero: the mean of standardised frames.
+    """Set random stretches of frames and random bands of features to zero, the mean of standardised frames.
 
     As in transformers' wav2vec 2.0, after Park et al., "SpecAugment", Interspeech 2019 (arXiv 1904.08779).
 
@@ -18,7 +17,7 @@ def mask_frames(frames: torch.Tensor, mask: torch.Tensor, config) -> torch.Tenso
         frames: (batch, frames, width), standardised.
         mask: (batch, frames), True where valid; padding is not masked.
         config: has `mask_time_prob`, `mask_time_length`, `mask_feature_prob` and `mask_feature_length`. A probability
-            is the share of frames or features that is masked, stretches lying upon each other apart.
+            is the share of frames or features that is masked, or less where stretches overlap.
 
     Returns:
         (batch, frames, width).
@@ -37,8 +36,7 @@ def mask_frames(frames: torch.Tensor, mask: torch.Tensor, config) -> torch.Tenso
 
 
 class TimeConvGRU(nn.Module):
-    """
-    A causal time convolution, then a unidirectional GRU.
+    """A causal time convolution, then a unidirectional GRU.
 
     Nothing looks ahead, so right padding cannot reach a valid frame, and a stream gives what the whole file gives.
 
@@ -70,13 +68,11 @@ class TimeConvGRU(nn.Module):
         )
 
     def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """
+        """Compute the hidden sequence (batch, ceil(frames / stride), hidden_size) and its mask.
+
         Args:
             frames: (batch, frames, input_size).
             mask: (batch, frames), True where a frame is valid; valid frames come first.
-
-        Returns:
-            hidden sequence (batch, ceil(frames / stride), hidden_size) and its mask.
         """
         hidden = nn.functional.pad(frames.transpose(1, 2), (self.left_context, 0))
         hidden = self.dropout(nn.functional.relu(self.conv(hidden))).transpose(1, 2)
@@ -86,24 +82,14 @@ class TimeConvGRU(nn.Module):
 
 
 def masked_mean(frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """
-    Mean over the valid frames.
-
-    Args:
-        frames: (batch, frames, width).
-        mask: (batch, frames), True where valid. Each row has at least one valid frame.
-
-    Returns:
-        (batch, width).
-    """
+    """Average (batch, frames, width) over the frames whose mask (batch, frames) is true, at least one in each row."""
     # half precision cannot count beyond 256
     weights = mask.unsqueeze(-1).to(torch.promote_types(frames.dtype, torch.float32))
     return ((frames * weights).sum(dim=1) / weights.sum(dim=1)).to(frames.dtype)
 
 
 def average_frames(frames: torch.Tensor, mask: torch.Tensor, ratio: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    Lower the frame rate by a whole factor: each output frame is the mean of `ratio` valid input frames.
+    """Lower the frame rate by a whole factor: each output frame is the mean of `ratio` valid input frames.
 
     Args:
         frames: (batch, frames, width).
@@ -126,8 +112,7 @@ def average_frames(frames: torch.Tensor, mask: torch.Tensor, ratio: int) -> tupl
 def align_frames(
     frames: list[torch.Tensor], masks: list[torch.Tensor], hops: list[int]
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """
-    Bring several sequences onto the grid of the slowest one.
+    """Bring several sequences onto the grid of the slowest one.
 
     Args:
         frames: each (batch, frames_i, width_i).
@@ -152,14 +137,13 @@ def align_frames(
     return [sequence[:, :length] for sequence, _ in averaged], mask
 
 
-# the least and the greatest standard deviation a model can state, in unit scale, where labels lie in -1..1: nothing is
-# graded to a hundredth of half the scale, and twice the whole scale is no knowledge at all
+# least and greatest standard deviation that a model can predict, in unit scale, where labels lie in -1..1: half a
+# percent of the scale, and twice the scale
 STD_RANGE = (0.01, 4.0)
 
 
 class BranchInput(nn.Module):
-    """
-    Raw frames of a branch, standardised by the training set's statistics; hidden states summed by learned weights.
+    """Raw frames of a branch, standardised by the training set's statistics; hidden states summed by learned weights.
 
     Args:
         width: numbers in a raw frame.
@@ -170,7 +154,7 @@ class BranchInput(nn.Module):
         super().__init__()
         self.num_states = num_states
         self.output_size = width // num_states
-        # a reader of the frames may want none of these; identity until the training set has been seen
+        # identity until the statistics of the training set are set
         self.register_buffer("frame_mean", torch.zeros(width))
         self.register_buffer("frame_std", torch.ones(width))
         self.state_weights = nn.Parameter(torch.zeros(num_states)) if num_states > 1 else None
@@ -191,8 +175,7 @@ class BranchInput(nn.Module):
 
 
 class AffectRegressor(nn.Module):
-    """
-    Everything that is trained: from raw frames per branch to the embedding and the outputs.
+    """The trained head: from raw frames per branch to the embedding and the outputs.
 
     Fusion at the embedding level gives each branch a TC-GRU of its own and joins the pooled vectors before the
     embedding layer; at the frame level, frames are brought onto the slowest branch's grid and share one TC-GRU, with
@@ -210,7 +193,7 @@ class AffectRegressor(nn.Module):
         self.masking = config
         self.hops = [config.branch_hop(branch) for branch in branches]
         self.inputs = nn.ModuleDict(
-            {b.name: BranchInput(config.branch_width(b), _num_states(b, config)) for b in branches}
+            {b.name: BranchInput(config.branch_width(b), config.branch_states(b)) for b in branches}
         )
         sizes = [module.output_size for module in self.inputs.values()]
         convolutions = [(branch.conv_kernel_size, branch.conv_stride) for branch in branches]
@@ -229,12 +212,9 @@ class AffectRegressor(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.embedding = nn.Linear(config.gru_hidden_size * len(sizes), config.embedding_size)
         self.output = nn.Linear(config.embedding_size, len(config.id2label))
-        self.emotion_output = (
-            nn.Linear(config.embedding_size, len(config.emotion_names)) if config.emotion_names else None
-        )
-        self.gender_output = (
-            nn.Linear(config.embedding_size, len(config.gender_names)) if config.gender_names else None
-        )
+        emotions, genders = len(config.emotion_names or ()), len(config.gender_names or ())
+        self.emotion_output = nn.Linear(config.embedding_size, emotions) if emotions else None
+        self.gender_output = nn.Linear(config.embedding_size, genders) if genders else None
         self.uncertainty_output = None
         if config.predict_uncertainty:
             self.uncertainty_output = nn.Linear(config.embedding_size, len(config.id2label))
@@ -249,7 +229,8 @@ class AffectRegressor(nn.Module):
             init.ones_(self.uncertainty_scale)
 
     def forward(self, frames: dict[str, torch.Tensor], masks: dict[str, torch.Tensor]) -> tuple:
-        """
+        """Compute the embedding from raw frames.
+
         Args:
             frames: per branch name (batch, frames, width), raw.
             masks: per branch name (batch, frames), True where valid; valid frames come first.
@@ -277,8 +258,7 @@ class AffectRegressor(nn.Module):
         return torch.tanh(self.embedding(self.dropout(pooled)))
 
     def heads(self, embedding: torch.Tensor) -> dict[str, torch.Tensor | None]:
-        """
-        What each head makes of the embedding (batch, embedding_size); `None` for a head the model does not have.
+        """Compute the output of each head from the embedding (batch, embedding_size); `None` where there is no head.
 
         Returns:
             `unit` (batch, dimensions): the dimensions in unit scale; `log_std` (batch, dimensions), as
@@ -292,16 +272,9 @@ class AffectRegressor(nn.Module):
         }
 
     def log_std(self, embedding: torch.Tensor) -> torch.Tensor:
-        """
-        Logarithm of the standard deviations that the model predicts, unit scale, before calibration.
+        """Compute log standard deviations (..., dimensions) from (..., embedding_size), unit scale, uncalibrated.
 
-        A sigmoid keeps them within `STD_RANGE`: unlike a clamp it always leaves a gradient to come back by.
-
-        Args:
-            embedding: (..., embedding_size).
-
-        Returns:
-            (..., dimensions).
+        A sigmoid keeps them within `STD_RANGE`: unlike a clamp it has a gradient at the bounds too.
         """
         low, high = (math.log(bound) for bound in STD_RANGE)
         return low + (high - low) * torch.sigmoid(self.uncertainty_output(embedding))
@@ -313,12 +286,9 @@ class AffectRegressor(nn.Module):
         return self.output(self.embed(torch.cat(aligned, dim=-1))), mask
 
     def set_frame_statistics(self, name: str, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """
-        Standardise a branch's raw frames by these from now on.
+        """Set the mean and standard deviation (width,) by which a branch's raw frames are standardised.
 
-        Args:
-            name: of the branch.
-            mean, std: (width,) over the training set's frames; constant numbers are left unscaled.
+        Numbers that do not vary over the training set are left unscaled.
         """
         module = self.inputs[name]
         module.frame_mean.copy_(mean)
@@ -326,17 +296,16 @@ class AffectRegressor(nn.Module):
 
     @torch.no_grad()
     def set_uncertainty_scale(self, scale: torch.Tensor) -> None:
-        """
-        Multiply predicted standard deviations by these from now on, in place of earlier ones; the loss does not.
+        """Set the factors (dimensions,) by which predicted standard deviations are multiplied, in outputs alone.
 
         Args:
-            scale: (dimensions,), positive; measured with a scale of 1, on clips that were not trained on.
+            scale: positive; measured with a scale of 1, on clips that were not trained on.
 
         Raises:
             ValueError: wrong shape, not positive or not finite, or a model that predicts no uncertainty.
         """
         if self.uncertainty_output is None:
-            raise ValueError("this model states no uncertainty to scale: config.predict_uncertainty is False")
+            raise ValueError("this model predicts no uncertainty to scale: config.predict_uncertainty is False")
         scale = torch.as_tensor(scale)
         given, needed = tuple(scale.shape), tuple(self.uncertainty_scale.shape)
         if given != needed:
@@ -362,9 +331,3 @@ class AffectRegressor(nn.Module):
                     f"frames_mask of branch {name!r} must be {tuple(frames[name].shape[:2])}, "
                     "valid frames first and at least one per clip"
                 )
-
-
-def _num_states(branch, config) -> int:
-    if branch.is_acoustic or branch.hidden_state != "weighted_sum":
-        return 1
-    return config.encoders[branch.source].backbone.num_hidden_layers + 1

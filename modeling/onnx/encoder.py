@@ -11,7 +11,7 @@ import onnx
 import torch
 from torch import nn
 
-from ..encoder import SpeechEncoder, run_unpadded_whisper
+from ..encoder import SpeechEncoder, run_unpadded_whisper, select_hidden_state
 from ..log_mel import WhisperLogMel
 from ..regressor import BranchInput
 from .graph import OPSET, OnnxGraph
@@ -41,13 +41,7 @@ class _EncoderFrames(nn.Module):
             outputs = encoder.backbone(values, output_hidden_states=True, return_dict=True)
         frames = []
         for state, branch_input in zip(self.states, self.inputs, strict=True):
-            if state == "last":
-                chosen = outputs.last_hidden_state
-            elif state == "weighted_sum":
-                chosen = torch.cat(outputs.hidden_states, dim=-1)
-            else:
-                chosen = outputs.hidden_states[state]
-            frames.append(branch_input(chosen).transpose(1, 2))
+            frames.append(branch_input(select_hidden_state(outputs, state)).transpose(1, 2))
         return tuple(frames)
 
 

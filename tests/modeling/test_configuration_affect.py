@@ -62,15 +62,15 @@ REFUSED = [
     (AffectFusionConfig, {"branches": [AffectEncoderConfig()]}, "expected an AffectBranchConfig or a dict"),
     (AffectFusionConfig, {"fusion_level": "word"}, "allowed are 'embedding' and 'frame'"),
     (AffectFusionConfig, {"label_range": (7.0, 1.0)}, "lowest first"),
-    (AffectFusionConfig, {"sampling_rate": 8000}, "the models hear 16000 Hz"),
+    (AffectFusionConfig, {"sampling_rate": 8000}, "the models take audio at 16000 Hz"),
     (AffectFusionConfig, {"ccc_weights": (1.0, 1.0)}, "one weight >= 0 for each"),
     (AffectFusionConfig, {"gru_hidden_size": 0}, "gru_hidden_size is 0"),
     (AffectFusionConfig, {"dropout": 1.0}, r"it must be in \[0, 1\)"),
     (AffectFusionConfig, {"branches": [{"hop_s": 0.00001, "window_s": 0.025}]}, "no whole number of samples"),
     (AffectFusionConfig, {"id2label": {0: "valence", 1: "activation", 2: "dominance"}}, "in this order"),
-    (AffectStudentConfig, {"branch": {"source": "hubert"}}, "low-level features only"),
+    (AffectStudentConfig, {"branch": {"source": "hubert"}}, "reads low-level features only"),
     (AffectStudentConfig, {"branch": "mfb"}, "expected an AffectBranchConfig or a dict, got 'mfb'"),
-    (AffectStudentConfig, {"sampling_rate": 8000}, "the models hear 16000 Hz"),
+    (AffectStudentConfig, {"sampling_rate": 8000}, "the models take audio at 16000 Hz"),
     (AffectEncoderConfig, {"backbone": 3}, "backbone is 3; give the configuration of an encoder of transformers"),
 ]
 

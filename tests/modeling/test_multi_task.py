@@ -294,5 +294,5 @@ def test_refused_uncertainty_scales(scale, message):
 
 
 def test_a_model_without_uncertainty_takes_no_scale():
-    with pytest.raises(ValueError, match="states no uncertainty to scale: config.predict_uncertainty is False"):
+    with pytest.raises(ValueError, match="predicts no uncertainty to scale: config.predict_uncertainty is False"):
         make_model().regressor.set_uncertainty_scale(torch.ones(3))
