@@ -1,6 +1,6 @@
-"""The main job: corpus -> representations -> baseline -> teacher -> students -> evaluation -> report.
+"""Run a recipe: corpus, frames of frozen encoders, baseline, teachers, students, evaluation, report.
 
-accelerate launch training/run.py [--recipe NAME_OR_FILE] [--data_dir FOLDER] [--output_dir FOLDER] [--any_setting ...]
+accelerate launch training/run.py [--recipe NAME_OR_FILE] [--data_dir FOLDER] [--output_dir FOLDER] [--help]
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ from speech_affect_training.reports.model_card import write_cards
 from speech_affect_training.reports.report import write_report
 from speech_affect_training.reports.results_table import render_markdown
 from speech_affect_training.settings import cores
-from speech_affect_training.settings.recipe import RunArguments, parse_arguments
+from speech_affect_training.settings.recipe import parse_arguments
+from speech_affect_training.settings.run_settings import RunSettings
 
 
 logger = logging.getLogger("run")
 
 
 def main(argv: list[str]) -> dict:
-    """Run a recipe, alone in its output folder; returns what is in `results.json`."""
+    """Run a recipe, as the only run in its output folder, and return the content of `results.json`."""
     run, training = parse_arguments(argv)
     state = PartialState()
     _set_up_logging(state)
     with only_run_in(Path(training.output_dir)) if state.is_main_process else nullcontext():
-        return run_recipe(run, training)
+        return run_recipe(run, training, state)
 
 
-def run_recipe(run: RunArguments, training: TrainingArguments) -> dict:
-    """All of a run, step by step."""
+def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialState) -> dict:
+    """Take all steps of a run."""
+    # 1. Machine and folders
     started = time.perf_counter()
-    # 1. Settings
-    state = PartialState()
     publication = Publication(training, run.specs)
     if state.device.type == "cpu":  # launchers leave each process one thread
         torch.set_num_threads(max(1, cores.available_cores() // state.num_processes))
@@ -70,36 +70,39 @@ def run_recipe(run: RunArguments, training: TrainingArguments) -> dict:
     output = Path(training.output_dir)
     cache = Path(run.cache_dir or Path(HF_HOME) / "speech_affect")
 
-    # 2. Corpus: the main process makes or prepares it, the others find it done
+    # 2. Corpus: the main process makes or prepares it, the others find it finished
     with state.main_process_first():
         corpus = load_corpus(run.corpus, run.data_dir, run.corpus_options, cache, run.corpus_note)
         unlabelled = unlabelled_pieces(unlabelled_folders(run.unlabelled_dir, cache))
     check_disjoint(corpus)
     all_splits = make_data_splits(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
 
-    # 3. Representations: every branch of every system, once per clip
-    leave_out_unreachable(run, cache)
+    # 3. Frames: every branch of every system, once per clip
+    run = leave_out_unreachable(run, cache)
     branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
     with state.main_process_first():
         library = EncoderLibrary(run.encoders, branches, cache)
     caches = prepare_frames(run, all_splits, unlabelled, library, cache / "frames")
 
-    # 4. Systems: baseline, teachers, students; each once per data_splits and seed
+    # 4. Jobs: baseline, teachers, students, each once per data splits and seed
     jobs = {}
-    for data_splits in all_splits:
-        jobs[data_splits.name] = make_jobs(run, training, data_splits, unlabelled, caches, library, corpus.label_range)
+    for splits in all_splits:
+        jobs[splits.name] = make_jobs(run, training, splits, unlabelled, caches, library, corpus.label_range)
     every = [job for systems in jobs.values() for system in systems.values() for job in system]
-    if run.job_workers is None:
-        run.job_workers = default_workers()
-    described = describe(run, corpus, all_splits[0], library)
-    write = partial(write_system, corpus, library, output, described)
-    run_jobs(every, training.per_device_eval_batch_size, run.job_workers, publication.after_job(jobs[""], write))
+    workers = run.job_workers or default_workers()
+    provenance = {
+        "corpus": describe_corpus(corpus, corpus_fingerprint(all_splits[0].tables), run.corpus_facts),
+        "encoders": describe_encoders(library),
+        "environment": describe_environment(workers),
+    }
+    write = partial(write_system, corpus, library, output, provenance)
+    run_jobs(every, training.per_device_eval_batch_size, workers, publication.after_job(jobs[""], write))
 
-    # 5. Checkpoints and report
+    # 5. Probes, checkpoints and report
     results = {}
     probe_encoders(run, corpus, all_splits[0], cache, output)
     if state.is_main_process:
-        results = finish(run, output, jobs, described, write)
+        results = finish(run, output, jobs, provenance, write)
         write_cards(results, output, publication.repo_id)
         print(render_markdown(results))
         for name in jobs[""]:
@@ -110,8 +113,8 @@ def run_recipe(run: RunArguments, training: TrainingArguments) -> dict:
     return results
 
 
-def probe_encoders(run: RunArguments, corpus: Corpus, given: DataSplits, cache: Path, output: Path) -> None:
-    """What each hidden state of the encoders named by `--probe` knows."""
+def probe_encoders(run: RunSettings, corpus: Corpus, given: DataSplits, cache: Path, output: Path) -> None:
+    """Probe the hidden states of the encoders that `--probe` names."""
     fingerprints = {split: table.fingerprints for split, table in given.tables.items()}
     for name in run.probe:
         with PartialState().main_process_first():
@@ -119,29 +122,18 @@ def probe_encoders(run: RunArguments, corpus: Corpus, given: DataSplits, cache: 
         run_probe(library, name, corpus.splits, fingerprints, cache / "frames", run.extraction_batch_size, output)
 
 
-def describe(run: RunArguments, corpus: Corpus, given: DataSplits, library: EncoderLibrary) -> dict:
-    """Where the results of this run come from."""
-    return {
-        "corpus": describe_corpus(corpus, corpus_fingerprint(given.tables), run.corpus_facts),
-        "encoders": describe_encoders(library),
-        "environment": describe_environment(run.job_workers),
-    }
-
-
-def write_system(corpus: Corpus, library: EncoderLibrary, output: Path, described: dict, system: list[Job]) -> Path:
-    """Write and verify the checkpoint of a system, as trained on the given splits."""
-    folder = write_checkpoint(system, library, output / system[0].spec.name, described)
+def write_system(corpus: Corpus, library: EncoderLibrary, output: Path, provenance: dict, system: list[Job]) -> Path:
+    """Write the checkpoint of a system that was trained on the corpus's own splits, and check that it loads."""
+    folder = write_checkpoint(system, library, output / system[0].spec.name, provenance)
     clips = corpus.splits["development"][:RELOAD_CLIPS]
     verify_checkpoint(folder, best_job(system).folder, "development", clips["audio"], clips["transcript"])
     return folder
 
 
-def finish(run: RunArguments, output: Path, jobs: dict, described: dict, write: Callable[[list[Job]], Path]) -> dict:
-    """The checkpoint of each system, then the report."""
-    parameters = {}
-    for name, system in jobs[""].items():
-        parameters[name] = AutoModel.from_pretrained(write(system)).num_parameters()
-    return write_report(output, jobs, parameters, **described, bootstrap_samples=run.bootstrap_samples)
+def finish(run: RunSettings, output: Path, jobs: dict, provenance: dict, write: Callable[[list[Job]], Path]) -> dict:
+    """Write the checkpoint of each system, then the report."""
+    sizes = {name: AutoModel.from_pretrained(write(system)).num_parameters() for name, system in jobs[""].items()}
+    return write_report(output, jobs, sizes, **provenance, bootstrap_samples=run.bootstrap_samples)
 
 
 def _set_up_logging(state: PartialState) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from speech_affect import DIMENSIONS
 
+from ..settings.checks import check_names
 from ..settings.labels import LEARNT_FROM
-from ..settings.suggestions import check_names
 from .corpus import Corpus
 from .demo import make_demo_corpus
 from .msp_podcast import load_msp_podcast_corpus

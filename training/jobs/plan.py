@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import TrainingArguments
@@ -15,8 +16,9 @@ from ..encoders.library import EncoderLibrary
 from ..frames.frame_cache import FrameCache
 from ..frames.speech_frames import extract_frames
 from ..frames.text_frames import clip_transcripts, extract_text_frames
-from ..settings.recipe import RunArguments
-from ..settings.systems import SystemSpec, build_config
+from ..settings.model_config import build_config
+from ..settings.run_settings import RunSettings
+from ..settings.systems import SystemSpec
 from .data_splits import DataSplits
 from .job import Job
 
@@ -24,7 +26,7 @@ from .job import Job
 logger = logging.getLogger(__name__)
 
 
-def systems_of(run: RunArguments, data_splits: DataSplits) -> dict[str, SystemSpec]:
+def systems_of(run: RunSettings, data_splits: DataSplits) -> dict[str, SystemSpec]:
     """The systems trained in a data_splits: all in the given splits; in folds those that `cross_validated` names."""
     if not data_splits.name:
         return run.specs
@@ -32,9 +34,10 @@ def systems_of(run: RunArguments, data_splits: DataSplits) -> dict[str, SystemSp
     return {name: spec for name, spec in run.specs.items() if name in names}
 
 
-def leave_out_unreachable(run: RunArguments, cache_dir: Path) -> None:
-    """Take optional systems with an encoder that cannot be found out of the run, and the students of such teachers."""
-    for name, spec in list(run.specs.items()):
+def leave_out_unreachable(run: RunSettings, cache_dir: Path) -> RunSettings:
+    """Return the run without optional systems whose encoder cannot be found, and without students of such teachers."""
+    specs = dict(run.specs)
+    for name, spec in run.specs.items():
         sources = {branch["source"] for branch in spec.branch_settings} & set(run.encoders)
         try:
             for source in sources if spec.optional else ():
@@ -42,18 +45,19 @@ def leave_out_unreachable(run: RunArguments, cache_dir: Path) -> None:
                 resolve_encoder(entry["id"], revision=entry.get("revision"), cache_dir=cache_dir)
         except OSError as error:
             logger.warning("system %s is left out: %s", name, error)
-            del run.specs[name]
-    for name, spec in list(run.specs.items()):
-        missing = [teacher for teacher in spec.teachers if teacher not in run.specs]
+            del specs[name]
+    for name, spec in list(specs.items()):
+        missing = [teacher for teacher in spec.teachers if teacher not in specs]
         if missing:
             logger.warning("system %s is left out with its teacher %s", name, missing[0])
-            del run.specs[name]
-    run.cross_validated = [name for name in run.cross_validated if name in run.specs]
-    run.degraded_systems = [name for name in run.degraded_systems if name in run.specs]
+            del specs[name]
+    cross_validated = [name for name in run.cross_validated if name in specs]
+    degraded = [name for name in run.degraded_systems if name in specs]
+    return replace(run, specs=specs, cross_validated=cross_validated, degraded_systems=degraded)
 
 
 def prepare_frames(
-    run: RunArguments,
+    run: RunSettings,
     all_splits: Sequence[DataSplits],
     unlabelled: Sequence[Piece],
     library: EncoderLibrary,
@@ -104,7 +108,7 @@ def _hearing(specs: dict[str, SystemSpec], what: str) -> list[SystemSpec]:
 
 
 def make_jobs(
-    run: RunArguments,
+    run: RunSettings,
     training: TrainingArguments,
     data_splits: DataSplits,
     unlabelled: Sequence[Piece],

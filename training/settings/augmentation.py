@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from numbers import Real
 
+from .checks import check_names
 from .conditions import LONGEST_T60_S, SHORTEST_T60_S
-from .suggestions import check_names
 
 
 # lowest and highest value of each range

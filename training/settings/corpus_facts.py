@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
+from .checks import did_you_mean
 from .recipe_file import read_text
-from .suggestions import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -1,46 +1,37 @@
-"""The systems of a run: rows of the results table, as configurations of the two models."""
+"""The systems of a run: the rows of the results table."""
 
 from __future__ import annotations
 
-import typing
+import math
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_type_hints
 
-from transformers import TrainingArguments
+from transformers import PreTrainedConfig, TrainingArguments
 
-from speech_affect import AffectFusionConfig, AffectStudentConfig
 from speech_affect.configuration_affect import ACOUSTIC_SOURCES, AffectBranchConfig
-from speech_affect.configuration_checks import are_numbers
 
-from .labels import EMOTIONS, UNKNOWN
-from .suggestions import check_names, did_you_mean
+from .checks import check_mapping, check_names, check_type, did_you_mean
+from .labels import EMOTIONS
 
 
-ROLES = ("baseline", "single", "teacher", "student")
-# which classes the second task has: those with a name, "other" and "no agreement" too, or the graders' votes on all
-EMOTION_TASKS = ("agreed", "all", "votes")
-NOT_AGREED = ("O", "X")
-# training arguments that no system has of its own
-SET_BY_THE_RUN = ("output_dir", "seed", "push_to_hub", "hub_token")
-NUMBERS = (
-    (int, int, "a whole number"),
-    (float, (int, float), "a number, such as 1.0e-3 (without the .0 YAML takes it for a text)"),
-    (bool, bool, "true or false"),
-)
-FLAGS = ("gender", "uncertainty", "augmented", "unlabelled", "optional")
-# of a model's configuration, what the corpus or other keys of a system decide
-DECIDED_ELSEWHERE = ("branch", "label_range", "emotion_names", "gender_names", "predict_uncertainty", "sampling_rate")
+NOT_AGREED = ("O", "X")  # classes without an emotion
+SET_FOR_ALL = ("output_dir", "seed", "push_to_hub", "hub_token")  # training arguments that no system has of its own
+ENCODER_TYPES = {"id": str, "revision": str | None, "pad_to_window": bool}
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """
-    How much each part counts in a distilled student's loss.
+    """Weights of the parts of a distilled student's loss.
 
     Args:
-        label_weight: of the CCC loss on the clip's own labels.
-        output_weight: of the CCC loss on the teacher's outputs.
-        embedding_weight: of `1 - cosine` between the embeddings.
+        label_weight: Weight of the CCC loss on the clip's own labels.
+        output_weight: Weight of the CCC loss on the teacher's outputs.
+        embedding_weight: Weight of `1 - cosine` between the embeddings.
+
+    Raises:
+        ValueError: A weight is below 0 or infinite, or all are 0.
     """
 
     label_weight: float = 1.0
@@ -49,42 +40,39 @@ class Distillation:
 
     def __post_init__(self):
         weights = (self.label_weight, self.output_weight, self.embedding_weight)
-        if not are_numbers(weights, len(weights)):
-            raise ValueError(f"distillation weights are {weights}; give finite numbers")
-        if min(weights) < 0 or not sum(weights):
-            raise ValueError(f"distillation weights are {weights}; each must be >= 0 and one above 0")
+        if not (all(0 <= weight < math.inf for weight in weights) and any(weights)):
+            raise ValueError(f"distillation weights are {weights}; each must be finite and >= 0, and one above 0")
 
 
 @dataclass(frozen=True)
 class SystemSpec:
-    """
-    One row.
+    """One row.
 
     Args:
-        name: the row's name, and that of its folder.
-        role: baseline, single (one representation), teacher or student.
-        branches: each the name of an acoustic source, or a mapping as [`AffectBranchConfig`] takes it.
-        fusion_level: `embedding` or `frame`.
-        emotions: second task, emotion classes: `agreed` (without other and no agreement), `all`, or `votes` (the
+        name: Name of the row and of its folder.
+        role: What the system is for; `single` has one representation.
+        branches: Each the name of an acoustic source, or a mapping with the arguments of [`AffectBranchConfig`].
+        fusion_level: Where branches are joined.
+        emotions: Second task, emotion classes: `agreed` (without `other` and `no agreement`), `all`, or `votes` (the
             graders' distribution over all).
-        gender: second task, the speaker's gender.
-        uncertainty: predict how far the grades scatter, and calibrate it on development.
-        augmented: train on augmented copies of the clips too. A copy keeps the clip's label unless another clip was
-            joined to it; a distilled student gets the teacher's opinion of every copy.
-        unlabelled: of a distilled student: hear the run's unlabelled audio too, with the teacher's opinion of it.
-        teacher: name of the system that a student is distilled from, or several: their outputs are averaged, and the
+        gender: Second task, the speaker's gender.
+        uncertainty: Predict how far the grades scatter, calibrated on development.
+        augmented: Train on augmented copies of the clips too. A copy keeps the clip's label unless another clip was
+            joined to it; for a distilled student the teacher predicts every copy.
+        unlabelled: For a distilled student: train on the run's unlabelled audio too, with the teacher's predictions.
+        optional: Leave the system out, with a warning, if one of its encoders cannot be found.
+        teacher: Name of the system that a student is distilled from, or several: their outputs are averaged, and the
             embedding is the first one's.
-        distillation: loss weights; of a student with a teacher.
-        optional: leave the system out, with a warning, where one of its encoders cannot be found.
-        config: settings of the model's configuration for this system alone, over the run's `head`.
-        training: training arguments of this system alone.
+        distillation: Loss weights; only of a student with a teacher.
+        config: Settings of the model's configuration for this system, over the run's `head`.
+        training: Training arguments of this system.
     """
 
     name: str
-    role: str
-    branches: list = field(default_factory=lambda: ["mfb"])
-    fusion_level: str = "embedding"
-    emotions: str | None = None
+    role: Literal["baseline", "single", "teacher", "student"]
+    branches: list[str | dict] = field(default_factory=lambda: ["mfb"])
+    fusion_level: Literal["embedding", "frame"] = "embedding"
+    emotions: Literal["agreed", "all", "votes"] | None = None
     gender: bool = False
     uncertainty: bool = False
     augmented: bool = False
@@ -97,14 +85,16 @@ class SystemSpec:
 
     @property
     def branch_settings(self) -> list[dict]:
+        """Arguments of [`AffectBranchConfig`], one mapping per branch."""
         return [{"source": branch} if isinstance(branch, str) else dict(branch) for branch in self.branches]
 
     @property
     def teachers(self) -> list[str]:
+        """Names of the teachers."""
         return [self.teacher] if isinstance(self.teacher, str) else list(self.teacher or [])
 
     def emotion_codes(self, present: Iterable[str]) -> list[str]:
-        """Codes of the classes that this system learns, among those that the training clips have."""
+        """Return the codes of the classes that this system learns, out of those that the training clips have."""
         if self.emotions is None:
             return []
         left_out = NOT_AGREED if self.emotions == "agreed" else ()
@@ -112,16 +102,18 @@ class SystemSpec:
 
 
 def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[str, SystemSpec]:
-    """
-    Check the recipe's systems and put teachers before their students.
+    """Check the recipe's systems and sort them, teachers before their students.
 
     Args:
-        systems: name -> settings, as in [`SystemSpec`].
-        encoders: name -> {id, revision}.
-        only: names to keep, with their teachers; all without it.
+        systems: Name -> settings, as in [`SystemSpec`].
+        encoders: Name -> {id, revision, pad_to_window}.
+        only: Names of the systems to keep, with their teachers; None for all.
+
+    Returns:
+        Name -> system.
 
     Raises:
-        ValueError: a setting, role, source or teacher that does not exist.
+        ValueError: A setting that does not exist or is not allowed.
     """
     specs = {name: _spec(name, settings, encoders) for name, settings in systems.items()}
     for spec in specs.values():
@@ -144,166 +136,74 @@ def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[
 
 
 def check_encoders(encoders: dict) -> None:
-    """
-    Check the recipe's encoders, as far as their settings tell.
+    """Check the recipe's encoders, as far as their settings show.
 
     Raises:
-        ValueError: a name that can name no folder, or settings other than id, revision and pad_to_window.
+        ValueError: A name that no folder can have, a setting that does not exist, or a value that is not allowed.
     """
     for name, entry in encoders.items():
         _check_name("encoder", name)
         if name in ACOUSTIC_SOURCES:
-            raise ValueError(f"an encoder is named {name!r}, which is a source that needs none; give another name")
-        if not isinstance(entry, dict) or "id" not in entry:
-            raise ValueError(
-                f"encoder {name!r} is {entry!r}; give {{id: Hub id or folder}}, with revision or pad_to_window"
-            )
-        check_names(f"encoder {name!r}", entry, ("id", "revision", "pad_to_window"))
-        for key in ("id", "revision"):
-            if not isinstance(entry.get(key, "x"), str) or not entry.get(key, "x"):
-                raise ValueError(f"encoder {name!r} has {key}: {entry[key]!r}; give a text")
-        if not isinstance(entry.get("pad_to_window", True), bool):
-            raise ValueError(f"encoder {name!r} has pad_to_window: {entry['pad_to_window']!r}; give true or false")
+            raise ValueError(f"an encoder is named {name!r}, which is a source without an encoder; give another name")
+        check_mapping(f"encoder {name!r}", entry, ENCODER_TYPES)
+        if not entry.get("id"):
+            raise ValueError(f"encoder {name!r} has no id; give {{id: Hub id or folder}}")
 
 
-def check_model(spec: SystemSpec, head: dict) -> None:
-    """
-    Check what a system says of its model before any corpus or encoder is fetched: all but what encoders decide.
-
-    Args:
-        spec: the system.
-        head: sizes of the head, for every system.
-
-    Raises:
-        ValueError: a setting that the model's configuration does not have, or what it refuses.
-    """
-    allowed = [name for name in AffectStudentConfig.__annotations__ if name not in DECIDED_ELSEWHERE]
-    check_names("head", head, allowed)
-    check_names(f"config of system {spec.name!r}", spec.config, allowed)
-    if spec.role != "student":
-        acoustic = [branch for branch in spec.branch_settings if branch["source"] in ACOUSTIC_SOURCES]
-        spec = replace(spec, branches=acoustic or ["mfb"])
-    try:
-        build_config(spec, {}, head, (0.0, 1.0), list(EMOTIONS), ["Female", "Male"])
-    except ValueError as error:
-        place = "" if str(error).startswith("system ") else f"system {spec.name!r}: "
-        raise ValueError(f"{place}{error}") from error
-
-
-def _check_name(kind: str, name) -> None:
-    if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
-        raise ValueError(f"{kind} name {name!r} names a folder: letters, digits, - and _ only")
-
-
-def _spec(name: str, settings, encoders: dict) -> SystemSpec:
+def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
     _check_name("system", name)
-    allowed = sorted({f.name for f in fields(SystemSpec)} - {"name"})
-    unknown = sorted(set(settings) - set(allowed)) if isinstance(settings, dict) else [settings]
-    if unknown:
-        found = f"; {unknown[0]!r} is none{did_you_mean(unknown[0], allowed)}"
-        raise ValueError(f"system {name!r} must be a mapping with keys among {', '.join(allowed)}{found}")
-    _check_types(name, settings)
-    settings = dict(settings)
-    if "distillation" in settings or settings.get("teacher"):
-        given = settings.get("distillation", {})
-        known = [f.name for f in fields(Distillation)]
-        if not isinstance(given, dict):
-            raise ValueError(f"system {name!r}: distillation takes {', '.join(known)}, not {given!r}")
-        check_names(f"system {name!r}: distillation takes {', '.join(known)}; it", given, known)
-        settings["distillation"] = Distillation(**given)
-    if settings.get("role") not in ROLES:
-        raise ValueError(f"system {name!r} has role {settings.get('role')!r}; allowed are {', '.join(ROLES)}")
-    spec = SystemSpec(name=name, **settings)
-    if spec.emotions is not None and spec.emotions not in EMOTION_TASKS:
-        raise ValueError(f"system {name!r} has emotions {spec.emotions!r}; allowed are {', '.join(EMOTION_TASKS)}")
+    place = f"system {name!r}"
+    types = get_type_hints(SystemSpec) | {"distillation": dict | None}
+    del types["name"]
+    check_mapping(place, settings, types)
+    check_type(place, "role", settings.get("role"), types["role"])
+    spec = SystemSpec(name, **settings | {"distillation": _distillation(place, settings)})
+    if not spec.branches:
+        raise ValueError(f"{place} has no branches; give a list of sources, or of mappings")
+    if len(set(spec.teachers)) != len(spec.teachers):
+        raise ValueError(f"{place} has teacher: {spec.teacher!r}; give each teacher once")
     if spec.unlabelled and not spec.teachers:
-        raise ValueError(f"system {name!r} has no teacher to say what unlabelled audio is worth; leave unlabelled out")
-    _check_training(name, spec.training)
+        raise ValueError(f"{place} has unlabelled: true, but no teacher that labels the audio; name one")
+    check_mapping(f"training of {place}", spec.training, get_type_hints(TrainingArguments))
+    for key in SET_FOR_ALL:
+        if key in spec.training:
+            raise ValueError(f"training of {place} has {key}, which is set for the whole run; leave it out")
     for branch in spec.branch_settings:
-        _check_branch(name, branch, encoders)
+        _check_branch(place, branch, encoders)
     return spec
 
 
-def _check_types(name: str, settings: dict) -> None:
-    for key in FLAGS:
-        if not isinstance(settings.get(key, False), bool):
-            raise ValueError(f"system {name!r} has {key}: {settings[key]!r}; give true or false")
-    for key in ("config", "training"):
-        if not isinstance(settings.get(key, {}), dict):
-            raise ValueError(f"system {name!r} has {key}: {settings[key]!r}; give a mapping")
-    branches = settings.get("branches", ["mfb"])
-    if not isinstance(branches, list) or not branches or not all(isinstance(b, (str, dict)) for b in branches):
-        raise ValueError(f"system {name!r} has branches: {branches!r}; give a list of sources, or of mappings")
-    teacher = settings.get("teacher") or []
-    teachers = teacher if isinstance(teacher, list) else [teacher]
-    if not all(isinstance(t, str) for t in teachers) or len(set(teachers)) != len(teachers):
-        raise ValueError(f"system {name!r} has teacher: {teacher!r}; give the name of a system, or a list, each once")
+def _distillation(place: str, settings: dict) -> Distillation | None:
+    weights = settings.get("distillation")
+    if weights is not None:
+        check_mapping(f"distillation of {place}", weights, get_type_hints(Distillation))
+    if settings.get("teacher"):
+        return Distillation(**weights or {})
+    if weights is not None:
+        raise ValueError(f"{place} has distillation, but no teacher; name one, or leave distillation out")
+    return None
 
 
-def _check_training(name: str, training: dict) -> None:
-    """They are set as they are: nothing makes a number of a text, as the command line does."""
-    place = f"training of system {name!r}"
-    hints, known = typing.get_type_hints(TrainingArguments), [f.name for f in fields(TrainingArguments)]
-    for key, value in training.items():
-        if key not in known:
-            hint = did_you_mean(key, known)
-            raise ValueError(f"{place} has an unknown argument {key!r}{hint}; give those of TrainingArguments")
-        if key in SET_BY_THE_RUN:
-            raise ValueError(f"{place} has {key}, which is the run's to say; leave it out")
-        kinds = [typing.get_origin(kind) or kind for kind in typing.get_args(hints[key]) or [hints[key]]]
-        for kind, taken, given in NUMBERS:
-            if kind in kinds and not (isinstance(value, taken) or value is None) and str not in kinds:
-                raise ValueError(f"{place} has {key}: {value!r}; give {given}")
-            if kind in kinds and kind is not bool and isinstance(value, bool):
-                raise ValueError(f"{place} has {key}: {value!r}; give {given}")
+def config_fields(config_class: type[PreTrainedConfig]) -> list[str]:
+    """Return the names of a configuration's own fields."""
+    inherited = {field.name for field in fields(PreTrainedConfig)}
+    return [field.name for field in fields(config_class) if field.name not in inherited]
 
 
-def _check_branch(name: str, branch: dict, encoders: dict) -> None:
+def _check_name(kind: str, name: str) -> None:
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(f"{kind} name {name!r} names a folder: letters, digits, - and _ only")
+
+
+def _check_branch(place: str, branch: dict, encoders: dict) -> None:
     known = [*ACOUSTIC_SOURCES, *encoders]
-    if branch.get("source") not in known:
-        hint = did_you_mean(branch.get("source"), known)
-        raise ValueError(
-            f"system {name!r}: unknown source {branch.get('source')!r}; the recipe has {', '.join(known)}{hint}"
-        )
-    check_names(f"branch {branch['source']!r} of system {name!r}", branch, AffectBranchConfig.__annotations__)
+    source = branch.get("source")
+    if source not in known:
+        hint = did_you_mean(source, known)
+        raise ValueError(f"{place}: unknown source {source!r}; the recipe has {', '.join(known)}{hint}")
+    place = f"branch {source!r} of {place}"
+    check_names(place, branch, config_fields(AffectBranchConfig))
     try:
         AffectBranchConfig(**branch)
     except ValueError as error:
-        raise ValueError(f"branch {branch['source']!r} of system {name!r}: {error}") from error
-
-
-def build_config(spec: SystemSpec, encoders: dict, head: dict, label_range, emotions: list[str], genders: list[str]):
-    """
-    The model configuration of one system.
-
-    Args:
-        spec: the system.
-        encoders: name -> [`AffectEncoderConfig`], all of the run; those that the branches read are kept.
-        head: sizes of the head, as in [`AffectFusionConfig`].
-        label_range: of the corpus.
-        emotions: codes of the corpus's emotion classes.
-        genders: of the corpus's speakers.
-
-    Raises:
-        ValueError: a second task that the corpus has fewer than two classes for, or what the configuration refuses.
-    """
-    shared = {**head, **spec.config, "label_range": tuple(label_range), "predict_uncertainty": spec.uncertainty}
-    if spec.emotions:
-        shared["emotion_names"] = [EMOTIONS[code] for code in spec.emotion_codes(emotions)]
-    if spec.gender:
-        shared["gender_names"] = sorted(set(genders) - {None, UNKNOWN})
-    for task in ("emotion_names", "gender_names"):
-        if len(shared.get(task, [0, 0])) < 2:
-            raise ValueError(f"system {spec.name!r}: the training clips have {shared[task]} as {task}: no second task")
-    branches = spec.branch_settings
-    if spec.role == "student":
-        if len(branches) != 1:
-            raise ValueError(f"system {spec.name!r}: a student has one acoustic branch, not {len(branches)}")
-        return AffectStudentConfig(branch=branches[0], **shared)
-    used = {branch["source"] for branch in branches} & set(encoders)
-    return AffectFusionConfig(
-        branches=branches,
-        encoders={name: encoders[name].to_dict() for name in encoders if name in used},
-        fusion_level=spec.fusion_level,
-        **shared,
-    )
+        raise ValueError(f"{place}: {error}") from error

@@ -22,7 +22,8 @@ from speech_affect_training.frames.text_frames import clip_transcripts, extract_
 from speech_affect_training.jobs import checkpoint
 from speech_affect_training.jobs.checkpoint import verify_checkpoint, write_checkpoint
 from speech_affect_training.jobs.prediction import Predictions, write_predictions
-from speech_affect_training.settings.systems import build_config, system_specs
+from speech_affect_training.settings.model_config import build_config
+from speech_affect_training.settings.systems import system_specs
 
 
 WORDS = ["<s>", "<pad>", "</s>", "<unk>", "i", "am", "so", "very", "happy", "sad", "today", "and", "tired"]

@@ -13,8 +13,8 @@ from speech_affect_training.frames.frame_cache import FrameCache
 from speech_affect_training.jobs import job_pool as job_pool
 from speech_affect_training.jobs.job import Job
 from speech_affect_training.jobs.job_pool import default_workers, run_jobs
+from speech_affect_training.settings.model_config import build_config
 from speech_affect_training.settings.recipe import parse_arguments
-from speech_affect_training.settings.systems import build_config
 
 
 class FakeStage(SimpleNamespace):

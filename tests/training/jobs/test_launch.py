@@ -16,8 +16,8 @@ from speech_affect import AffectFusionModel, modeling_affect
 from speech_affect.regressor import TimeConvGRU
 from speech_affect_training.frames.frame_cache import FrameCache
 from speech_affect_training.jobs.job import Job, run_job
+from speech_affect_training.settings.model_config import build_config
 from speech_affect_training.settings.recipe import parse_arguments
-from speech_affect_training.settings.systems import build_config
 
 
 TRAINING = Path(__file__).resolve().parents[3] / "training"

@@ -100,14 +100,14 @@ def test_optional_systems_without_their_encoder_are_left_out(parse, tmp_path, mo
     conditions = {"systems": ["teacher_b", "pitch"], "white_db": [10]}
     systems["teacher_b"]["optional"] = True
     run, _ = parse("--folds", "3", systems=systems, conditions=conditions, **settings)
-    leave_out_unreachable(run, tmp_path)
+    run = leave_out_unreachable(run, tmp_path)
     assert list(run.specs) == ["mfb", "teacher_a", "pitch"]
     assert run.cross_validated == ["mfb"] and run.degraded_systems == ["pitch"]
     assert "system teacher_b is left out: far/away is not there" in caplog.text
     assert "system pupil is left out with its teacher teacher_b" in caplog.text
     systems["teacher_b"]["optional"] = False
     run, _ = parse(systems=systems, conditions=conditions, **settings)
-    leave_out_unreachable(run, tmp_path)
+    run = leave_out_unreachable(run, tmp_path)
     assert list(run.specs) == list(systems)
 
 
@@ -206,8 +206,8 @@ def test_a_second_task_needs_two_classes(parse, make_corpus):
     people = [{"file": f"{i}", "emotion": "A", "gender": "Female", "speaker": str(i)} for i in range(2)]
     corpus = make_corpus({"train": people[:1], "development": people[1:]})
     for task, message in (
-        ({"emotions": "agreed"}, "system 'mfb': the training clips have .'anger'. as emotion_names: no second task"),
-        ({"gender": True}, "system 'mfb': the training clips have .'Female'. as gender_names: no second task"),
+        ({"emotions": "agreed"}, "'mfb': a second task needs two classes, but emotion_names .* are .'anger'."),
+        ({"gender": True}, "'mfb': a second task needs two classes, but gender_names .* are .'Female'."),
     ):
         run, training = parse(systems={"mfb": {"role": "baseline", **task}}, conditions={})
         with pytest.raises(ValueError, match=message):

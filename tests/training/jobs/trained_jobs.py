@@ -18,8 +18,8 @@ from accelerate import PartialState
 from speech_affect_training.corpora.clip_table import ClipTable
 from speech_affect_training.frames.frame_cache import FrameCache
 from speech_affect_training.jobs.job import Job, run_job
+from speech_affect_training.settings.model_config import build_config
 from speech_affect_training.settings.recipe import parse_arguments
-from speech_affect_training.settings.systems import build_config
 
 
 CLIPS = 24

@@ -1,0 +1,130 @@
+"""Rows of the table: their order, their checks, the configurations of their models."""
+
+import pytest
+import yaml
+
+from speech_affect_training.settings.model_config import build_config, check_config
+from speech_affect_training.settings.systems import Distillation, check_encoders, system_specs
+
+
+def test_teachers_come_first_and_with_their_students():
+    systems = {
+        "one": {"role": "student", "teacher": "a", "distillation": {"embedding_weight": 0.0}},
+        "two": {"role": "student", "teacher": ["b", "a"], "unlabelled": True},
+        "a": {"role": "teacher", "branches": ["mfb"]},
+        "b": {"role": "single"},
+        "c": {"role": "baseline"},
+    }
+    specs = system_specs(systems, {}, ["one", "two"])
+    assert list(specs) == ["a", "b", "one", "two"] and list(system_specs(systems, {}, ["one"])) == ["a", "one"]
+    assert specs["one"].distillation == Distillation(1.0, 1.0, 0.0) and specs["two"].distillation == Distillation()
+    assert specs["two"].teachers == ["b", "a"] and specs["a"].teachers == []
+
+
+@pytest.mark.parametrize(
+    "task, codes", [(None, []), ("agreed", ["A", "N"]), ("all", ["A", "N", "X"]), ("votes", ["A", "N", "X"])]
+)
+def test_classes_of_a_system(task, codes):
+    specs = system_specs({"a": {"role": "baseline", "emotions": task}}, {}, None)
+    assert specs["a"].emotion_codes(["N", "X", "A", "N", "not a code"]) == codes
+
+
+def test_second_tasks_reach_the_model():
+    settings = {"role": "student", "emotions": "agreed", "gender": True, "uncertainty": True}
+    spec = system_specs({"a": {**settings, "config": {"gender_loss_weight": 0.3}}}, {}, None)["a"]
+    config = build_config(spec, {}, {"embedding_size": 8}, (0, 1), ["A", "H", "X"], ["Male", "Unknown", "Female"])
+    assert config.emotion_names == ["anger", "happiness"] and config.gender_names == ["Female", "Male"]
+    assert config.predict_uncertainty and config.gender_loss_weight == 0.3 and config.embedding_size == 8
+    plain = build_config(system_specs({"a": {"role": "student"}}, {}, None)["a"], {}, {}, (0, 1), ["A", "H"], ["Male"])
+    assert plain.emotion_names is None and plain.gender_names is None and not plain.predict_uncertainty
+    with pytest.raises(ValueError, match="'a': a second task needs two classes, but emotion_names .* are .'anger'."):
+        build_config(spec, {}, {}, (0, 1), ["A", "X"], ["Male", "Female"])
+
+
+SYSTEMS = {  # settings of system a -> message
+    "": "system 'a' has role: None; give one of baseline, single, teacher, student",
+    "role: king": "system 'a' has role: 'king'; give one of baseline, single, teacher, student",
+    "rolle: baseline": "system 'a' has an unknown key 'rolle'; did you mean 'role'.; allowed are role, branches, .*",
+    "role: baseline, gender: 'no'": "system 'a' has gender: 'no'; give true or false",
+    "role: baseline, optional: 1": "system 'a' has optional: 1; give true or false",
+    "role: baseline, emotions: true": "system 'a' has emotions: True; give one of agreed, all, votes",
+    "role: baseline, fusion_level: high": "system 'a' has fusion_level: 'high'; give one of embedding, frame",
+    "role: baseline, config: [1]": "system 'a' has config: .1.; give a mapping",
+    "role: baseline, training: 3": "system 'a' has training: 3; give a mapping",
+    "role: baseline, branches: mfb": "system 'a' has branches: 'mfb'; give a list of texts or mappings",
+    "role: baseline, branches: []": "system 'a' has no branches; give a list of sources, or of mappings",
+    "role: baseline, branches: [mfb_f]": "unknown source 'mfb_f'; the recipe has mfb, mfb_f0; did you mean 'mfb_f0'?",
+    "role: baseline, branches: [{source: mfb, conv_stide: 3}]": (
+        "branch 'mfb' of system 'a' has an unknown key 'conv_stide'; did you mean 'conv_stride'.; allowed are source"
+    ),
+    "role: baseline, branches: [{source: mfb, conv_stride: many}]": (
+        "branch 'mfb' of system 'a': conv_stride is 'many'; give a whole number from 1 to 1024"
+    ),
+    "role: baseline, branches: [mfb, mfb]": "system 'a': branches repeat: .'mfb', 'mfb'.; give each source and",
+    "role: student, branches: [mfb, mfb_f0]": "system 'a': a student has one acoustic branch, not 2",
+    "role: baseline, config: {embeding_size: 3}": (
+        "config of system 'a' has an unknown key 'embeding_size'; did you mean 'embedding_size'.; allowed are emotion_"
+    ),
+    "role: baseline, config: {label_range: [1, 5]}": "config of system 'a' has an unknown key 'label_range'",
+    "role: baseline, config: {embedding_size: big}": "system 'a': embedding_size is 'big'; give a whole number",
+    "role: baseline, config: {embedding_size: 1000000000}": "embedding_size is 1000000000; give a whole number from",
+    "role: baseline, training: {lerning_rate: 1}": (
+        "training of system 'a' has an unknown key 'lerning_rate'; did you mean 'learning_rate'.$"
+    ),
+    "role: baseline, training: {learning_rate: 1e-3}": "has learning_rate: '1e-3'; give a number, such as 1.0e-3",
+    "role: baseline, training: {max_steps: 1.5}": "training of system 'a' has max_steps: 1.5; give a whole number",
+    "role: baseline, training: {max_steps: true}": "training of system 'a' has max_steps: True; give a whole number",
+    "role: baseline, training: {bf16: 'no'}": "training of system 'a' has bf16: 'no'; give true or false",
+    "role: baseline, training: {seed: 1}": "training of system 'a' has seed, which is set for the whole run; leave it",
+    "role: single, teacher: b": "system 'a' has role 'single' and a teacher; only a student has one",
+    "role: student, teacher: c": "'a' has teacher 'c'; a student's teacher must be a system without one: b",
+    "role: student, teacher: [b, s]": "'a' has teacher 's'; a student's teacher must be a system without one: b",
+    "role: student, teacher: 3": "system 'a' has teacher: 3; give a text or a list of texts",
+    "role: student, teacher: [b, b]": "system 'a' has teacher: .'b', 'b'.; give each teacher once",
+    "role: student, unlabelled: true": "system 'a' has unlabelled: true, but no teacher that labels the audio; name",
+    "role: student, distillation: {}": "system 'a' has distillation, but no teacher; name one, or leave distillation",
+    "role: student, teacher: b, distillation: 3": "system 'a' has distillation: 3; give a mapping",
+    "role: student, teacher: b, distillation: {label_wieght: 1}": (
+        "distillation of system 'a' has an unknown key 'label_wieght'; did you mean 'label_weight'"
+    ),
+    "role: student, teacher: b, distillation: {label_weight: x}": "of system 'a' has label_weight: 'x'; give a number",
+    "role: student, teacher: b, distillation: {label_weight: -1}": "must be finite and >= 0, and one above 0",
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_systems_that_are_not_allowed(system):
+    others = "b: {role: teacher}, s: {role: student, teacher: b}"
+    systems = yaml.safe_load(f"{{a: {{{system}}}, {others}}}")
+    with pytest.raises(ValueError, match=SYSTEMS[system]):
+        check_config(system_specs(systems, {}, None)["a"], {})
+
+
+@pytest.mark.parametrize(
+    "systems, message",
+    [
+        ({"../x": {"role": "baseline"}}, "system name '../x' names a folder: letters, digits, - and _ only"),
+        ({"a": None}, "system 'a' is None; give a mapping with keys among role, branches"),
+    ],
+)
+def test_rows_that_are_not_allowed(systems, message):
+    with pytest.raises(ValueError, match=message):
+        system_specs(systems, {}, None)
+
+
+@pytest.mark.parametrize(
+    "encoder, message",
+    [
+        ("w: 3", "encoder 'w' is 3; give a mapping with keys among id, revision, pad_to_window"),
+        ("w: {revision: x}", "encoder 'w' has no id; give .id: Hub id or folder."),
+        ("w: {id: x, pad_to_windo: true}", "encoder 'w' has an unknown key 'pad_to_windo'; did you mean 'pad_to_wind"),
+        ("w: {id: x, pad_to_window: 1}", "encoder 'w' has pad_to_window: 1; give true or false"),
+        ("w: {id: 3}", "encoder 'w' has id: 3; give a text"),
+        ("w: {id: x, revision: 3}", "encoder 'w' has revision: 3; give a text"),
+        ("w.x: {id: x}", "encoder name 'w.x' names a folder: letters, digits, - and _ only"),
+        ("mfb: {id: x}", "an encoder is named 'mfb', which is a source without an encoder; give another name"),
+    ],
+)
+def test_encoders_that_are_not_allowed(encoder, message):
+    with pytest.raises(ValueError, match=message):
+        check_encoders(yaml.safe_load(f"{{{encoder}}}"))

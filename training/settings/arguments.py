@@ -1,0 +1,92 @@
+"""The arguments of a run, as a recipe or the command line gives them. Each class has a heading in `--help`."""
+# ruff: noqa: RUF009 - HfArg returns a field
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from transformers import TrainingArguments
+from transformers.hf_argparser import HfArg
+
+
+@dataclass(frozen=True)
+class CorpusArguments:
+    """Corpus"""
+
+    corpus: Literal["demo", "msp_podcast", "table"] | None = HfArg(
+        default=None, help="Kind of the corpus; by default msp_podcast with --data_dir, demo without."
+    )
+    data_dir: str | None = HfArg(default=None, help="Folder in MSP-Podcast layout, or the table of --corpus table.")
+    corpus_options: dict | str | None = HfArg(
+        default=None, help="Mapping: further arguments of the corpus loader, such as the names of columns."
+    )
+    corpus_note: str | None = HfArg(default=None, help="What readers of the results should know of this corpus.")
+    corpus_facts: dict | str | None = HfArg(
+        default=None,
+        help="Mapping for the model cards: labels, license, terms, ... (training/settings/corpus_facts.py); or the "
+        "name of a known corpus, such as msp_podcast.",
+    )
+    unlabelled_dir: list[str] = HfArg(
+        default_factory=list,
+        help="Folders of audio for students with unlabelled: true; demo stands for the demo corpus's voices.",
+    )
+    augmentation_copies: int = HfArg(default=0, help="Augmented copies per training clip, for augmented systems.")
+    augmentation: dict | str | None = HfArg(default=None, help="Mapping: parameters of the augmentation.")
+
+
+@dataclass(frozen=True)
+class SystemArguments:
+    """Systems"""
+
+    recipe: str = HfArg(default="demo", help="Name of a file in training/recipes, or a path: defaults of all others.")
+    encoders: dict | str | None = HfArg(default=None, help="Mapping: name -> {id, revision, pad_to_window}.")
+    systems: dict | str | None = HfArg(default=None, help="Mapping: name -> {role, branches, ...}.")
+    only: list[str] | None = HfArg(default=None, help="Run only these systems and their teachers.")
+    head: dict | str | None = HfArg(default=None, help="Mapping: sizes of the head, for every system.")
+    seeds: list[int] = HfArg(default_factory=lambda: [0], help="Each system is trained once per seed.")
+    early_stopping_patience: int = HfArg(
+        default=10, help="Evaluations without a better development CCC before training stops; 0 for no limit."
+    )
+
+
+@dataclass(frozen=True)
+class EvaluationArguments:
+    """Evaluation"""
+
+    folds: int | None = HfArg(default=None, help="Also cross-validate by speaker with this many folds (split cv5).")
+    cross_validated: list[str] = HfArg(default_factory=list, help="Systems to cross-validate; by default all.")
+    conditions: dict | str | None = HfArg(
+        default=None, help="Mapping: systems, and the white_db, babble_db, room_s that they are tested under."
+    )
+    probe: list[str] = HfArg(default_factory=list, help="Encoders whose hidden states are probed one by one.")
+    bootstrap_samples: int = HfArg(default=1000, help="Resamples behind each interval.")
+
+
+@dataclass(frozen=True)
+class MachineArguments:
+    """Machine"""
+
+    cache_dir: str | None = HfArg(
+        default=None, help="Folder for frames of frozen encoders and converted encoders; by default under HF_HOME."
+    )
+    extraction_batch_size: int = HfArg(default=8, help="Clips per batch through the encoders.")
+    job_workers: int | None = HfArg(default=None, help="Jobs at a time; by default one per core if there is no GPU.")
+
+
+@dataclass
+class AffectTrainingArguments(TrainingArguments):
+    """Output and Hub"""
+
+    output_dir: str | None = HfArg(default=None, help="Folder of the run; by default outputs/<recipe>.")
+    push_to_hub: bool = HfArg(
+        default=False, help="Push each system when all its seeds are finished, and again with its model card."
+    )
+    hub_model_id: str | None = HfArg(
+        default=None, help="user/name: systems go to user/name-<system>; by default name is that of output_dir."
+    )
+    hub_private_repo: bool | None = HfArg(default=True, help="false makes the repositories public.")
+    hub_strategy: str = HfArg(default="every_save", help="every_save: each when it is finished; end: all at the end.")
+
+
+RUN_ARGUMENTS = (CorpusArguments, SystemArguments, EvaluationArguments, MachineArguments)
