@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .audio_pieces import WHOLE_S, read_pieces, to_waveform
+from .audio import to_waveform
+from .audio_pieces import WHOLE_S, read_pieces
 from .speech_activity import SpeechActivity
 
 

@@ -1,8 +1,7 @@
-"""Any audio a user may give: to a mono waveform at the model's sampling rate, or opened to be read in blocks."""
+"""Any audio that a user may give: as a mono waveform at a model's sampling rate, or opened to be read in blocks."""
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping
 
@@ -13,37 +12,18 @@ from .resampling import resample, whole_rate
 
 
 SAMPLING_RATE = 16_000  # of the waveforms that models take, in hertz
+SHORTEST_S = 0.1
 BLOCK_SAMPLES = 1 << 20
 # anything louder is integer samples that were not scaled, rather than an overshoot of a decoder
 HIGHEST_PEAK = 8.0
 _INTEGER_SCALES = {"int8": 2**7, "int16": 2**15, "int32": 2**31, "int64": 2**31}
 
 
-def decode_audio(source: str | os.PathLike | bytes | io.IOBase) -> tuple[np.ndarray, int]:
-    """
-    Decode a file to mono, block by block, so that channels and sample format never multiply the memory.
-
-    Args:
-        source: path, http or https address, encoded bytes or a binary file object; wav, flac, ogg, opus, mp3 and what
-            else libsndfile reads.
-
-    Returns:
-        (samples,) float32, and the sampling rate in hertz.
-
-    Raises:
-        ValueError: not there, not audio, or broken.
-    """
-    with AudioFile(source) as file:
-        blocks = list(file.blocks(BLOCK_SAMPLES))
-    return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32), file.sampling_rate
-
-
 def to_array(samples) -> np.ndarray:
-    """
-    An array, list or tensor as an array, without a copy where there need be none.
+    """Convert an array, list or tensor to an array, without a copy where possible.
 
     Raises:
-        ValueError: lists of different lengths, or a tensor that numpy cannot have: sparse, or without data.
+        ValueError: lists of different lengths, or a tensor that is sparse or without data.
     """
     try:
         if hasattr(samples, "is_floating_point"):  # a tensor; torch itself is not needed here
@@ -59,13 +39,12 @@ def to_array(samples) -> np.ndarray:
 
 
 def to_mono(samples, channel_axis: int | None = None) -> np.ndarray:
-    """
-    An array of samples as mono float32 in [-1, 1].
+    """Convert samples to mono float32 in [-1, 1].
 
     Args:
-        samples: an array, a list or a tensor: (samples,), (channels, samples) or (samples, channels). Integers are
-            scaled by their type's full scale; floating-point samples are expected in [-1, 1] and clipped there.
-        channel_axis: of the channels; the shorter axis without it.
+        samples: an array, list or tensor: (samples,), (channels, samples) or (samples, channels). Integers are scaled
+            by their type's full scale; floating-point samples are expected in [-1, 1] and clipped there.
+        channel_axis: of the channels; by default the shorter axis.
 
     Returns:
         (samples,) float32.
@@ -87,11 +66,11 @@ def to_mono(samples, channel_axis: int | None = None) -> np.ndarray:
         array = array / _INTEGER_SCALES[array.dtype.name]
     if array.size == 0:
         return np.zeros(0, dtype=np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+    with np.errstate(over="ignore", invalid="ignore"):  # overflows raise an error below
         if array.ndim == 2:
             array = array.mean(axis=int(array.shape[0] > array.shape[1]) if channel_axis is None else channel_axis)
         array = array.astype(np.float32, copy=False)
-    peak = float(max(array.max(initial=0), -array.min(initial=0)))  # NaN where one sample is
+    peak = float(max(array.max(initial=0), -array.min(initial=0)))  # NaN if one sample is
     if not np.isfinite(peak):
         raise ValueError("audio has NaN or infinite samples; repair or drop the clip")
     if peak > HIGHEST_PEAK:
@@ -99,29 +78,50 @@ def to_mono(samples, channel_axis: int | None = None) -> np.ndarray:
     return array.clip(-1, 1) if peak > 1 else array
 
 
-def resample_audio(waveform: np.ndarray, sampling_rate: int, target_rate: int) -> np.ndarray:
-    """
-    Resample by a windowed sinc.
+def to_waveform(samples: np.ndarray, sampling_rate: int, target_rate: int) -> np.ndarray:
+    """Resample mono samples to a model's input.
 
     Args:
-        waveform: (samples,) float32.
-        sampling_rate: of the waveform in hertz, 1,000 to 768,000.
+        samples: (samples,) float32, mono in [-1, 1].
+        sampling_rate, target_rate: in hertz.
+
+    Returns:
+        (samples * target_rate / sampling_rate,) float32 in [-1, 1].
+
+    Raises:
+        ValueError: the samples last less than 0.1 s.
+    """
+    waveform = resample(samples, sampling_rate, target_rate)
+    if len(waveform) < SHORTEST_S * target_rate:
+        raise ValueError(
+            f"a clip lasts {len(samples) / sampling_rate:.3f} s; at least {SHORTEST_S} s are needed: "
+            "drop it or join it with its neighbour"
+        )
+    return waveform.clip(-1, 1)
+
+
+def load_waveform(clip, sampling_rate: int = SAMPLING_RATE, target_rate: int = SAMPLING_RATE) -> np.ndarray:
+    """Decode, mix down and resample a whole clip.
+
+    Args:
+        clip: as of [`open_audio`].
+        sampling_rate: in hertz, of a clip that is samples alone.
         target_rate: in hertz.
 
     Returns:
-        (ceil(samples * target_rate / sampling_rate),) float32.
+        (samples,) float32 in [-1, 1], mono at the target rate.
 
     Raises:
-        ValueError: the rate is outside its range.
+        ValueError: the clip cannot be opened or read, or lasts less than 0.1 s.
     """
-    if sampling_rate == target_rate:
-        return waveform
-    return resample(waveform, sampling_rate, target_rate)
+    with open_audio(clip, sampling_rate) as source:
+        blocks = [to_mono(block) for block in source.blocks(BLOCK_SAMPLES)]
+        samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+        return to_waveform(samples, source.sampling_rate, target_rate)
 
 
 class AudioArray:
-    """
-    Samples in memory, read as an [`AudioFile`] is.
+    """Samples in memory, read as an [`AudioFile`] is.
 
     Args:
         samples: array, tensor or list of numbers, of a shape and type that [`to_mono`] takes.
@@ -131,28 +131,28 @@ class AudioArray:
     def __init__(self, samples, sampling_rate: int):
         samples = to_array(samples)
         if samples.ndim == 2 and samples.shape[0] <= samples.shape[1]:
-            samples = samples.T  # the shorter axis is that of the channels; a block alone would not tell
+            samples = samples.T  # the shorter axis is that of the channels; a single block would not show it
         self._samples = samples if samples.ndim in (1, 2) else to_mono(samples)
         self.sampling_rate = sampling_rate
         self.num_samples = len(self._samples)
 
     def blocks(self, block_samples: int) -> Iterator[np.ndarray]:
-        """As of [`AudioFile`]."""
+        """Yield mono blocks, as [`AudioFile.blocks`] does."""
         for start in range(0, self.num_samples, block_samples):
             yield to_mono(self._samples[start : start + block_samples], channel_axis=1)
 
     def close(self) -> None:
-        pass
+        """Do nothing: there is no file."""
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        pass
+        self.close()
 
 
 def is_clip(inputs) -> bool:
-    """Whether this is one clip in a form that [`open_audio`] takes, rather than several."""
+    """Return whether this is one clip in a form that [`open_audio`] takes, rather than several."""
     if isinstance(inputs, (list, tuple)):
         return len(inputs) > 0 and np.isscalar(inputs[0]) and not isinstance(inputs[0], (str, bytes))
     kinds = (str, os.PathLike, bytes, bytearray, Mapping, np.ndarray)
@@ -160,8 +160,7 @@ def is_clip(inputs) -> bool:
 
 
 def open_audio(clip, sampling_rate: int) -> AudioFile | AudioArray:
-    """
-    Open a clip.
+    """Open a clip.
 
     Args:
         clip: path, http or https address, encoded bytes, binary file object, array or tensor of samples (see
@@ -170,11 +169,11 @@ def open_audio(clip, sampling_rate: int) -> AudioFile | AudioArray:
         sampling_rate: in hertz, of a clip that is samples alone.
 
     Returns:
-        an [`AudioFile`] or [`AudioArray`], to be closed: both have `sampling_rate`, `num_samples` and
+        An [`AudioFile`] or [`AudioArray`], to be closed: both have `sampling_rate`, `num_samples` and
         `blocks(block_samples)`, and close themselves at the end of a `with` statement.
 
     Raises:
-        ValueError: not there, not audio, or at a rate that is out of range.
+        ValueError: the clip is missing or not audio, or its rate is out of range.
     """
     if not is_clip(clip):
         raise ValueError(
@@ -186,26 +185,25 @@ def open_audio(clip, sampling_rate: int) -> AudioFile | AudioArray:
         clip = {"array": decoded.data, "sampling_rate": decoded.sample_rate}
     if isinstance(clip, Mapping):
         clip, sampling_rate = _unpack(clip, sampling_rate)
-    encoded = isinstance(clip, (str, os.PathLike, bytes, bytearray)) or hasattr(clip, "read")
-    source = AudioFile(clip) if encoded else AudioArray(clip, sampling_rate)
+    source = AudioFile(clip) if _is_encoded(clip) else AudioArray(clip, sampling_rate)
     try:
-        source.sampling_rate = whole_rate(source.sampling_rate)  # refuses what cannot be resampled
+        source.sampling_rate = whole_rate(source.sampling_rate)
     except ValueError:
         source.close()
         raise
     return source
 
 
+def _is_encoded(clip) -> bool:
+    return isinstance(clip, (str, os.PathLike, bytes, bytearray)) or hasattr(clip, "read")
+
+
 def _unpack(clip: Mapping, sampling_rate: int):
     array = clip.get("array") if clip.get("array") is not None else clip.get("raw")
-    if array is None:
-        return _encoded(clip), sampling_rate
-    if clip.get("sampling_rate") is None:
-        raise ValueError("a dict with 'array' or 'raw' also needs its 'sampling_rate'")
-    return array, clip["sampling_rate"]
-
-
-def _encoded(clip: Mapping):
+    if array is not None:
+        if clip.get("sampling_rate") is None:
+            raise ValueError("a dict with 'array' or 'raw' also needs its 'sampling_rate'")
+        return array, clip["sampling_rate"]
     given = [clip[name] for name in ("bytes", "path") if clip.get(name) is not None]
     if not given:
         raise ValueError(
@@ -213,7 +211,7 @@ def _encoded(clip: Mapping):
             f"this one has {', '.join(map(repr, clip)) or 'nothing'}"
         )
     for encoded in given:
-        if not isinstance(encoded, (str, os.PathLike, bytes, bytearray)) and not hasattr(encoded, "read"):
+        if not _is_encoded(encoded):
             kind = type(encoded).__name__
             raise ValueError(f"a dict has a {kind} as 'bytes' or 'path'; give bytes, or a path as text")
-    return given[0] or given[-1]
+    return given[0] or given[-1], sampling_rate

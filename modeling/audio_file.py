@@ -1,4 +1,4 @@
-"""Encoded audio, from a file, a web address or a stream, decoded from start to end in blocks."""
+"""Encoded audio from a file, a web address or a stream, decoded from start to end in blocks."""
 
 from __future__ import annotations
 
@@ -15,106 +15,15 @@ import numpy as np
 import soundfile
 
 
-LARGEST_BYTES = 2 << 30
-CHUNK_BYTES = 1 << 20
-
-
-def temporary_copy(stream, name: str) -> BinaryIO:
-    """
-    Copy a stream into a temporary file, which has no name and is gone once it is closed, whatever happens before.
-
-    Args:
-        stream: anything with `read(bytes)`.
-        name: of the stream, for messages.
-
-    Returns:
-        the file, open at its start.
-
-    Raises:
-        ValueError: the stream is text, fails, or holds more than `LARGEST_BYTES`.
-    """
-    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
-    try:
-        while chunk := _read(stream, name):
-            file.write(chunk)
-            if file.tell() > LARGEST_BYTES:
-                raise ValueError(
-                    f"{name} holds more than {LARGEST_BYTES} bytes; cut it, or store it as a file and give its path"
-                )
-    except BaseException:
-        file.close()
-        raise
-    file.seek(0)
-    return file
-
-
-def _read(stream, name: str) -> bytes:
-    try:
-        chunk = stream.read(CHUNK_BYTES)
-    except (OSError, ValueError, HTTPException) as error:
-        raise ValueError(f"{name} cannot be read ({error})") from error
-    if isinstance(chunk, str):
-        raise ValueError(f"{name} is open as text; open it in binary mode, 'rb'")
-    if not isinstance(chunk, (bytes, bytearray, memoryview)):
-        raise ValueError(f"{name} reads a {type(chunk).__name__}; give an object whose read() gives bytes")
-    return chunk
-
-
-TIMEOUT_S = 30.0
-
-
-def is_url(source) -> bool:
-    """Whether this is an address, `scheme://...`, of whatever scheme."""
-    return isinstance(source, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source) is not None
-
-
-def download_audio(url: str) -> BinaryIO:
-    """
-    Download into a temporary file, which is gone once it is closed.
-
-    Args:
-        url: an http or https address.
-
-    Returns:
-        the file, open at its start.
-
-    Raises:
-        ValueError: another scheme, no answer within `TIMEOUT_S`, an error in place of a file, one that ends early or
-            is larger than `LARGEST_BYTES`.
-    """
-    if not url.lower().startswith(("http://", "https://")):
-        raise ValueError(f"{url!r} is no http or https address; give one, or the path of an audio file")
-    with _open(url) as response:
-        length = response.headers.get("Content-Length") or ""
-        announced = int(length) if length.isdigit() else 0
-        if announced > LARGEST_BYTES:
-            raise ValueError(
-                f"{url} is {announced} bytes large; up to {LARGEST_BYTES} are downloaded: "
-                "store it as a file and give its path"
-            )
-        file = temporary_copy(response, url)
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    if size < announced:
-        file.close()
-        raise ValueError(f"{url} ended after {size} of {announced} bytes; try again")
-    return file
-
-
-def _open(url: str):
-    try:
-        return urlopen(Request(url, headers={"User-Agent": "speech-affect"}), timeout=TIMEOUT_S)
-    except (OSError, HTTPException, ValueError) as error:
-        raise ValueError(f"{url} cannot be downloaded ({error}); check the address and the connection") from error
-
-
 FORMATS = "wav, flac, ogg, opus, mp3"
+LARGEST_BYTES = 2 << 30  # of what is copied to a temporary file
+CHUNK_BYTES = 1 << 20
+TIMEOUT_S = 30.0
 MOST_VALUES = 1 << 24  # of all channels, decoded at once
 
 
 class AudioFile:
-    """
-    An audio file, opened; its blocks joined are its whole decoding, whatever the format and the size of the blocks.
+    """An open audio file, whose blocks joined are its whole decoding, for any format and size of the blocks.
 
     Args:
         source: path, http or https address, encoded bytes, or a binary file object, which is read from its beginning
@@ -123,18 +32,18 @@ class AudioFile:
 
     Attributes:
         sampling_rate: in hertz.
-        num_samples: of each channel, as the file's header has it: a broken file holds fewer.
+        num_samples: of each channel, according to the header: a broken file holds fewer.
 
     Raises:
-        ValueError: not there or not audio.
+        ValueError: the file is missing or not audio.
     """
 
     def __init__(self, source: str | os.PathLike | bytes | io.IOBase):
-        self._copy = None
+        self._copy: BinaryIO | None = None
         self._name = repr(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else "the given file object"
-        source = self._seekable(source)
+        seekable = self._seekable(source)
         try:
-            self._file = _SequentialFile(source)
+            self._file = _SequentialFile(seekable)
         except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError) as error:
             self._close_copy()
             raise self._unreadable(error) from error
@@ -142,8 +51,7 @@ class AudioFile:
         self.num_samples: int = self._file.frames
 
     def blocks(self, block_samples: int) -> Iterator[np.ndarray]:
-        """
-        The rest of the file.
+        """Decode the rest of the file.
 
         Args:
             block_samples: in a block; the last one is shorter.
@@ -163,8 +71,19 @@ class AudioFile:
                 return
             yield block
 
+    def close(self) -> None:
+        """Close the file, and remove its temporary copy."""
+        self._file.close()
+        self._close_copy()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
     def _mono(self, samples: int) -> np.ndarray:
-        """The next samples, fewer at the end; a header may promise a thousand channels, so few at a time are mixed."""
+        """The next samples, fewer at the end. A header may claim a thousand channels, so few are mixed at a time."""
         at_once = max(1, MOST_VALUES // self._file.channels)
         blocks = [self._mix(self._read(min(at_once, samples)))]
         while len(blocks[-1]) == at_once and (left := samples - at_once * len(blocks)) > 0:
@@ -175,7 +94,7 @@ class AudioFile:
         """(samples, channels) -> (samples,)"""
         if block.shape[1] == 1:
             return block[:, 0]
-        with np.errstate(over="ignore", invalid="ignore"):  # of floats that are refused later
+        with np.errstate(over="ignore", invalid="ignore"):  # such floats raise an error later
             return block.mean(axis=1)
 
     def _read(self, block_samples: int) -> np.ndarray:
@@ -186,16 +105,6 @@ class AudioFile:
         block = self._file.read(block_samples, dtype="int16", always_2d=True)
         return np.multiply(block, np.float32(1 / 32768), dtype=np.float32)
 
-    def close(self) -> None:
-        self._file.close()
-        self._close_copy()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.close()
-
     def _seekable(self, source):
         if is_url(source):
             self._copy = download_audio(source)
@@ -204,8 +113,9 @@ class AudioFile:
             if not os.path.isfile(source):
                 raise ValueError(f"{self._name} is no file; give the path of an audio file, its bytes, or an array")
             path = os.fspath(source)
-            # a name that is no text, which the file system may have all the same, is opened by its bytes
-            return path if isinstance(path, bytes) or _is_text(path) else os.fsencode(path)
+            # soundfile cannot encode surrogates, by which Python spells file names that are not valid text
+            is_text = isinstance(path, bytes) or not re.search("[\ud800-\udfff]", path)
+            return path if is_text else os.fsencode(path)
         if isinstance(source, (bytes, bytearray)):
             self._name = "the given bytes"
             return io.BytesIO(source)
@@ -227,17 +137,94 @@ class AudioFile:
 
 
 class _SequentialFile(soundfile.SoundFile):
-    # soundfile seeks behind every block of a file that can; in mp3 that breaks the decoder's state, and blocks differ
+    # soundfile seeks after every block of a file that can; in mp3 that breaks the decoder's state, and blocks differ
     # from the whole
     def seekable(self) -> bool:
         return False
 
 
-def _is_text(name: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in name)
-
-
 def _can_seek(file) -> bool:
     seekable = getattr(file, "seekable", None)
     can = hasattr(file, "seek") and hasattr(file, "tell") and (seekable is None or seekable())
-    return can and not isinstance(file.read(0), str)  # text is refused where it is copied
+    return can and not isinstance(file.read(0), str)  # for text, copying raises an error
+
+
+def is_url(source) -> bool:
+    """Return whether this is an address, `scheme://...`, of any scheme."""
+    return isinstance(source, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source) is not None
+
+
+def download_audio(url: str) -> BinaryIO:
+    """Download into a temporary file, which is removed when it is closed.
+
+    Args:
+        url: an http or https address.
+
+    Returns:
+        The file, open at its start.
+
+    Raises:
+        ValueError: another scheme, no answer within `TIMEOUT_S`, an error in place of a file, or a file that ends
+            early or is larger than `LARGEST_BYTES`.
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        raise ValueError(f"{url!r} is no http or https address; give one, or the path of an audio file")
+    try:
+        response = urlopen(Request(url, headers={"User-Agent": "speech-affect"}), timeout=TIMEOUT_S)
+    except (OSError, HTTPException, ValueError) as error:
+        raise ValueError(f"{url} cannot be downloaded ({error}); check the address and the connection") from error
+    with response:
+        length = response.headers.get("Content-Length") or ""
+        announced = int(length) if length.isdigit() else 0
+        if announced > LARGEST_BYTES:
+            raise ValueError(
+                f"{url} is {announced} bytes large; up to {LARGEST_BYTES} are downloaded: "
+                "store it as a file and give its path"
+            )
+        file = temporary_copy(response, url)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size < announced:
+        file.close()
+        raise ValueError(f"{url} ended after {size} of {announced} bytes; try again")
+    return file
+
+
+def temporary_copy(stream, name: str) -> BinaryIO:
+    """Copy a stream into a temporary file, which has no name and is removed when it is closed or lost.
+
+    Args:
+        stream: anything with `read(bytes)`.
+        name: of the stream, for messages.
+
+    Returns:
+        The file, open at its start.
+
+    Raises:
+        ValueError: the stream is text, fails, or holds more than `LARGEST_BYTES`.
+    """
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+    try:
+        while chunk := _read_chunk(stream, name):
+            file.write(chunk)
+            if file.tell() > LARGEST_BYTES:
+                raise ValueError(
+                    f"{name} holds more than {LARGEST_BYTES} bytes; cut it, or store it as a file and give its path"
+                )
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+def _read_chunk(stream, name: str) -> bytes:
+    try:
+        chunk = stream.read(CHUNK_BYTES)
+    except (OSError, ValueError, HTTPException) as error:
+        raise ValueError(f"{name} cannot be read ({error})") from error
+    if isinstance(chunk, str):
+        raise ValueError(f"{name} is open as text; open it in binary mode, 'rb'")
+    if not isinstance(chunk, (bytes, bytearray, memoryview)):
+        raise ValueError(f"{name} reads a {type(chunk).__name__}; give an object whose read() gives bytes")
+    return chunk

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 
-from .audio import BLOCK_SAMPLES, is_clip, open_audio, to_mono
-from .audio_pieces import to_waveform
+from .audio import SAMPLING_RATE, is_clip, load_waveform
 
 
 class AffectFeatureExtractor(SequenceFeatureExtractor):
@@ -17,12 +15,14 @@ class AffectFeatureExtractor(SequenceFeatureExtractor):
     Args:
         feature_size (`int`, *optional*, defaults to 1): Channels of the input; 1, mono.
         sampling_rate (`int`, *optional*, defaults to 16000): Of the output, in hertz.
-        padding_value (`float`, *optional*, defaults to 0.0): Samples behind the end of a shorter clip.
+        padding_value (`float`, *optional*, defaults to 0.0): Samples after the end of a shorter clip.
     """
 
     model_input_names = ["input_values", "attention_mask"]  # noqa: RUF012
 
-    def __init__(self, feature_size: int = 1, sampling_rate: int = 16000, padding_value: float = 0.0, **kwargs):
+    def __init__(
+        self, feature_size: int = 1, sampling_rate: int = SAMPLING_RATE, padding_value: float = 0.0, **kwargs
+    ):
         kwargs.setdefault("return_attention_mask", True)
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
 
@@ -37,29 +37,31 @@ class AffectFeatureExtractor(SequenceFeatureExtractor):
         return_attention_mask: bool | None = None,
         return_tensors: str | None = None,
     ) -> BatchFeature:
-        """
+        r"""
+        Prepare one clip or several.
+
         Args:
-            raw_speech: one clip or a list of clips. A clip is a path, an http address, encoded bytes, a binary file
+            raw_speech: One clip or a list of clips. A clip is a path, an http address, encoded bytes, a binary file
                 object, an array or tensor of samples (see [`to_mono`] for shapes and types), a list of floats, or a
                 dict with `"array"` (or `"raw"`) and `"sampling_rate"`, or with `"path"` / `"bytes"` as `datasets` has
                 them.
-            sampling_rate: of plain arrays, in hertz; the extractor's own is assumed without it.
-            padding, max_length, truncation, pad_to_multiple_of, return_attention_mask, return_tensors: as in every
-                feature extractor of transformers; lengths in samples.
+            sampling_rate (`int`, *optional*): Of plain arrays, in hertz; by default the extractor's own.
+            padding, max_length, truncation, pad_to_multiple_of, return_attention_mask, return_tensors:
+                As in every feature extractor of transformers; lengths in samples.
 
         Returns:
             `input_values` (batch, samples) float32 in [-1, 1] and `attention_mask` (batch, samples).
 
         Raises:
-            ValueError: nothing given, unreadable audio, or a clip under 0.1 s.
+            ValueError: There is no clip, or one is unreadable or shorter than 0.1 s.
         """
         several = isinstance(raw_speech, (list, tuple)) and not is_clip(raw_speech)
         clips = raw_speech if several else [raw_speech]
         if not clips:
             raise ValueError("no clip given; give at least one")
-        waveforms = [self._waveform(clip, sampling_rate) for clip in clips]
+        rate = self.sampling_rate if sampling_rate is None else sampling_rate
         return self.pad(
-            BatchFeature({"input_values": waveforms}),
+            BatchFeature({"input_values": [load_waveform(clip, rate, self.sampling_rate) for clip in clips]}),
             padding=padding,
             max_length=max_length,
             truncation=truncation,
@@ -67,9 +69,3 @@ class AffectFeatureExtractor(SequenceFeatureExtractor):
             return_attention_mask=return_attention_mask,
             return_tensors=return_tensors,
         )
-
-    def _waveform(self, clip, sampling_rate: int | None) -> np.ndarray:
-        with open_audio(clip, self.sampling_rate if sampling_rate is None else sampling_rate) as source:
-            blocks = [to_mono(block) for block in source.blocks(BLOCK_SAMPLES)]
-            samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
-            return to_waveform(samples, source.sampling_rate, self.sampling_rate)

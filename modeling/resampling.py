@@ -1,4 +1,4 @@
-"""Resampling of a waveform that comes in pieces or whole, by a windowed sinc, in numpy alone."""
+"""Resampling of a waveform, whole or in pieces, by a windowed sinc, in numpy alone."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ import numpy as np
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
 ZERO_CROSSINGS = 6  # of the sinc, to each side
-ROLLOFF = 0.99  # cut-off, as a share of the lower rate's half
-LARGEST_FILTER = 8_000_000  # a ratio's terms, multiplied, about: the phases of an odd rate would take gigabytes
-# outputs of one matrix product: a filter matrix is banded, and the wider it is the more of it are zeros
+ROLLOFF = 0.99  # cut-off, as a share of half the lower rate
+LARGEST_FILTER = 8_000_000  # limit for the product of a ratio's terms: the phases of an odd rate would take gigabytes
+# outputs of one matrix product: a filter matrix is banded, and the wider it is the more of it is zero
 GROUP = 32
 BLOCK_SAMPLES = 1 << 17  # in double precision at once
 
 
 def whole_rate(sampling_rate) -> int:
-    """
-    A sampling rate as a plain int, from whatever number it is.
+    """Convert a sampling rate, whatever number type it has, to an int.
 
     Args:
         sampling_rate: in hertz, 1,000 to 768,000.
 
     Raises:
-        ValueError: the rate is outside its range, or no whole number.
+        ValueError: the rate is out of range, or no whole number.
     """
     try:
         # neither an array of one number is a number, nor a text of digits
@@ -44,42 +43,29 @@ def whole_rate(sampling_rate) -> int:
     return rate
 
 
-def resampling_ratio(sampling_rate: int, target_rate: int) -> Fraction:
-    """
-    Input samples per output sample.
-
-    All rates in use are exact. Those that share few factors with the target are replaced by one within 0.02%.
-
-    Args:
-        sampling_rate: of the input in hertz, 1,000 to 768,000.
-        target_rate: in hertz.
-
-    Raises:
-        ValueError: the rate is outside its range, or no whole number.
-    """
-    exact = Fraction(whole_rate(sampling_rate), target_rate)
-    return exact.limit_denominator(max(1, int((LARGEST_FILTER / exact) ** 0.5)))
-
-
 class Resampler:
-    """
-    Windowed-sinc resampling of a stream; what comes out does not depend on how the input is cut.
+    """Windowed-sinc resampling of a stream; the output does not depend on how the input is cut.
 
     The filter is that of `torchaudio.functional.resample` at its defaults (a sinc under a Hann window, 6 zero
-    crossings to each side, rolloff 0.99; J. O. Smith, "Digital Audio Resampling"), sums are taken in double precision.
-    What is kept between two pushes is less than one period of the two rates' common grid and the filter's width.
-    Attributes are replaced, never changed in place: `copy.copy` gives an independent resampler.
+    crossings to each side, rolloff 0.99; J. O. Smith, "Digital Audio Resampling"); sums are taken in double precision.
+    Between two pushes it keeps less than one period of the two rates' common grid and the filter's width. Attributes
+    are replaced, never changed in place: `copy.copy` gives an independent resampler.
 
     Args:
         sampling_rate: of the input in hertz, 1,000 to 768,000.
         target_rate: of the output in hertz.
 
+    Attributes:
+        ratio: input samples per output sample. It is exact for all rates in use; for rates that share few factors with
+            the target, it is the ratio of another rate within 0.02%.
+
     Raises:
-        ValueError: a rate is outside its range, or no whole number.
+        ValueError: the rate is out of range, or no whole number.
     """
 
     def __init__(self, sampling_rate: int, target_rate: int):
-        self.ratio = resampling_ratio(sampling_rate, target_rate)
+        exact = Fraction(whole_rate(sampling_rate), target_rate)
+        self.ratio = exact.limit_denominator(max(1, int((LARGEST_FILTER / exact) ** 0.5)))
         self._restart()
 
     def _restart(self) -> None:
@@ -88,7 +74,8 @@ class Resampler:
         self._tail = np.zeros(_filters(self.ratio).reach, dtype=np.float32)
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        """
+        """Resample the next piece.
+
         Args:
             samples: (samples,) floating point, any number of them.
 
@@ -102,13 +89,12 @@ class Resampler:
         waiting = np.concatenate([self._tail, samples])
         periods = max(0, (len(waiting) - 2 * filters.reach) // filters.period_in)
         outputs = _convolve(waiting, filters, periods)
-        self._tail = waiting[periods * filters.period_in :].astype(np.float32)  # a copy, not a view of all there was
+        self._tail = waiting[periods * filters.period_in :].astype(np.float32)  # a copy, not a view of the whole piece
         self.samples_out += len(outputs)
         return outputs
 
     def flush(self) -> np.ndarray:
-        """
-        The rest, as if silence followed; then the resampler starts anew.
+        """Return the rest, as if silence followed, and restart.
 
         Returns:
             (outputs,) float32. All outputs together are `ceil(samples * target_rate / sampling_rate)`.
@@ -125,27 +111,21 @@ class Resampler:
 
 
 def resample(waveform: np.ndarray, sampling_rate: int, target_rate: int) -> np.ndarray:
-    """
-    A whole waveform, as [`Resampler`] does it.
+    """Resample a whole waveform, as [`Resampler`] does, which has the arguments and errors.
 
     Args:
         waveform: (samples,) floating point.
-        sampling_rate: of the waveform in hertz, 1,000 to 768,000.
-        target_rate: in hertz.
+        sampling_rate, target_rate: in hertz.
 
     Returns:
         (ceil(samples * target_rate / sampling_rate),) float32.
-
-    Raises:
-        ValueError: a rate is outside its range, or no whole number.
     """
     resampler = Resampler(sampling_rate, target_rate)
     return np.concatenate([resampler.push(waveform), resampler.flush()])
 
 
 class _Filters:
-    """
-    Filter matrices of the outputs of one period of the common grid, `GROUP` outputs each.
+    """Filter matrices of the outputs of one period of the common grid, `GROUP` outputs each.
 
     Args:
         ratio: input samples per output sample.
@@ -153,7 +133,7 @@ class _Filters:
     Attributes:
         period_in, period_out: samples of a period, repeated until a group of outputs fits and the inputs of a group
             are no more than the period: then a matrix product reads them in place.
-        reach: samples to each side of its place that an output needs, at most.
+        reach: samples to each side of its position that an output needs, at most.
         first: (groups,), where the inputs of a group begin, counted from `reach` before the period.
         weights: (groups, inputs, GROUP), float64.
     """

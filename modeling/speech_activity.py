@@ -1,4 +1,4 @@
-"""How much of a clip is somebody speaking, from levels alone."""
+"""The share of a clip in which somebody may be speaking, measured from sound levels alone."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ LOWEST_DB, STEP_DB, BINS = -120.0, 0.25, 520
 
 
 class SpeechActivity:
-    """
-    Share of 20 ms frames that are not silence and stand out from a steady background, of audio that comes in blocks.
+    """Share of 20 ms frames that are not silence and stand out from a steady background, of audio in blocks.
 
     A frame counts when its level, after differences have removed constants and hum, is above -60 dB of full scale
-    and 5 dB above that which a tenth of all frames stay below. Steady noise, hum and digital silence give 0. Clips
-    shorter than 0.5 s have no background: in them the first condition alone decides.
+    and 5 dB above the level that a tenth of all frames stay below. Steady noise, hum and digital silence give 0. Clips
+    shorter than 0.5 s have no background: for them the first condition alone decides.
 
-    It hears levels, not voices: music, clatter, applause and any noise that comes and goes count like speech. In an
-    hour-long recording the background is that of the whole hour. What is kept is a histogram, however long the audio.
+    Levels do not identify voices: music, clatter, applause and any noise that comes and goes count like speech. In an
+    hour-long recording the background is that of the whole hour. Only a histogram is kept, however long the audio.
 
     Args:
         sampling_rate: in hertz.
@@ -39,25 +38,24 @@ class SpeechActivity:
         self._histogram = np.zeros(BINS, dtype=np.int64)
 
     def push(self, samples: np.ndarray) -> None:
-        """
-        Hear a block.
+        """Add a block.
 
         Args:
             samples: (samples,) float32, mono in [-1, 1], any number of them; how audio is cut changes nothing.
         """
         samples = np.concatenate([self._rest, samples])
         frames = max(0, len(samples) - self._lag) // self._frame
-        heard = frames * self._frame
+        used = frames * self._frame
         if frames:
-            difference = (samples[self._lag : heard + self._lag] - samples[:heard]).reshape(frames, self._frame)
+            difference = (samples[self._lag : used + self._lag] - samples[:used]).reshape(frames, self._frame)
             power = np.einsum("ij,ij->i", difference, difference) / (4 * self._frame)
             level_db = 10 * np.log10(power + 1e-12)
             bins = ((level_db - LOWEST_DB) / STEP_DB).astype(np.int64).clip(0, BINS - 1)
             self._histogram += np.bincount(bins, minlength=BINS)
-        self._rest = samples[heard:].copy()  # a view would keep the whole block
+        self._rest = samples[used:].copy()  # a view would keep the whole block
 
     def ratio(self) -> float:
-        """Share of the frames heard so far that count, 0 to 1; 0 before the first one."""
+        """Return the share of the frames so far that count, 0 to 1; 0 before the first one."""
         frames = int(self._histogram.sum())
         if not frames:
             return 0.0
@@ -66,19 +64,3 @@ class SpeechActivity:
             background = int(np.searchsorted(np.cumsum(self._histogram), BACKGROUND_SHARE * frames, side="right"))
             threshold = max(threshold, background + int(MARGIN_DB / STEP_DB))
         return int(self._histogram[threshold + 1 :].sum()) / frames
-
-
-def speech_ratio(samples: np.ndarray, sampling_rate: int) -> float:
-    """
-    [`SpeechActivity`] of a whole clip.
-
-    Args:
-        samples: (samples,) float32, mono in [-1, 1].
-        sampling_rate: in hertz.
-
-    Returns:
-        share of its frames, 0 to 1.
-    """
-    activity = SpeechActivity(sampling_rate)
-    activity.push(samples)
-    return activity.ratio()

@@ -1,44 +1,43 @@
-"""Estimates from audio that comes in pieces: a microphone, or a recording too long to hold in memory."""
+"""Estimates from audio that arrives in pieces: a microphone, or a recording too long to hold in memory."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from .audio import to_array, to_mono
-from .audio_pieces import SHORTEST_S
+from .audio import SAMPLING_RATE, SHORTEST_S, to_array, to_mono
 from .modeling_affect import AffectOutput
 from .resampling import Resampler, whole_rate
-from .stream_layers import FrontEndStream, RegressorStream, StreamPool
+from .stream_layers import ModelStream
 
 
 if TYPE_CHECKING:
     from .modeling_affect import AffectModel
 
 
-STEP_S = 0.25  # pieces are collected until they are worth a run
-BLOCK_S = 10.0  # heard at once of a large piece, so that memory stays bounded
+STEP_S = 0.25  # the model runs once this much audio has been collected
+BLOCK_S = 10.0  # a large piece goes through the model in blocks, so that memory stays bounded
 MOST_CHANNELS = 32
 POINT_FIELDS = ("logits", "uncertainty", "emotion_logits", "gender_logits")
 
 
 @dataclass
 class CurvePoint:
-    """
-    What one second of a stream sounds like; the GRU remembers what came before.
+    """The estimate of one second of a stream; the GRU remembers what came before.
 
     Args:
         start_s, end_s: in seconds from the start of the stream; the last point may be shorter than a second.
         logits: (dimensions,) activation, valence and dominance on the label scale, of the mean over this second.
-        uncertainty: (dimensions,), or `None` for a model that states none.
-        emotion_logits: (classes,), or `None` for a model without them.
-        gender_logits: (genders,), or `None` for a model without them.
+        uncertainty: (dimensions,), or None for a model that predicts none.
+        emotion_logits: (classes,), or None for a model without them.
+        gender_logits: (genders,), or None for a model without them.
     """
 
     start_s: float
@@ -49,47 +48,46 @@ class CurvePoint:
     gender_logits: torch.Tensor | None = None
 
 
+@dataclass(eq=False)
 class StreamUpdate:
-    """
-    What a piece of audio changed.
+    """What a piece of audio changed.
 
-    Attributes:
+    Args:
         duration_s: of the audio so far, in seconds.
         points: the seconds of the curve that have become complete, in order, each once in a stream's life.
     """
 
-    def __init__(self, points: list[CurvePoint], state: _State):
-        self.points = points
-        self.duration_s = state.duration_s
-        self._state = state
+    duration_s: float
+    points: list[CurvePoint]
+    _state: _State = field(repr=False)
 
     @cached_property
     def estimate(self) -> AffectOutput | None:
-        """
-        Of the audio so far, as if it ended here; `None` before there is 0.1 s of it. Computed when it is read, from
-        what was known then: a piece whose estimate nobody reads does not pay for it.
+        """Estimate of the audio so far, as if it ended here; None if it has less than 0.1 s.
+
+        It is computed when it is read first, from the state at that time. A model with encoders then runs them on the
+        window that is not full.
         """
         return self._state.copy().finish()
 
-    def __repr__(self) -> str:
-        return f"StreamUpdate(duration_s={self.duration_s:.3f}, points={self.points})"
-
 
 class AffectStream:
-    """
-    Hears audio piece by piece; in the end it has the very output that the whole clip gives, however it was cut.
+    """A stream of audio, whose output in the end equals that for the whole clip, however it was cut.
 
-    What it holds does not grow with the audio: the pooled mean is a running sum, the GRU has its state, and the
-    windows keep their last samples. Encoders hear windows of 30 s, so up to 30 s of audio wait for theirs, and the
-    points of the curve come when theirs has been heard.
+    Memory does not grow with the audio: pooling keeps running sums, the GRU its state, and the windows their last
+    samples. Encoders read windows of 30 s, so up to 30 s of audio wait for their window, and the points of the curve
+    come when it is full.
 
     Args:
         model: an [`AffectFusionModel`] or [`AffectStudentModel`] in evaluation mode that reads audio alone; its
             device and dtype are used.
         sampling_rate: of the audio that will be pushed, in hertz, 1,000 to 768,000.
 
+    Attributes:
+        final_points: the last points of the curve, after [`finish`].
+
     Raises:
-        ValueError: a model that reads text, has no front end or is in training mode, or a rate outside the range.
+        ValueError: the model reads text, has no front end or is in training mode, or the rate is out of range.
 
     Example:
 
@@ -102,64 +100,54 @@ class AffectStream:
         output = stream.finish()
     """
 
-    def __init__(self, model: AffectModel, sampling_rate: int = 16000):
+    def __init__(self, model: AffectModel, sampling_rate: int = SAMPLING_RATE):
         if model.config.reads_text:
             raise ValueError(
                 "this model reads a transcript, which a stream of audio does not have; give an audio model"
             )
         if model.front_end is None:
-            raise ValueError("this model was built with_front_end=False and hears nothing; attach_front_end first")
+            raise ValueError("this model was built with_front_end=False and takes no audio; attach_front_end first")
         _check_mode(model)
         self._state = _State(model, sampling_rate)
-        self._output: AffectOutput | None = None
+        self._is_finished = False
         self.sampling_rate = self._state.sampling_rate
         self.final_points: list[CurvePoint] = []
 
     @property
     def duration_s(self) -> float:
-        """Of the audio so far, in seconds."""
+        """Duration of the audio so far, in seconds."""
         return self._state.duration_s
 
     def push(self, samples: np.ndarray | torch.Tensor | Sequence) -> StreamUpdate:
-        """
-        Hear the next piece.
+        """Add the next piece.
 
         Args:
-            samples: any number of them, none included: (samples,), or (channels, samples), which are averaged.
-                An array, tensor or list; integers are scaled by their type's full scale, floating-point samples are
-                expected in [-1, 1] and clipped there.
+            samples: any number of them, even none: (samples,), or (channels, samples), which are averaged. An array,
+                tensor or list; integers are scaled by their type's full scale, floating-point samples are expected in
+                [-1, 1] and clipped there.
 
         Returns:
-            the points of the curve that are now complete, and the estimate on demand.
+            The points of the curve that are now complete, and the estimate on demand.
 
         Raises:
-            ValueError: another shape or type, NaN, samples on another scale: the stream is left as it was before this
-                piece. Or the stream is finished, or the model in training mode.
+            ValueError: another shape or type, NaN, or samples on another scale; the stream then stays as it was
+                before this piece. Or the stream is finished, or the model in training mode.
         """
         self._check_open()
         state = self._state.copy()
-        points = state.hear(samples)
+        points = state.push(samples)
         self._state = state
-        return StreamUpdate(points, state)
-
-    def estimate(self) -> AffectOutput | None:
-        """
-        What `finish` would give now; the stream goes on. `None` before there is 0.1 s.
-
-        A model with encoders runs them on the window that is not full, each time.
-        """
-        return self._output if self._output is not None else self._state.copy().finish()
+        return StreamUpdate(state.duration_s, points, state)
 
     def finish(self) -> AffectOutput:
-        """
-        End the stream.
+        """End the stream.
 
         Returns:
-            as the model gives for the whole clip, a batch of one. The last points of the curve, the last part of a
-            second among them, are then in `final_points`.
+            The output that the model gives for the whole clip, a batch of one. The last points of the curve, the last
+            part of a second among them, are then in `final_points`.
 
         Raises:
-            ValueError: under 0.1 s of audio, after which more may be pushed; or the stream is finished already.
+            ValueError: the audio has less than 0.1 s, after which more may be pushed; or the stream is finished.
         """
         self._check_open()
         state = self._state.copy()
@@ -169,107 +157,94 @@ class AffectStream:
                 f"the stream has {self.duration_s:.3f} s of audio; at least {SHORTEST_S} s and one frame of each "
                 "branch are needed: push more before finish"
             )
-        self._state, self._output, self.final_points = state, output, state.points(is_last=True)
+        self._state, self._is_finished, self.final_points = state, True, state.points(past=math.inf)
         return output
 
     def _check_open(self) -> None:
-        if self._output is not None:
+        if self._is_finished:
             raise ValueError("this stream is finished; make a new AffectStream for other audio")
 
 
 class _State:
-    """
-    All that a stream knows. It is copied before it changes, so that a refused piece or an estimate leaves it.
+    """All that a stream knows. It is copied before it changes, so that an error or an estimate leaves it as it was.
 
     `no_grad` rather than `inference_mode`: what an encoder caches for itself stays fit for training.
     """
 
     def __init__(self, model: AffectModel, sampling_rate: int):
-        self.model = model
         self.sampling_rate = whole_rate(sampling_rate)
-        self.samples_in = self.samples_heard = 0
-        self.resampler = Resampler(self.sampling_rate, model.config.sampling_rate)
-        self.pending = np.zeros(0, dtype=np.float32)
-        self.front_end = FrontEndStream(model.front_end)
-        self.regressor = RegressorStream(model.regressor)
-        self.pools = [StreamPool(hop, model.config.sampling_rate) for hop in model.regressor.hidden_hops]
-        self.next_second = 0
+        self._model = model
+        self._samples_in = self._samples_resampled = 0
+        self._resampler = Resampler(self.sampling_rate, model.config.sampling_rate)
+        self._pending = np.zeros(0, dtype=np.float32)
+        self._stream = ModelStream(model)
 
     @property
     def duration_s(self) -> float:
-        return self.samples_in / self.sampling_rate
+        return self._samples_in / self.sampling_rate
 
     def copy(self) -> _State:
         twin = copy.copy(self)
-        twin.resampler = copy.copy(self.resampler)
-        twin.front_end, twin.regressor = self.front_end.copy(), self.regressor.copy()
-        twin.pools = [copy.copy(pool) for pool in self.pools]
+        twin._resampler = copy.copy(self._resampler)
+        twin._stream = self._stream.copy()
         return twin
 
     @torch.no_grad()
-    def hear(self, samples) -> list[CurvePoint]:
-        _check_mode(self.model)
+    def push(self, samples) -> list[CurvePoint]:
+        _check_mode(self._model)
         points = []
         for block in _blocks(samples, round(BLOCK_S * self.sampling_rate)):
             mono = to_mono(block, channel_axis=0)
-            self.samples_in += len(mono)
-            self._collect(self.resampler.push(mono))
-            if len(self.pending) >= STEP_S * self.model.config.sampling_rate:
+            self._samples_in += len(mono)
+            self._collect(self._resampler.push(mono))
+            if len(self._pending) >= STEP_S * self._model.config.sampling_rate:
                 self._run(is_last=False)
-                points += self.points(is_last=False)
+                points += self.points(past=int(self.duration_s))
         return points
 
     @torch.no_grad()
     def finish(self) -> AffectOutput | None:
-        """Of all audio; `None` when there is too little."""
-        _check_mode(self.model)
-        self._collect(self.resampler.flush())
-        if self.samples_heard < SHORTEST_S * self.model.config.sampling_rate:
+        """Output for all audio; None if there is too little."""
+        _check_mode(self._model)
+        self._collect(self._resampler.flush())
+        if self._samples_resampled < SHORTEST_S * self._model.config.sampling_rate:
             return None
         self._run(is_last=True)
-        if not all(pool.count for pool in self.pools):
-            return None
-        return self._output(torch.cat([pool.mean for pool in self.pools]).unsqueeze(0))
+        pools = self._stream.pools
+        return self._output([pool.mean for pool in pools]) if all(pool.count for pool in pools) else None
 
     @torch.no_grad()
-    def points(self, is_last: bool) -> list[CurvePoint]:
-        """Seconds that are over and of which every branch has all frames; at the end, of which it has any."""
-        past = min(int(self.duration_s), *(pool.whole_seconds for pool in self.pools))
-        if is_last:
-            past = 1 + min(max(pool.seconds, default=-1) for pool in self.pools)
-        numbers = [n for n in range(self.next_second, past) if all(n in pool.seconds for pool in self.pools)]
+    def points(self, past: float) -> list[CurvePoint]:
+        """Points of the seconds before `past` of which every branch has all frames; with infinity, of all the rest."""
+        pools = self._stream.pools
+        if past < math.inf:
+            past = min(past, *(pool.whole_seconds for pool in pools))
+        numbers = sorted(n for n in set.intersection(*(set(pool.seconds) for pool in pools)) if n < past)
         if not numbers:
             return []
-        output = self._output(torch.stack([torch.cat([pool.mean_of(n) for pool in self.pools]) for n in numbers]))
-        self.next_second = past
-        for pool in self.pools:
+        output = self._output([torch.stack([pool.mean_of(n) for n in numbers]) for pool in pools])
+        for pool in pools:
             pool.forget(past)
-        fields = {name: getattr(output, name) for name in POINT_FIELDS}
+        fields = {name: values for name in POINT_FIELDS if (values := getattr(output, name)) is not None}
         return [
-            CurvePoint(
-                start_s=float(n),
-                end_s=min(n + 1.0, self.duration_s),
-                **{name: values[row] for name, values in fields.items() if values is not None},
-            )
+            CurvePoint(float(n), min(n + 1.0, self.duration_s), **{name: part[row] for name, part in fields.items()})
             for row, n in enumerate(numbers)
         ]
 
     def _collect(self, waveform: np.ndarray) -> None:
-        self.samples_heard += len(waveform)
-        self.pending = np.concatenate([self.pending, waveform.clip(-1, 1)])
+        self._samples_resampled += len(waveform)
+        self._pending = np.concatenate([self._pending, waveform.clip(-1, 1)])
 
     def _run(self, is_last: bool) -> None:
-        samples = torch.from_numpy(self.pending).to(self.model.device)
-        self.pending = self.pending[:0]
-        frames = self.front_end.push(samples, is_last)
-        for pool, hidden in zip(self.pools, self.regressor.push(frames, is_last), strict=True):
-            if hidden is not None:
-                pool.add(hidden)
+        samples = torch.from_numpy(self._pending).to(self._model.device)
+        self._pending = self._pending[:0]
+        self._stream.push(samples, is_last)
 
-    def _output(self, pooled: torch.Tensor) -> AffectOutput:
-        """(clips or seconds, pooled width), double precision -> what the model says of them."""
-        model, weight = self.model, self.model.regressor.embedding.weight
-        embedding = model.regressor.embed(pooled.to(weight.device, weight.dtype))
+    def _output(self, pooled: list[torch.Tensor]) -> AffectOutput:
+        """Output from the means of each TC-GRU, (seconds, width) or (width,), in double precision."""
+        model, weight = self._model, self._model.regressor.embedding.weight
+        joined = torch.cat(pooled, dim=-1)
+        embedding = model.regressor.embed(joined.reshape(-1, joined.shape[-1]).to(weight.device, weight.dtype))
         heads = model.regressor.heads(embedding)
         return AffectOutput(
             logits=model._to_label_scale(heads["unit"]),
@@ -285,11 +260,11 @@ def _check_mode(model: AffectModel) -> None:
         raise ValueError("this model is in training mode, where dropout would change every piece: call model.eval()")
 
 
-def _blocks(samples, size: int):
-    """Pieces of at most so many samples of each channel."""
+def _blocks(samples, size: int) -> Iterator[np.ndarray]:
+    """Pieces of at most `size` samples of each channel."""
     samples = to_array(samples)
     if samples.ndim not in (1, 2):
-        to_mono(samples)  # which refuses it
+        to_mono(samples)  # raises the error
     if samples.ndim == 2 and samples.shape[0] > MOST_CHANNELS:
         raise ValueError(
             f"a piece of audio has shape {tuple(samples.shape)}, which is {samples.shape[0]} channels; give "

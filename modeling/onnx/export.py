@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import AutoModel
 
-from ..audio_pieces import SHORTEST_S
+from ..audio import SHORTEST_S
 from ..modeling_affect import AffectModel
 
 

@@ -1,16 +1,19 @@
-"""Files are decoded in blocks that are the whole decoding, cut."""
+"""Files, streams and downloads are decoded in blocks, which joined are the whole decoding."""
 
+import gc
 import io
 import os
 import sys
+import threading
+import weakref
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import soundfile
 
 from speech_affect import audio_file
-from speech_affect.audio import decode_audio
-from speech_affect.audio_file import AudioFile
+from speech_affect.audio_file import AudioFile, download_audio, is_url
 
 
 FORMATS = {
@@ -20,6 +23,11 @@ FORMATS = {
     "opus": {"format": "OGG", "subtype": "OPUS"},
     "mp3": {},
 }
+
+
+def decode(source) -> np.ndarray:
+    with AudioFile(source) as file:
+        return np.concatenate(list(file.blocks(1 << 20)))
 
 
 def melody(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
@@ -47,7 +55,6 @@ def test_blocks_joined_are_the_whole_decoding(encoded):
             blocks = list(file.blocks(block_samples))
         assert all(len(block) == block_samples for block in blocks[:-1])
         np.testing.assert_array_equal(np.concatenate(blocks), expected)
-    np.testing.assert_array_equal(decode_audio(encoded)[0], expected)
 
 
 class Pipe:
@@ -89,29 +96,20 @@ class Reads:
 
 def test_bytes_and_file_objects_equal_the_path(encoded):
     content = encoded.read_bytes()
-    expected, rate = decode_audio(str(encoded))
+    expected = decode(str(encoded))
     at_end = io.BytesIO(content)
     at_end.seek(0, io.SEEK_END)
     with open(encoded, "rb") as opened:
         for source in (encoded, content, bytearray(content), opened, at_end, Pipe(content), UnseekablePipe(content)):
-            samples, got_rate = decode_audio(source)
-            assert got_rate == rate
-            np.testing.assert_array_equal(samples, expected)
+            np.testing.assert_array_equal(decode(source), expected)
         assert not opened.closed
-
-
-def test_a_copy_is_closed_with_the_file(encoded):
-    file = AudioFile(Pipe(encoded.read_bytes()))
-    copy = file._copy
-    file.close()
-    assert copy.closed
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
 def test_many_channels_are_mixed_few_samples_at_a_time(subtype, monkeypatch):
     file = io.BytesIO()
     soundfile.write(file, melody(0.5, 8000, 48), 8000, format="WAV", subtype=subtype)
-    expected, _ = decode_audio(file)
+    expected = decode(file)
     monkeypatch.setattr(audio_file, "MOST_VALUES", 4800)
     asked, read = [], audio_file._SequentialFile.read
 
@@ -132,7 +130,7 @@ def test_many_channels_are_mixed_few_samples_at_a_time(subtype, monkeypatch):
 def test_channels_of_infinities_are_mixed_without_a_warning():
     file = io.BytesIO()
     soundfile.write(file, np.array([[np.inf, -np.inf], [3e38, 3e38]]), 8000, format="WAV", subtype="FLOAT")
-    assert not np.isfinite(decode_audio(file)[0]).any()
+    assert not np.isfinite(decode(file)).any()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names that are no text exist there alone")
@@ -142,59 +140,170 @@ def test_a_name_that_is_no_text(tmp_path):
     soundfile.write(content, melody(0.2, 8000), 8000, format="WAV")
     with open(path, "wb") as file:
         file.write(content.getvalue())
-    np.testing.assert_array_equal(decode_audio(os.fsdecode(path))[0], decode_audio(content)[0])
+    np.testing.assert_array_equal(decode(os.fsdecode(path)), decode(content))
 
 
 @pytest.mark.parametrize("name", ["wav", "ogg", "mp3", "flac"])
 def test_half_a_file_is_half_the_audio_or_an_error(name, tmp_path):
     path = tmp_path / f"clip.{name}"
     soundfile.write(path, melody(6, 16000), 16000, **FORMATS[name])
-    whole, _ = decode_audio(path)
+    whole = decode(path)
     content = path.read_bytes()
     half = content[: len(content) // 2]
     if name == "flac":
         with pytest.raises(ValueError, match="the given bytes cannot be read as audio .*lost sync.*give one of wav"):
-            decode_audio(half)
+            decode(half)
         return
-    samples, _ = decode_audio(half)
+    samples = decode(half)
     # what was there, and nothing that was not
     assert 0.3 < len(samples) / len(whole) < 0.7
     inner = len(samples) - 3000
     np.testing.assert_allclose(samples[:inner], whole[:inner], atol=1e-4)
 
 
-def test_refusals(tmp_path):
-    with pytest.raises(ValueError, match=r"'nowhere\.wav' is no file; give the path of an audio file"):
-        AudioFile("nowhere.wav")
-    with pytest.raises(ValueError, match="is no file"):
-        AudioFile(tmp_path)
-    with pytest.raises(ValueError, match="is no file"):
-        AudioFile("x" * 5000)
-    (tmp_path / "text.wav").write_text("no audio at all")
-    with pytest.raises(
-        ValueError, match=r"text.wav' cannot be read as audio \(.*give one of wav, flac, ogg, opus, mp3"
-    ):
-        AudioFile(tmp_path / "text.wav")
-    with pytest.raises(ValueError, match="the given bytes cannot be read"):
-        AudioFile(b"")
-    for stream in (Pipe(b"no audio at all"), io.BytesIO(b"no audio at all")):
-        with pytest.raises(ValueError, match="the given file object cannot be read as audio"):
-            AudioFile(stream)
-    with (
-        open(tmp_path / "text.wav", encoding="utf-8") as text,
-        pytest.raises(ValueError, match="the given file object is open as text; open it in binary mode, 'rb'"),
-    ):
-        AudioFile(text)
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        ("nowhere.wav", r"'nowhere\.wav' is no file; give the path of an audio file"),
+        (".", "is no file"),
+        ("x" * 5000, "is no file"),
+        (__file__, r"test_audio_file.py' cannot be read as audio \(.*give one of wav, flac, ogg, opus, mp3"),
+        (b"", "the given bytes cannot be read as audio"),
+        (Pipe(b"no audio at all"), "the given file object cannot be read as audio"),
+        (io.BytesIO(b"no audio at all"), "the given file object cannot be read as audio"),
+        (io.StringIO("text"), "the given file object is open as text; open it in binary mode, 'rb'"),
+        (Stuck(b"RIFF"), r"the given file object cannot be read \(.*Illegal seek.*\); open it in binary mode, 'rb'"),
+        (Reads(None), r"reads a NoneType; give an object whose read\(\) gives bytes"),
+        (Reads([b"RIFF"]), r"reads a list; give an object whose read\(\) gives bytes"),
+    ],
+)
+def test_what_cannot_be_read(source, message):
+    with pytest.raises(ValueError, match=message):
+        AudioFile(source)
 
 
-def test_file_objects_that_do_not_read(tmp_path):
+def test_file_objects_that_are_not_open_for_reading(tmp_path):
     closed = io.BytesIO(b"RIFF")
     closed.close()
     with open(tmp_path / "clip.wav", "wb") as writing:
-        for file, reason in ((closed, "closed"), (writing, "read"), (Stuck(b"RIFF"), "Illegal seek")):
+        for file, reason in ((closed, "closed"), (writing, "read")):
             message = rf"the given file object cannot be read \(.*{reason}.*\); open it in binary mode, 'rb'"
             with pytest.raises(ValueError, match=message):
                 AudioFile(file)
-    for value, kind in ((None, "NoneType"), (3, "int"), ([b"RIFF"], "list")):
-        with pytest.raises(ValueError, match=f"reads a {kind}; give an object whose read\\(\\) gives bytes"):
-            AudioFile(Reads(value))
+
+
+TONE = (0.3 * np.sin(np.arange(16000) / 9)).astype(np.float32)
+
+
+def _wav() -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, TONE, 16000, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        content = _wav()
+        if self.path == "/moved.wav":
+            self.send_response(302)
+            self.send_header("Location", "/tone.wav")
+            self.end_headers()
+            return
+        if self.path in ("/missing.wav", "/broken.wav"):
+            self.send_error(404 if self.path == "/missing.wav" else 500)
+            return
+        if self.path == "/page.html":
+            content = b"<html>log in first</html>"
+        self.send_response(200)
+        if self.path == "/early.wav":
+            self.send_header("Content-Length", str(2 * len(content)))
+        elif self.path != "/unannounced.wav":
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.path == "/silent.wav":
+            self.server.released.wait(10)
+            return
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.released = threading.Event()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.released.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.mark.parametrize("name", ["tone.wav", "moved.wav", "unannounced.wav", "tone.wav?signature=a/b"])
+def test_a_download_is_the_file(server, name):
+    np.testing.assert_array_equal(decode(f"{server}/{name}"), TONE)
+
+
+def test_a_download_has_no_name_and_is_closed_even_after_an_error(server, monkeypatch):
+    made = []
+    original = audio_file.tempfile.TemporaryFile
+    monkeypatch.setattr(
+        audio_file.tempfile, "TemporaryFile", lambda: made.append(weakref.ref(file := original())) or file
+    )
+    with AudioFile(f"{server}/tone.wav"):
+        assert isinstance(made[0]().name, int)  # a descriptor: there is no directory entry to be left behind
+    for name in ("page.html", "early.wav"):
+        with pytest.raises(ValueError):
+            decode(f"{server}/{name}")
+    gc.collect()
+    assert len(made) == 3 and all(file() is None or file().closed for file in made)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("missing.wav", r"missing.wav cannot be downloaded \(.*404.*check the address and the connection"),
+        ("broken.wav", r"broken.wav cannot be downloaded \(.*500"),
+        ("early.wav", r"early.wav ended after \d+ of \d+ bytes; try again"),
+        ("übung.wav", r"übung.wav cannot be downloaded"),
+        ("page.html", r"page.html' cannot be read as audio"),
+    ],
+)
+def test_errors_of_a_server(server, name, message):
+    with pytest.raises(ValueError, match=message):
+        AudioFile(f"{server}/{name}")
+
+
+def test_no_server_no_host_and_other_schemes():
+    with pytest.raises(ValueError, match=r"http://127.0.0.1:9/a.wav cannot be downloaded \(.*[Cc]onnection refused"):
+        download_audio("http://127.0.0.1:9/a.wav")
+    with pytest.raises(ValueError, match="cannot be downloaded"):
+        download_audio("http:///a.wav")
+    for address in ("ftp://host/a.wav", "s3://bucket/a.wav", "file:///etc/hosts"):
+        assert is_url(address)
+        with pytest.raises(ValueError, match="is no http or https address; give one, or the path of an audio file"):
+            AudioFile(address)
+    assert not any(map(is_url, ("a.wav", "C:/a.wav", r"C:\a.wav", "/a//b.wav", b"http://host", None)))
+
+
+def test_a_server_that_does_not_answer(server, monkeypatch):
+    monkeypatch.setattr(audio_file, "TIMEOUT_S", 0.3)
+    with pytest.raises(ValueError, match=r"silent.wav cannot be read \(timed out\)"):
+        download_audio(f"{server}/silent.wav")
+
+
+@pytest.mark.parametrize("name", ["tone.wav", "unannounced.wav"])
+def test_the_limit_holds_whether_the_size_is_announced_or_not(server, name, monkeypatch):
+    assert (audio_file.LARGEST_BYTES, audio_file.TIMEOUT_S) == (2 * 1024**3, 30)
+    size = len(_wav())
+    monkeypatch.setattr(audio_file, "LARGEST_BYTES", size)
+    download_audio(f"{server}/{name}").close()
+    monkeypatch.setattr(audio_file, "LARGEST_BYTES", size - 1)
+    with pytest.raises(ValueError, match=rf"{size - 1} .*store it as a file and give its path"):
+        download_audio(f"{server}/{name}")

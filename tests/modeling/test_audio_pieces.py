@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from speech_affect import audio_pieces
 from speech_affect.audio import AudioArray, open_audio
-from speech_affect.audio_pieces import read_pieces, to_waveform
+from speech_affect.audio_pieces import read_pieces
 
 
 RATE = 1000
@@ -101,7 +101,7 @@ def test_a_recording_is_one_piece_and_a_long_one_comes_in_parts():
     np.testing.assert_array_equal(np.concatenate([part.samples for part in parts]), recording(75_500))
 
 
-def test_a_single_short_window_is_kept_and_its_length_refused_later():
+def test_a_single_short_window_is_kept():
     [part] = read_pieces(AudioArray(recording(60), RATE), window_s=1)
     assert (part.start_s, part.end_s, len(part.samples)) == (0.0, 0.06, 60)
     [part] = read_pieces(AudioArray(recording(1)[:0], RATE), window_s=1)
@@ -110,7 +110,7 @@ def test_a_single_short_window_is_kept_and_its_length_refused_later():
     assert len(part.samples) == 0
 
 
-def test_reading_stops_behind_the_last_segment():
+def test_reading_stops_after_the_last_segment():
     class Counting(AudioArray):
         blocks_read = 0
 
@@ -152,9 +152,60 @@ def test_samples_of_files_are_clipped_and_checked():
         list(read_pieces(open_audio(file, RATE), window_s=1))
 
 
-def test_options_are_checked():
-    with pytest.raises(ValueError, match="both given"):
-        next(read_pieces(AudioArray(recording(1000), RATE), window_s=1, segments=[(0, 1)]))
+def test_segments_are_read_in_the_order_of_their_starts():
+    segments = np.array([(2, 3), (0.5, 2.5), (2, 2.1)])
+    parts = list(read_pieces(AudioArray(recording(3000), RATE), segments=segments))
+    assert [(part.index, part.start_s, part.end_s, len(part.samples)) for part in parts] == [
+        (1, 0.5, 2.5, 2000),
+        (0, 2.0, 3.0, 1000),
+        (2, 2.0, 2.1, 100),
+    ]
+
+
+def test_an_end_rounded_to_milliseconds_is_in_range():
+    source = AudioArray(recording(16008), 16000)
+    [part] = read_pieces(source, segments=[(0, 1.001)])
+    assert len(part.samples) == 16008
+    with pytest.raises(ValueError, match="segment 0"):
+        list(read_pieces(source, segments=[(0, 1.003)]))
+
+
+def test_starts_of_windows_do_not_drift():
+    # 0.3 s at 11,025 Hz are 3307.5 samples
+    source = AudioArray(np.zeros(11025 * 61, dtype=np.int8), 11025)
+    assert [part.start_s for part in read_pieces(source, 1, 0.3)][200] == 200 * 3307.5 / 11025
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [(2, 1), (1, 1), (1, 1.05), (-0.1, 1), (0, 3.5), (4, 5), (0, float("nan")), (float("nan"), 1), (1,), 1, "ab"],
+)
+def test_segments_are_checked(segment):
+    message = (
+        r"segment 1 is .*; a segment is \(start_s, end_s\) with 0 <= start_s, end_s <= 3.000 \(the end of the audio"
+    )
+    with pytest.raises(ValueError, match=message):
+        list(read_pieces(AudioArray(recording(3000), RATE), segments=[(0, 1), segment]))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"window_s": 1, "segments": [(0, 1)]}, "window_s and segments are both given; give one, and None for the ot"),
+        ({"hop_s": 1}, "hop_s is 1 without window_s; give window_s too"),
+        ({"hop_s": 1, "segments": [(0, 1)]}, "hop_s is 1 without window_s"),
+        ({"window_s": 0.05}, "window_s is 0.05; windows last at least 0.1 s"),
+        ({"window_s": -1}, "window_s is -1;"),
+        ({"window_s": float("nan")}, "window_s is nan"),
+        ({"window_s": float("inf")}, "window_s is inf"),
+        ({"window_s": 2, "hop_s": 3}, "hop_s is 3; give 0.01 s to window_s, 2 s, so that no audio is left out"),
+        ({"window_s": 2, "hop_s": 0}, "hop_s is 0; give 0.01 s"),
+        ({"window_s": 2, "hop_s": float("nan")}, "hop_s is nan"),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        list(read_pieces(AudioArray(recording(1000), RATE), **options))
 
 
 def test_little_is_held_of_a_long_file(tmp_path):
@@ -170,14 +221,3 @@ def test_little_is_held_of_a_long_file(tmp_path):
     assert count == 299
     # the whole is 38 MB as float32; two blocks of 10 s and their copies are 2.6
     assert peak < 6e6
-
-
-def test_a_model_s_input():
-    tone = np.sin(np.arange(4800) / 20).astype(np.float32)
-    assert to_waveform(tone, 48000, 16000).shape == (1600,)
-    np.testing.assert_array_equal(to_waveform(tone, 16000, 16000), tone)
-    for samples, rate, seconds in ((tone[:4700], 48000, "0.098"), (tone[:0], 16000, "0.000")):
-        with pytest.raises(ValueError, match=rf"a clip lasts {seconds} s; at least 0.1 s are needed: drop it or join"):
-            to_waveform(samples, rate, 16000)
-    square = np.sign(tone) * np.float32(1.0)
-    assert np.abs(to_waveform(square, 48000, 16000)).max() == 1

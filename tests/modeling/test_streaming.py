@@ -1,4 +1,4 @@
-"""A stream gives what the whole clip gives, for every model that hears, however the audio is cut."""
+"""A stream gives the output of the whole clip, for every model that reads audio, however the audio is cut."""
 
 from functools import cache
 
@@ -141,7 +141,7 @@ def test_every_model_for_any_cutting(kind, samples, sizes):
 
 
 @pytest.mark.parametrize("kind", ["mfb", "fusion_embedding"])
-@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
 def test_rates_of_microphones(kind, rate):
     clip = (speech(1.37, rate) * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16)
     pieces = np.split(clip, np.arange(1, len(clip), rate // 50))  # 20 ms each
@@ -181,25 +181,16 @@ def test_points_come_when_their_second_is_over():
     assert [(point.start_s, point.end_s) for point in stream.final_points] == [(3, 3.5)]
 
 
-def test_an_estimate_is_what_finish_would_give_and_leaves_the_stream():
-    for kind in ("mfb_f0", "fusion_frame"):
-        model, clip = make_model(kind), speech(1.7)
-        stream = AffectStream(model)
-        for start in range(0, len(clip), 7000):
-            update = stream.push(clip[start : start + 7000])
-            assert_same(stream.estimate(), offline(model, clip[: start + 7000]))
-            assert_same(update.estimate, stream.estimate(), 0)
-        assert_same(stream.finish(), offline(model, clip))
-        assert_same(stream.estimate(), offline(model, clip))
-
-
-def test_an_update_keeps_the_estimate_of_its_time():
-    model, clip = make_model("mfb"), speech(1.7)
+@pytest.mark.parametrize("kind", ["mfb_f0", "fusion_frame"])
+def test_an_estimate_is_what_finish_would_give_at_its_time(kind):
+    model, clip = make_model(kind), speech(1.7)
     stream = AffectStream(model)
-    first = stream.push(clip[:9000])
-    stream.push(clip[9000:])
-    stream.finish()
-    assert_same(first.estimate, offline(model, clip[:9000]))
+    first = stream.push(clip[:7000])
+    for start in range(7000, len(clip), 7000):
+        update = stream.push(clip[start : start + 7000])
+        assert_same(update.estimate, offline(model, clip[: start + 7000]))
+    assert_same(stream.finish(), offline(model, clip))
+    assert_same(first.estimate, offline(model, clip[:7000]))
 
 
 def test_estimates_that_nobody_reads_cost_nothing(monkeypatch):
@@ -215,7 +206,6 @@ def test_estimates_that_nobody_reads_cost_nothing(monkeypatch):
 
 def test_there_is_no_estimate_before_a_tenth_of_a_second():
     stream = AffectStream(make_model("mfb"))
-    assert stream.estimate() is None
     assert stream.push(speech(0.3)[:1599]).estimate is None
     with pytest.raises(ValueError, match=r"the stream has 0.100 s of audio; at least 0.1 s and one frame of each"):
         stream.finish()
@@ -258,23 +248,20 @@ def test_what_is_held_does_not_grow(kind):
     assert 0 < held[-1] <= held[0] + 2000  # where in a window the stream stands may differ
 
 
-def test_a_large_piece_is_heard_in_blocks(monkeypatch):
+def test_a_large_piece_goes_through_the_model_in_blocks(monkeypatch):
     clip, lengths = speech(25.0), []
     model = make_model("mfb")
-    features = type(model.front_end.acoustic["mfb"]).features
-    monkeypatch.setattr(
-        type(model.front_end.acoustic["mfb"]),
-        "features",
-        lambda self, samples: lengths.append(samples.shape[1]) or features(self, samples),
-    )
+    kind = type(model.front_end.acoustic["mfb"])
+    features = kind.features
+    monkeypatch.setattr(kind, "features", lambda self, x: lengths.append(x.shape[1]) or features(self, x))
     output, points = stream_all(model, [clip])
     assert max(lengths) <= (streaming.BLOCK_S + streaming.STEP_S + 0.1) * 16000
     assert len(points) == 25
     assert_same(output, offline(model, clip))
 
 
-def test_a_refused_piece_leaves_the_stream_as_it_was(monkeypatch):
-    monkeypatch.setattr(streaming, "BLOCK_S", 0.3)  # the first blocks of the refused piece are good
+def test_an_error_leaves_the_stream_as_it_was(monkeypatch):
+    monkeypatch.setattr(streaming, "BLOCK_S", 0.3)  # the first blocks of the broken piece are good
     model, clip = make_model("mfb"), speech(2.0)
     stream = AffectStream(model)
     stream.push(clip[:9000])
@@ -304,30 +291,13 @@ def test_kinds_of_pieces():
     "piece, message",
     [
         (np.zeros((480, 2)), r"has shape \(480, 2\), which is 480 channels; .* transpose it"),
-        (np.zeros((1, 2, 3)), r"audio has shape \(1, 2, 3\)"),
         (0.5, r"audio has shape \(\)"),
-        (np.zeros(9, bool), "type bool"),
-        (np.full(9, 3000.0), "audio reaches 3000"),
-        ([[0.1, 0.2], [0.3]], "audio is a list that is no array of numbers"),
         (torch.zeros(9).to_sparse(), "audio is a Tensor that is no array of numbers"),
     ],
 )
-def test_refused_pieces(piece, message):
+def test_pieces_are_checked(piece, message):
     with pytest.raises(ValueError, match=message):
         AffectStream(make_model("mfb")).push(piece)
-
-
-@pytest.mark.parametrize("rate", [None, "16000", [16000], float("inf"), 999])
-def test_refused_rates(rate):
-    with pytest.raises(ValueError, match="sampling_rate is"):
-        AffectStream(make_model("mfb"), sampling_rate=rate)
-
-
-@pytest.mark.parametrize("rate", [np.int16(16000), torch.tensor(16000), 16000.0])
-def test_any_number_is_a_rate(rate):
-    stream = AffectStream(make_model("mfb"), sampling_rate=rate)
-    stream.push(speech(0.5))
-    assert stream.sampling_rate == 16000 and stream.duration_s == 0.5
 
 
 def test_after_the_end():
@@ -339,20 +309,20 @@ def test_after_the_end():
             call()
 
 
-def test_refused_models():
+def test_models_are_checked():
     model = AffectStudentModel(AffectStudentConfig())
     with pytest.raises(ValueError, match=r"training mode.*call model.eval\(\)"):
         AffectStream(model.train())
     stream = AffectStream(model.eval())
-    stream.push(speech(0.3))
+    update = stream.push(speech(0.3))
     model.train()
-    for call in (lambda: stream.push(speech(0.3)), stream.estimate, stream.finish):
+    for call in (lambda: stream.push(speech(0.3)), lambda: update.estimate, stream.finish):
         with pytest.raises(ValueError, match=r"training mode.*call model.eval\(\)"):
             call()
     assert model.training
     with pytest.raises(ValueError, match="sampling_rate is 999; 1000 to 768000 Hz"):
         AffectStream(model.eval(), 999)
-    with pytest.raises(ValueError, match="built with_front_end=False and hears nothing; attach_front_end first"):
+    with pytest.raises(ValueError, match="built with_front_end=False and takes no audio; attach_front_end first"):
         AffectStream(AffectStudentModel(AffectStudentConfig(), with_front_end=False).eval())
     text = {"backbone": {"model_type": "roberta", "hidden_size": 16, "num_attention_heads": 2, "vocab_size": 9}}
     config = AffectFusionConfig(branches=[{"source": "mfb"}, {"source": "t"}], encoders={"t": text})
@@ -374,15 +344,9 @@ def test_outputs_are_plain_tensors_without_gradients():
         assert not logits.requires_grad and not logits.is_inference()
 
 
-def test_code_travels_with_the_weights(tmp_path):
-    AffectStudentModel(AffectStudentConfig()).save_pretrained(tmp_path)
-    copied = {path.name for path in tmp_path.glob("*.py")}
-    assert {"streaming.py", "stream_frames.py", "stream_hidden.py", "stream_pooling.py", "resampling.py"} <= copied
-
-
 @pytest.mark.parametrize("kernel, stride", [(9, 8), (1, 1), (1, 5), (3, 7), (5, 2)])
-@pytest.mark.parametrize("piece", [1, 2, 11])
-def test_a_time_conv_gru_goes_on_where_it_stopped(kernel, stride, piece):
+@pytest.mark.parametrize("piece", [1, 11])
+def test_a_time_conv_gru_continues_where_it_stopped(kernel, stride, piece):
     sizes = {"conv_channels": 6, "hidden_size": 5, "num_layers": 2, "dropout": 0.3}
     tc_gru = TimeConvGRU(4, kernel_size=kernel, stride=stride, **sizes).eval()
     frames = torch.randn(37, 4)

@@ -60,10 +60,8 @@ def within_full_scale(waveform: np.ndarray) -> np.ndarray:
     return (waveform / max(1.0, float(np.abs(waveform).max()))).astype(np.float32)
 
 
-def impulse_response(
-    t60_s: float, rng: np.random.Generator, sampling_rate: int = SAMPLING_RATE, direct_to_reverberant_db: float = 0.0
-) -> np.ndarray:
-    """Draw a room's response: the direct sound at sample 0, then Gaussian noise that decays exponentially.
+def impulse_response(t60_s: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw a room's response: the direct sound at sample 0, then Gaussian noise of equal energy that decays.
 
     The model is Polack's, as in Habets, "Single- and multi-microphone speech dereverberation using spectral
     enhancement" (2007), section 2.3: the amplitude falls as 10 ** (-3 t / T60), by 60 dB within `t60_s`, where the
@@ -72,23 +70,18 @@ def impulse_response(
     Args:
         t60_s: Reverberation time, 0.01 to 10 s.
         rng: Draws the noise.
-        sampling_rate: In hertz.
-        direct_to_reverberant_db: Energy of the direct sound over that of the noise; lower is further away.
 
     Returns:
-        (round(t60_s * sampling_rate) + 1,) float32, of unit energy.
+        (round(t60_s * 16000) + 1,) float32, of unit energy.
 
     Raises:
-        ValueError: The time or the ratio is out of range.
+        ValueError: The time is out of range.
     """
     check_t60("t60_s", t60_s)
-    if not math.isfinite(direct_to_reverberant_db):
-        raise ValueError(f"direct_to_reverberant_db is {direct_to_reverberant_db}; give a finite number of decibels")
-    times_s = np.arange(1, round(t60_s * sampling_rate) + 1) / sampling_rate
+    times_s = np.arange(1, round(t60_s * SAMPLING_RATE) + 1) / SAMPLING_RATE
     tail = rng.standard_normal(len(times_s)) * 10 ** (-3 * times_s / t60_s)
-    direct_energy = 1 / (1 + 10 ** (-direct_to_reverberant_db / 10))
-    tail *= math.sqrt((1 - direct_energy) / np.sum(tail**2))
-    return np.concatenate([[math.sqrt(direct_energy)], tail]).astype(np.float32)
+    tail *= math.sqrt(0.5 / np.sum(tail**2))
+    return np.concatenate([[math.sqrt(0.5)], tail]).astype(np.float32)
 
 
 def reverberate(waveform: np.ndarray, response: np.ndarray) -> np.ndarray:

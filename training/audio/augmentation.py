@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from speech_affect.audio import SAMPLING_RATE
-from speech_affect.audio_pieces import SHORTEST_S
+from speech_affect.audio import SAMPLING_RATE, SHORTEST_S
 
 from ..corpora.clip_table import ClipTable
 from ..settings.augmentation import AugmentationSettings

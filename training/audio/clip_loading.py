@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import BatchFeature
 
 from speech_affect import AffectFeatureExtractor
-from speech_affect.audio import SAMPLING_RATE, decode_audio, resample_audio, to_mono
+from speech_affect.audio import load_waveform
 from speech_affect.audio_file import AudioFile
 
 from ..settings import cores
@@ -46,9 +46,7 @@ class SourceClip(NamedTuple):
 
     def waveform(self) -> np.ndarray:
         """Return (samples,) float32 in [-1, 1], mono at 16 kHz."""
-        encoded = self.audio.get("bytes")
-        samples, rate = decode_audio(self.audio["path"] if encoded is None else encoded)
-        return resample_audio(to_mono(samples), rate, SAMPLING_RATE).clip(-1, 1)
+        return load_waveform(self.audio)
 
 
 def clip_duration_s(clip: dict | LoadableClip) -> float:

@@ -90,10 +90,6 @@ def test_waveforms_are_checked(waveform, message):
         (lambda good, bad: impulse_response(0.0, generator()), "t60_s is 0.0; 0.01 to 10 s are allowed"),
         (lambda good, bad: impulse_response(11.0, generator()), "t60_s is 11.0; 0.01 to 10 s are allowed"),
         (lambda good, bad: impulse_response(np.nan, generator()), "t60_s is nan; 0.01 to 10 s are allowed"),
-        (
-            lambda good, bad: impulse_response(0.3, generator(), direct_to_reverberant_db=np.inf),
-            "direct_to_reverberant_db is inf; give a finite number of decibels",
-        ),
     ],
 )
 def test_arguments_are_checked(call, message):
@@ -177,30 +173,23 @@ def test_babble_has_every_voice_equally_loud():
     assert np.delete(amplitudes, [500, 1000, 2000]).max() < 1e-4
 
 
-def measured_t60_s(response, sampling_rate):
+def measured_t60_s(response):
     """Schroeder's backward integration: the line through -5 to -35 dB of the energy still to come, down to -60 dB."""
     decay_db = 10 * np.log10(np.cumsum(response[::-1].astype(np.float64) ** 2)[::-1])
     decay_db -= decay_db[0]
     fitted = (decay_db <= -5) & (decay_db >= -35)
-    times_s = np.arange(len(response)) / sampling_rate
+    times_s = np.arange(len(response)) / 16000
     return -60 / np.polyfit(times_s[fitted], decay_db[fitted], 1)[0]
 
 
-@pytest.mark.parametrize("sampling_rate", [8000, 16000])
 @pytest.mark.parametrize("t60_s", [0.1, 0.6, 1.5])
-def test_reverberation_time_by_schroeder(t60_s, sampling_rate):
+def test_reverberation_time_by_schroeder(t60_s):
     for seed in range(5):
-        response = impulse_response(t60_s, generator(seed), sampling_rate)
-        assert len(response) == round(t60_s * sampling_rate) + 1 and response.dtype == np.float32
-        assert measured_t60_s(response, sampling_rate) == pytest.approx(t60_s, rel=0.1)
-
-
-@pytest.mark.parametrize("ratio_db", [-10.0, 0.0, 7.0])
-def test_a_response_has_unit_energy_and_starts_with_the_direct_sound(ratio_db):
-    response = impulse_response(0.4, generator(), direct_to_reverberant_db=ratio_db).astype(np.float64)
-    assert response[0] > 0
-    assert np.sum(response**2) == pytest.approx(1, abs=1e-6)
-    assert 10 * np.log10(response[0] ** 2 / np.sum(response[1:] ** 2)) == pytest.approx(ratio_db, abs=1e-4)
+        response = impulse_response(t60_s, generator(seed))
+        assert len(response) == round(t60_s * 16000) + 1 and response.dtype == np.float32
+        assert measured_t60_s(response) == pytest.approx(t60_s, rel=0.1)
+        assert np.sum(response[1:].astype(np.float64) ** 2) == pytest.approx(response[0] ** 2) == pytest.approx(0.5)
+        assert response[0] > 0
 
 
 @pytest.mark.parametrize("samples", [1, 50, 2047, 4001])
