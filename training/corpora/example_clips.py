@@ -1,9 +1,11 @@
-"""The Space's examples, said by the demo corpus's voices: `python training/corpora/example_clips.py`."""
+"""The examples of the Space, spoken by voices of the demo corpus.
+
+python -m speech_affect_training.corpora.example_clips --output space/examples
+"""
 
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,39 +14,27 @@ import soundfile
 from speech_affect.audio import SAMPLING_RATE
 from speech_affect.resampling import resample
 
+from ..files import atomic_path
 from .espeak import ESPEAK_SAMPLING_RATE, SpeechRequest, synthesize
 
 
 PAUSE_S = 0.35
-HAPPY = ("What a wonderful day, I love it!", {"voice": "en-us+f3", "rate_wpm": 210, "pitch": 70, "pitch_range": 90})
-SAD = ("I am so tired, and nothing helps.", {"voice": "en-us+m2", "rate_wpm": 115, "pitch": 25, "pitch_range": 20})
-ANGRY = ("I told you to stop that right now!", {"voice": "en-us+m4", "rate_wpm": 230, "pitch": 60, "pitch_range": 95})
-CALM = ("We walked along the river and said very little.", {"voice": "en-us+f2", "rate_wpm": 140, "pitch": 45})
+HAPPY = SpeechRequest("What a wonderful day, I love it!", "en-us+f3", rate_wpm=210, pitch=70, pitch_range=90)
+SAD = SpeechRequest("I am so tired, and nothing helps.", "en-us+m2", rate_wpm=115, pitch=25, pitch_range=20)
+ANGRY = SpeechRequest("I told you to stop that right now!", "en-us+m4", rate_wpm=230, pitch=60, pitch_range=95)
+CALM = SpeechRequest("We walked along the river and said very little.", "en-us+f2", rate_wpm=140, pitch=45)
 CLIPS = {"a_good_day": [HAPPY], "tired": [SAD], "four_moods": [CALM, HAPPY, ANGRY, SAD]}
 
 
 def make_examples(folder: Path) -> list[Path]:
-    """
-    Write each clip as Opus, 16 kHz, mono.
-
-    Args:
-        folder: made if it is not there.
-
-    Returns:
-        the files.
-    """
+    """Write each clip as Opus, 16 kHz, mono, into a folder, which is made if it is not there; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    pause = np.zeros(round(PAUSE_S * SAMPLING_RATE), dtype=np.float32)
     for name, sentences in CLIPS.items():
-        spoken = synthesize([SpeechRequest(text, **options) for text, options in sentences])
-        pause = np.zeros(round(PAUSE_S * SAMPLING_RATE), dtype=np.float32)
-        parts = [part for samples in spoken for part in (_at_rate(samples), pause)]
-        path = folder / f"{name}.ogg"
-        temporary = path.with_suffix(".tmp")
-        soundfile.write(temporary, np.concatenate(parts[:-1]), SAMPLING_RATE, format="OGG", subtype="OPUS")
-        os.replace(temporary, path)
-        paths.append(path)
-    return paths
+        parts = [part for spoken in synthesize(sentences) for part in (_at_rate(spoken), pause)]
+        with atomic_path(folder / f"{name}.ogg") as path:
+            soundfile.write(path, np.concatenate(parts[:-1]), SAMPLING_RATE, format="OGG", subtype="OPUS")
+    return [folder / f"{name}.ogg" for name in CLIPS]
 
 
 def _at_rate(samples: np.ndarray) -> np.ndarray:

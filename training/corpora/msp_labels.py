@@ -72,7 +72,7 @@ def read_consensus(
         CorpusError: A column is missing, the file is not what its name says, or a bad row is not to be skipped.
     """
     if path.suffix.casefold() == ".csv":
-        return _consensus_csv(path, bad_rows)
+        return (Label(row, *fields) for row, fields in _records(path, CONSENSUS_COLUMNS, bad_rows))
     if path.suffix.casefold() == ".json":
         return _consensus_json(path, bad_rows)
     return _consensus_text(path, partitions, speakers, bad_rows)
@@ -86,8 +86,13 @@ def read_grades(path: Path, bad_rows: BadRows) -> dict[str, list[Grade]]:
     """
     readers = {".csv": _grades_csv, ".json": _grades_json}
     grades: dict[str, list[Grade]] = defaultdict(list)
-    for file, grade in readers.get(path.suffix.casefold(), _grades_text)(path, bad_rows):
-        grades[file].append(grade)
+    for row, file, fields in readers.get(path.suffix.casefold(), _grades_text)(path, bad_rows):
+        try:
+            grade = _grade_of_line(*fields) if len(fields) == 1 else _grade(*fields)
+        except RowError as error:
+            bad_rows.add(path, row, error)
+        else:
+            grades[file].append(grade)
     return dict(grades)
 
 
@@ -151,13 +156,8 @@ def _check_columns(place: object, found: Sequence[str], required: Sequence[str])
         )
 
 
-def _consensus_csv(path: Path, bad_rows: BadRows) -> Iterator[Label]:
-    for row, fields in _records(path, CONSENSUS_COLUMNS, bad_rows):
-        yield Label(row, *fields)
-
-
 def _json_object(path: Path) -> list[tuple[int, str, object]]:
-    """The (number, key, value) of a JSON object; objects in it are tuples of pairs, so that double keys stay seen."""
+    """The (number, key, value) of a JSON object; objects in it are tuples of pairs, so that no double key is lost."""
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as file:
             content = json.load(file, object_pairs_hook=tuple)
@@ -183,12 +183,9 @@ def _consensus_json(path: Path, bad_rows: BadRows) -> Iterator[Label]:
 
 
 def _split_ratings(line: str) -> tuple[list[str], list[str]]:
-    """Splits `a; b; A:1; V:4; D:1;` into the fields before the ratings and the three ratings.
+    """Split `a; b; A:1; V:4; D:1;` into the fields before the ratings and the three ratings.
 
     The ratings are taken from the end, because workers' own words (`Other-...`) may hold semicolons.
-
-    Raises:
-        RowError: The line does not end in the three ratings.
     """
     fields = [field.strip() for field in line.rstrip("; ").split(";")]
     head, ratings = fields[:-3], fields[-3:]
@@ -234,14 +231,8 @@ def _word(text: str) -> str | None:
 def _grade(worker: str, emotion: str, secondary: str, activation: str, valence: str, dominance: str) -> Grade:
     if not worker:
         raise RowError("malformed row", "the grader has no name")
-    return Grade(
-        sys.intern(worker),
-        _rating(activation, "EmoAct"),
-        _rating(valence, "EmoVal"),
-        _rating(dominance, "EmoDom"),
-        _word(emotion),
-        _word(secondary),
-    )
+    ratings = (_rating(activation, "EmoAct"), _rating(valence, "EmoVal"), _rating(dominance, "EmoDom"))
+    return Grade(sys.intern(worker), *ratings, _word(emotion), _word(secondary))
 
 
 def _grade_of_line(line: str) -> Grade:
@@ -251,41 +242,33 @@ def _grade_of_line(line: str) -> Grade:
     return _grade(worker, emotion, secondary, *ratings)
 
 
-def _grades_csv(path: Path, bad_rows: BadRows) -> Iterator[tuple[str, Grade]]:
+def _grades_csv(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, str, Sequence[str]]]:
     _, header = next(csv_rows(path, any_bytes=True))
-    detail = "EmoDetail" in header
     worker = next((column for column in WORKER_COLUMNS if column in header), WORKER_COLUMNS[0])
-    columns = ("FileName", "EmoDetail") if detail else ("FileName", worker, *GRADE_COLUMNS)
+    columns = ("FileName", "EmoDetail") if "EmoDetail" in header else ("FileName", worker, *GRADE_COLUMNS)
     for row, (file, *fields) in _records(path, columns, bad_rows):
-        try:
-            yield file, _grade_of_line(*fields) if detail else _grade(*fields)
-        except RowError as error:
-            bad_rows.add(path, row, error)
+        yield row, file, fields
 
 
-def _grades_json(path: Path, bad_rows: BadRows) -> Iterator[tuple[str, Grade]]:
+def _grades_json(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, str, Sequence[str]]]:
     for row, file, workers in _json_object(path):
         for worker, value in workers if isinstance(workers, tuple) else [("", None)]:
-            try:
-                if not isinstance(value, tuple):
-                    raise RowError("malformed row", f"the entry of {file} is not a JSON object of workers and grades")
+            if isinstance(value, tuple):
                 record = {column: _as_text(given) for column, given in value}
                 _check_columns(f"{path}, row {row} ({file}, {worker})", list(record), GRADE_COLUMNS)
-                yield file, _grade(worker, *(record[column] for column in GRADE_COLUMNS))
-            except RowError as error:
-                bad_rows.add(path, row, error)
+                yield row, file, [worker, *(record[column] for column in GRADE_COLUMNS)]
+            else:
+                message = f"the entry of {file} is not a JSON object of workers and grades"
+                bad_rows.add(path, row, RowError("malformed row", message))
 
 
-def _grades_text(path: Path, bad_rows: BadRows) -> Iterator[tuple[str, Grade]]:
+def _grades_text(path: Path, _: BadRows) -> Iterator[tuple[int, str, Sequence[str]]]:
     file = ""
     for row, line in _lines(path):
         if _names_file(line):
             file = line.partition(";")[0].strip()
         elif file and line:
-            try:
-                yield file, _grade_of_line(line)
-            except RowError as error:
-                bad_rows.add(path, row, error)
+            yield row, file, [line]
 
 
 def transcript_of(folders: Sequence[str], file: str) -> str | None:

@@ -41,31 +41,7 @@ logger = logging.getLogger(__name__)
 MANIFEST = "corpus.json"
 LAYOUT = 1  # raise when the same corpus is written in another way
 ROW_GROUP_ROWS = 100  # a reader of one row reads its whole group, some 30 MB of speech
-CARD = """
-# {name}
-
-> **{licence}**
-
-Speech rated for {dimensions} from {low:g} to {high:g}. {note}
-
-| split | clips |
-|---|---|
-{rows}
-
-```python
-import io
-
-import soundfile
-from datasets import Audio, load_dataset
-
-splits = load_dataset("FOLDER_OR_REPOSITORY")  # streaming=True reads clips as they are needed
-samples, sampling_rate = soundfile.read(io.BytesIO(splits["train"][0]["audio"]["bytes"]))
-decoded = splits.cast_column("audio", Audio())  # where torchcodec and FFmpeg are installed
-```
-
-`emotion` is the consensus class (one letter), `graders` holds what each person gave; both are empty where the corpus
-has none. Ratings are empty where they are withheld.
-"""
+CARD = Path(__file__).with_name("parquet_card.md")
 
 
 def write_parquet(
@@ -176,7 +152,8 @@ def dataset_card(corpus: Corpus, counts: dict[str, dict[str, int]], licence: str
     low, high = corpus.label_range
     rows = "\n".join(f"| `{split}` | {count['rows']:,} |" for split, count in counts.items())
     facts = {"name": corpus.name, "licence": licence, "dimensions": ", ".join(DIMENSIONS), "note": corpus.note}
-    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n{CARD.format(low=low, high=high, rows=rows, **facts)}"
+    text = CARD.read_text(encoding="utf-8").format(low=low, high=high, rows=rows, **facts)
+    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n{text}"
 
 
 def push_privately(folder: str | os.PathLike, repo_id: str) -> str:

@@ -19,22 +19,14 @@ from .csv_rows import check_header, csv_rows, separator_hint
 
 
 FILE_SUFFIXES = (".csv", ".parquet")
-SPLIT_OF = {
-    "train": "train",
-    "training": "train",
-    "dev": "development",
-    "devel": "development",
-    "development": "development",
-    "val": "development",
-    "valid": "development",
-    "validation": "development",
-    "eval": "test1",
-    "evaluation": "test1",
-    "test": "test1",
-    "test1": "test1",
+_WORDS = {
+    "train": "train training",
+    "development": "dev devel development val valid validation",
+    "test1": "eval evaluation test test1",
     "test2": "test2",
     "test3": "test3",
 }
+SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words.split()}
 # read and checked at a time: a table may have more rows than fit in memory as Python objects
 BATCH_ROWS = 10_000
 
