@@ -1,18 +1,15 @@
 """The demo corpus: synthetic English speech in the layout of MSP-Podcast, made on first use.
 
-It stands in where no licensed corpus is at hand, so that every step of the training runs out of the box. Each clip has
-a latent activation, valence and dominance in [-1, 1]. Activation and dominance shape how eSpeak NG speaks and how loud
-it is; valence chooses the words, by their ratings in the VADER lexicon (Hutto & Gilbert, "VADER: A parsimonious
-rule-based model for sentiment analysis of social media text", ICWSM 2014). So activation and dominance can be read off
-low-level features while valence lies in what is said, as Mitra et al. found of real speech ("Speech Emotion:
-Investigating Model Representations, Multi-Task Learning and Knowledge Distillation", Interspeech 2022). Labels are
-simulated grades of these latents: nobody rated the clips.
+With it every step of the training runs without a licensed corpus. Each clip has a latent activation, valence and
+dominance in [-1, 1]. Activation and dominance shape how eSpeak NG speaks and how loud it is; valence chooses the
+words, by their ratings in the VADER lexicon (Hutto & Gilbert, "VADER: A parsimonious rule-based model for sentiment
+analysis of social media text", ICWSM 2014). So activation and dominance show in low-level acoustic features, valence
+in the words, as Mitra et al. found in real speech ("Speech Emotion: Investigating Model Representations, Multi-Task
+Learning and Knowledge Distillation", Interspeech 2022). Labels are simulated grades, not ratings by people.
 """
 
 import csv
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
 import math
 import os
@@ -28,7 +25,10 @@ import soundfile
 
 from speech_affect.audio import SAMPLING_RATE
 
-from .espeak import SpeechRequest, synthesize
+from ..files import read_json
+from ..settings.labels import EMOTION_WORDS
+from .espeak import SpeechRequest, installed_version, synthesize
+from .msp_labels import CONSENSUS_COLUMNS, Grade
 
 
 GENERATOR_VERSION = 1  # raise it with every change to the audio or the labels: made corpora are reused by it
@@ -59,7 +59,7 @@ SPEAKERS = (
     Speaker("en-gb-x-rp+f5", "Female", "Test1"),
 )
 
-# The direction of an adjective is given here, its rating comes from the lexicon; one that the lexicon does not list is
+# The sign of an adjective is given here, its rating comes from the lexicon; one that the lexicon does not list is
 # neutral (0), as in VADER itself. None starts with a vowel, so that "a" always fits.
 NEGATIVE = "horrible cruel brutal nasty violent bad rotten disgusting miserable sad terrible dreadful"
 NEUTRAL = "local recent common regular brief public"
@@ -78,40 +78,20 @@ GRADERS_PER_CLIP = (5, 8)
 GRADERS = 60
 GRADE_NOISE = 0.8  # standard deviation on the 1..7 scale
 
-# What a grader calls it: the class letter, and the word given as secondary emotion.
-EMOTIONS = {
-    "Angry": ("A", "Frustrated"),
-    "Sad": ("S", "Disappointed"),
-    "Happy": ("H", "Amused"),
-    "Surprise": ("U", "Confused"),
-    "Fear": ("F", "Concerned"),
-    "Contempt": ("C", "Annoyed"),
-    "Neutral": ("N", "Concerned"),
+# a grader's word for an emotion, and the word given as secondary emotion
+SECONDARY = {
+    "Angry": "Frustrated",
+    "Sad": "Disappointed",
+    "Happy": "Amused",
+    "Surprise": "Confused",
+    "Fear": "Concerned",
+    "Contempt": "Annoyed",
+    "Neutral": "Concerned",
 }
 NO_AGREEMENT = "X"
 
-_BATCH_CLIPS = 500  # bounds the memory: so many clips are synthesised before they are written
-
-README = """The demo corpus of speech-affect, in the layout of MSP-Podcast. It is synthetic and holds no human speech.
-
-- Audio: made by eSpeak NG, {speakers} voices taken as speakers, 16 kHz mono 16-bit PCM.
-- Labels: construction values plus seeded grader noise, not ratings. No person listened to these clips.
-  Activation and dominance set rate, pitch, intonation, brightness and loudness; valence is the mean VADER
-  rating of the adjectives in the sentence, scaled to 1..7. Graders and their emotion words are simulated.
-- Good for trying the programs out. Figures measured on it say nothing about real speech.
-
-Made with seed {seed}, {utterances_per_speaker} clips per speaker, version {generator_version} of the generator.
-"""
-
-
-class Grade(NamedTuple):
-    """What one simulated grader gave: integers in 1..7 and the emotion they amount to."""
-
-    worker: int
-    activation: int
-    valence: int
-    dominance: int
-    emotion: str
+_BATCH_CLIPS = 500  # clips that are synthesised before they are written
+README = Path(__file__).with_name("demo_readme.md")
 
 
 class Clip(NamedTuple):
@@ -131,22 +111,22 @@ class Clip(NamedTuple):
 
 
 def make_demo_corpus(folder: str | os.PathLike, *, utterances_per_speaker: int = 30, seed: int = 0) -> Path:
-    """Returns the demo corpus, which is made unless an earlier call has made it.
+    """Return the demo corpus, which is made unless an earlier call has made it.
 
     The same arguments give byte-identical files. A corpus appears under its name only when it is complete, so an
     interrupted call leaves none, and several processes may call this at once.
 
     Args:
-        folder: a cache folder; the corpus becomes a subfolder of it, named by its settings.
-        utterances_per_speaker: clips of each of the 12 speakers, 1..9999.
-        seed: of the words, the latents, the graders and the synthesiser, 0..2**31 - 1.
+        folder: A cache folder; the corpus becomes a subfolder of it, named by its settings.
+        utterances_per_speaker: Clips of each of the 12 speakers, 1..9999.
+        seed: Of the words, the latents, the graders and the synthesiser, 0..2**31 - 1.
 
     Returns:
         The folder of the corpus, in the layout of an MSP-Podcast release.
 
     Raises:
         ImportError: `espeakng-loader` or `vaderSentiment` is not installed.
-        ValueError: an argument is out of range.
+        ValueError: An argument is out of range.
     """
     if not 1 <= utterances_per_speaker <= 9999:
         raise ValueError(f"utterances_per_speaker={utterances_per_speaker} is outside 1..9999 (names have 4 digits).")
@@ -157,8 +137,8 @@ def make_demo_corpus(folder: str | os.PathLike, *, utterances_per_speaker: int =
         "seed": seed,
         "utterances_per_speaker": utterances_per_speaker,
         "speakers": len(SPEAKERS),
-        "espeakng_loader": _installed_version("espeakng-loader", "espeakng_loader"),
-        "vaderSentiment": _installed_version("vaderSentiment", "vaderSentiment"),
+        "espeakng_loader": installed_version("espeakng-loader", "espeakng_loader"),
+        "vaderSentiment": installed_version("vaderSentiment", "vaderSentiment"),
     }
     folder = Path(folder)
     corpus = folder / f"demo-msp-{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]}"
@@ -173,24 +153,15 @@ def make_demo_corpus(folder: str | os.PathLike, *, utterances_per_speaker: int =
     return corpus
 
 
-def _installed_version(package: str, module: str) -> str:
-    if importlib.util.find_spec(module) is None:
-        raise ImportError(f'The demo corpus needs {package}, which is missing: pip install "speech-affect[train]"')
-    return importlib.metadata.version(package)
-
-
 def _is_complete(corpus: Path, settings: dict) -> bool:
     """Whether the folder has the manifest of these settings, and still all of its audio."""
-    try:
-        manifest = json.loads((corpus / MANIFEST_NAME).read_text(encoding="utf-8"))
-        clips = sum(entry.name.endswith(".wav") for entry in os.scandir(corpus / "Audios"))
-    except (OSError, ValueError):
-        return False
-    return manifest == settings and clips == settings["speakers"] * settings["utterances_per_speaker"]
+    clips = sum(1 for _ in (corpus / "Audios").glob("*.wav"))
+    expected = settings["speakers"] * settings["utterances_per_speaker"]
+    return read_json(corpus / MANIFEST_NAME) == settings and clips == expected
 
 
 def _publish(scratch: Path, corpus: Path, settings: dict) -> None:
-    """Gives the finished corpus its name, unless another process was faster; a damaged one gives way."""
+    """Give the finished corpus its name, unless another process was faster; replace a damaged one."""
     try:
         os.replace(scratch, corpus)
     except OSError:  # a folder that is not empty is in the way
@@ -213,12 +184,12 @@ def _write_corpus(folder: Path, settings: dict) -> None:
     _write_lines(folder / "Partitions.txt", (f"{clip.speaker.split}; {clip.name}.wav" for clip in clips))
     genders = (f"Speaker_{number}; {speaker.gender}" for number, speaker in enumerate(SPEAKERS, start=1))
     _write_lines(folder / "Speaker_ids.txt", [*genders, *(f"{clip.name}.wav; {clip.speaker_id}" for clip in clips)])
-    _write_lines(folder / "readme.txt", README.format(**settings).splitlines())
+    _write_lines(folder / "readme.txt", README.read_text(encoding="utf-8").format(**settings).splitlines())
     _write_lines(folder / MANIFEST_NAME, [json.dumps(settings, indent=2)])
 
 
 def plan_clips(utterances_per_speaker: int, seed: int) -> list[Clip]:
-    """Chooses the words, latents and grades of every clip, ordered by speaker.
+    """Choose the words, latents and grades of every clip, ordered by speaker.
 
     Each speaker has the same spread of the three latents and uses every adjective, so that no split is easier by
     chance. Activation, valence and dominance are independent.
@@ -246,14 +217,14 @@ def plan_clips(utterances_per_speaker: int, seed: int) -> list[Clip]:
 
 
 def _spread(rng: np.random.Generator, count: int) -> np.ndarray:
-    """`(count,)` values that fill [-1, 1] evenly, in random order: one at random in each of `count` equal strips."""
+    """`(count,)` values in random order, one drawn uniformly from each of `count` equal parts of [-1, 1]."""
     return 2 * (rng.permutation(count) + rng.random(count)) / count - 1
 
 
 def _sentence(rng: np.random.Generator, direction: int, ratings: dict[str, float], uses: Counter) -> tuple[str, float]:
-    """Returns a sentence whose adjectives all point one way, and their mean rating scaled to [-1, 1].
+    """A sentence whose adjectives all have one sign, and their mean rating scaled to [-1, 1].
 
-    Picks at random among the least used words, and counts them in `uses`, so that every word is heard about as often.
+    They are chosen at random among the least used words and counted in `uses`, so that each occurs about as often.
     """
     template = TEMPLATES[rng.integers(len(TEMPLATES))]
     least_used_first = sorted(rng.permutation(WORDS[direction]).tolist(), key=lambda word: uses[word])
@@ -270,11 +241,15 @@ def _grades(rng: np.random.Generator, latents: Sequence[float]) -> tuple[Grade, 
     workers = rng.choice(GRADERS, rng.integers(low, high + 1), replace=False) + 1
     noise = rng.normal(0.0, GRADE_NOISE, (len(workers), 3))
     grades = np.clip(np.rint(4 + 3 * np.asarray(latents) + noise), 1, 7).astype(int).tolist()
-    return tuple(Grade(int(worker), *grade, emotion_of(*grade)) for worker, grade in zip(workers, grades, strict=True))
+    emotions = [emotion_of(*grade) for grade in grades]
+    return tuple(
+        Grade(f"WORKER{worker:08d}", *grade, emotion, SECONDARY[emotion])
+        for worker, grade, emotion in zip(workers, grades, emotions, strict=True)
+    )
 
 
 def emotion_of(activation: int, valence: int, dominance: int) -> str:
-    """The key of EMOTIONS that a simulated grader picks for its own three grades (1..7): a rule of thumb."""
+    """Return the word of SECONDARY that a simulated grader picks for its own three grades (1..7): a rule of thumb."""
     if valence >= 5:
         return "Happy"
     if valence == 4:
@@ -285,15 +260,15 @@ def emotion_of(activation: int, valence: int, dominance: int) -> str:
 
 
 def consensus(grades: Sequence[Grade]) -> tuple[str, float, float, float]:
-    """Returns (class letter, activation, valence, dominance): the plurality of the votes, `X` at a tie; the means."""
+    """Return (class code, activation, valence, dominance): the plurality of the votes, `X` at a tie; the means."""
     (first, votes), *others = Counter(grade.emotion for grade in grades).most_common(2)
     tie = bool(others) and others[0][1] == votes
     means = np.mean([(grade.activation, grade.valence, grade.dominance) for grade in grades], axis=0)
-    return (NO_AGREEMENT if tie else EMOTIONS[first][0], *(round(float(mean), 4) for mean in means))
+    return (NO_AGREEMENT if tie else EMOTION_WORDS[first.casefold()], *(round(float(mean), 4) for mean in means))
 
 
 def speech_request(clip: Clip) -> SpeechRequest:
-    """How eSpeak NG says a clip: faster, higher and livelier with activation, lower with dominance."""
+    """Return how eSpeak NG is to speak a clip: faster, higher and livelier with activation, lower with dominance."""
     return SpeechRequest(
         clip.text,
         clip.speaker.voice,
@@ -304,16 +279,16 @@ def speech_request(clip: Clip) -> SpeechRequest:
 
 
 def shape_speech(samples: np.ndarray, activation: float, dominance: float) -> np.ndarray:
-    """Resamples what eSpeak NG gave and adds what its parameters cannot: vocal effort.
+    """Resample the output of eSpeak NG and add what it has no parameter for: vocal effort.
 
     Louder speech has a flatter spectrum (Traunmüller & Eriksson, "Acoustic effects of variation in vocal effort by
-    men, women, and children", JASA 2000). So activation lifts high frequencies: by 4 dB at 2 kHz, 6 dB at 8 kHz, and
-    the level by 2 dB; dominance moves the level by 6 dB.
+    men, women, and children", JASA 2000). So activation raises high frequencies, by 4 dB at 2 kHz and 6 dB at 8 kHz,
+    and the level by 2 dB; dominance changes the level by 6 dB.
 
     Args:
         samples: int16 `(samples,)` at 22,050 Hz, not silent.
-        activation: in [-1, 1].
-        dominance: in [-1, 1].
+        activation: In [-1, 1].
+        dominance: In [-1, 1].
 
     Returns:
         float64 `(samples,)` at 16 kHz, within ±0.98, with a root mean square of -38..-22 dB below full scale.
@@ -339,8 +314,7 @@ def _write_audio(folder: Path, clips: Sequence[Clip], seed: int) -> None:
 
 
 def _write_labels(folder: Path, clips: Iterable[Clip]) -> None:
-    labels = [("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")]
-    details = [("FileName", "EmoDetail")]
+    labels, details = [CONSENSUS_COLUMNS], [("FileName", "EmoDetail")]
     for clip in clips:
         _, gender, split = clip.speaker
         labels.append((f"{clip.name}.wav", *consensus(clip.grades), clip.speaker_id, gender, split))
@@ -351,9 +325,8 @@ def _write_labels(folder: Path, clips: Iterable[Clip]) -> None:
 
 
 def _detail(grade: Grade) -> str:
-    secondary = EMOTIONS[grade.emotion][1]
     attributes = f"A:{grade.activation:.6f}; V:{grade.valence:.6f}; D:{grade.dominance:.6f};"
-    return f"WORKER{grade.worker:08d}; {grade.emotion}; {secondary}; {attributes}"
+    return f"{grade.worker}; {grade.emotion}; {grade.emotion_secondary}; {attributes}"
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

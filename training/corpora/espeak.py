@@ -1,11 +1,12 @@
-"""Speech from eSpeak NG, the synthesiser in the wheel `espeakng-loader`, driven through ctypes.
+"""Speech from eSpeak NG, the synthesiser in the wheel `espeakng-loader`, called through ctypes.
 
 The library keeps state from one utterance to the next (the phase of the pitch flutter, the tail of the echo, a random
 generator seeded from the clock), and `espeak_Terminate` does not clear it. So every call of `synthesize` runs in a
-fresh process with a fixed seed: the same requests give the same samples. A crash of the library stays there as well.
+fresh process with a fixed seed: the same requests give the same samples, and a crash of the library stays there.
 """
 
 import ctypes
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -33,15 +34,15 @@ _RANGES = {"rate_wpm": (80, 450), "pitch": (0, 99), "pitch_range": (0, 99)}
 class SpeechRequest:
     """One utterance to synthesise.
 
-    Attributes:
-        text: what to say, in the language of the voice.
-        voice: an eSpeak NG voice with an optional variant, such as `"en-us+f3"`.
-        rate_wpm: speaking rate in words per minute, 80..450.
-        pitch: base pitch relative to the voice's own, 0..99; 50 leaves it as it is.
-        pitch_range: extent of the intonation, 0..99; 0 is monotone, 50 leaves it as it is.
+    Args:
+        text: The words to speak, in the language of the voice.
+        voice: An eSpeak NG voice with an optional variant, such as `"en-us+f3"`.
+        rate_wpm: Speaking rate in words per minute, 80..450.
+        pitch: Base pitch relative to the voice's own, 0..99; 50 leaves it as it is.
+        pitch_range: Extent of the intonation, 0..99; 0 is monotone, 50 leaves it as it is.
 
     Raises:
-        ValueError: the text is empty or a number lies outside its range.
+        ValueError: The text is empty or a number lies outside its range.
     """
 
     text: str
@@ -59,11 +60,11 @@ class SpeechRequest:
 
 
 def synthesize(requests: Sequence[SpeechRequest], *, seed: int = 0) -> list[np.ndarray]:
-    """Speaks every request, in order, in one fresh process.
+    """Speak every request, in order, in one fresh process.
 
     Args:
-        requests: what to say and how.
-        seed: seed of the synthesiser's own random generator, 0..2**31 - 1.
+        requests: Texts, voices and parameters.
+        seed: Of the synthesiser's own random generator, 0..2**31 - 1.
 
     Returns:
         One int16 array `(samples,)` per request, mono, at `ESPEAK_SAMPLING_RATE` (22,050 Hz). The same requests and
@@ -72,10 +73,9 @@ def synthesize(requests: Sequence[SpeechRequest], *, seed: int = 0) -> list[np.n
     Raises:
         ImportError: `espeakng-loader` is not installed.
         ValueError: eSpeak NG does not have a voice, or the seed is out of range.
-        RuntimeError: the synthesiser failed.
+        RuntimeError: The synthesiser failed.
     """
-    if importlib.util.find_spec("espeakng_loader") is None:
-        raise ImportError('eSpeak NG (package espeakng-loader) is missing: pip install "speech-affect[train]"')
+    installed_version("espeakng-loader", "espeakng_loader")
     if not 0 <= seed < 2**31:
         raise ValueError(f"seed={seed} is outside 0..2**31 - 1, what eSpeak NG allows.")
     job = json.dumps({"seed": seed, "requests": [asdict(request) for request in requests]})
@@ -85,11 +85,20 @@ def synthesize(requests: Sequence[SpeechRequest], *, seed: int = 0) -> list[np.n
     head, _, pcm = done.stdout.partition(b"\n")
     answer = json.loads(head)
     if "unknown_voice" in answer:
-        raise ValueError(
-            f"eSpeak NG has no voice {answer['unknown_voice']!r}; `espeak-ng --voices` lists those it has."
-        )
+        raise ValueError(f"eSpeak NG has no voice {answer['unknown_voice']!r}; `espeak-ng --voices` lists all.")
     ends = np.cumsum(answer["lengths"], dtype=int)
     return np.split(np.frombuffer(pcm, dtype=np.int16), ends)[:-1]
+
+
+def installed_version(package: str, module: str) -> str:
+    """Return the version of a package that the demo corpus needs.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(f'The demo corpus needs {package}, which is missing: pip install "speech-affect[train]"')
+    return importlib.metadata.version(package)
 
 
 class _Worker:
@@ -109,9 +118,7 @@ class _Worker:
         os.chdir(data.parent)
         rate = self.lib.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, b".", _INITIALIZE_DONT_EXIT)
         if rate != ESPEAK_SAMPLING_RATE:
-            raise RuntimeError(
-                f"espeak_Initialize gave {rate}, expected {ESPEAK_SAMPLING_RATE} Hz, with data in {data}"
-            )
+            raise RuntimeError(f"espeak_Initialize gave {rate}, not {ESPEAK_SAMPLING_RATE} Hz, with data in {data}")
         self.lib.espeak_ng_SetRandSeed(ctypes.c_long(seed))
         self.chunks: list[bytes] = []
         signature = ctypes.CFUNCTYPE(c_int, c_void_p, c_int, c_void_p)
@@ -124,7 +131,7 @@ class _Worker:
         return 0  # anything else stops the synthesis
 
     def set_voice(self, voice: str) -> bool:
-        """Returns whether the voice exists. The library itself passes over a variant it does not know."""
+        """Set the voice and return whether it exists; the library itself ignores a variant that it does not know."""
         _, _, variant = voice.partition("+")
         known_variant = not variant or variant in self.variants
         return known_variant and self.lib.espeak_SetVoiceByName(voice.encode()) == 0
@@ -142,7 +149,7 @@ class _Worker:
 
 
 def _main() -> None:
-    """Reads a job as JSON from stdin; writes one line of JSON and then the samples of all utterances to stdout."""
+    """Read a job as JSON from stdin; write one line of JSON and then the samples of all utterances to stdout."""
     job = json.load(sys.stdin.buffer)
     worker = _Worker(job["seed"])
     utterances = []

@@ -72,20 +72,18 @@ def deal_groups(speakers: Sequence[str], genders: Sequence[str | None], groups: 
     clips = Counter(speakers)
     if len(clips) < groups:
         raise CorpusError(f"{groups} folds need at least as many speakers; there are {len(clips)}.")
-    by_gender = defaultdict(list)
-    for speaker, gender in sorted(set(zip(speakers, (str(gender) for gender in genders), strict=True))):
-        if not any(speaker in named for named in by_gender.values()):
-            by_gender[gender].append(speaker)
+    gender_of: dict[str, str] = {}
+    for speaker, gender in sorted(set(zip(speakers, map(str, genders), strict=True))):
+        gender_of.setdefault(speaker, gender)
     dealt: dict[str, int] = {}
-    sizes, heads = [0] * groups, [0] * groups
-    for gender in sorted(by_gender):
-        of_gender = [0] * groups
-        for speaker in sorted(by_gender[gender], key=lambda name: (-clips[name], name)):
-            group = min(range(groups), key=lambda g: (of_gender[g], heads[g], sizes[g], g))
-            dealt[speaker] = group
-            of_gender[group] += 1
-            heads[group] += 1
-            sizes[group] += clips[speaker]
+    clips_in, speakers_in, of_gender_in = [0] * groups, [0] * groups, defaultdict(lambda: [0] * groups)
+    for speaker in sorted(clips, key=lambda name: (gender_of[name], -clips[name], name)):
+        of_gender = of_gender_in[gender_of[speaker]]
+        group = min(range(groups), key=lambda g: (of_gender[g], speakers_in[g], clips_in[g], g))
+        dealt[speaker] = group
+        of_gender[group] += 1
+        speakers_in[group] += 1
+        clips_in[group] += clips[speaker]
     return dealt
 
 

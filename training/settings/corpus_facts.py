@@ -1,4 +1,4 @@
-"""What a model card must say of a corpus and no loader can read off it: language, labels, licence."""
+"""What model cards say of a corpus that no loader can read from it: language, labels, licence."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from .checks import did_you_mean
 from .recipe_file import read_text
 
 
+NEEDED = ("labels", "license", "terms")
+
+
 @dataclass(frozen=True)
 class CorpusFacts:
-    """
-    Facts about a corpus, for the cards of models trained on it.
+    """Facts about a corpus, for the cards of models trained on it.
 
     Args:
-        labels: what the labels are: who rated what, on which scale.
-        license: short name of the terms that the speech and its labels come under.
-        terms: what those terms mean for who has the corpus and who has a model trained on it.
-        rated: whether people rated these very clips.
-        weights_license: the Hub's id of the licence that the terms let the weights go under, such as `apache-2.0`;
+        labels: What the labels are: who rated what, on which scale.
+        license: Short name of the terms that the speech and its labels come under.
+        terms: What those terms mean for who has the corpus and who has a model trained on it.
+        rated: Whether people rated these very clips.
+        weights_license: The Hub's id of the licence that the terms let the weights go under, such as `apache-2.0`;
             None where they do not say.
-        license_link: where the terms can be read.
-        language: ISO 639 codes of what is spoken; left out where unknown.
-        dataset: the corpus's Hub id (owner/name), if it is there.
+        license_link: Where the terms can be read.
+        language: ISO 639 codes of the spoken languages; None where unknown.
+        dataset: The corpus's Hub id (owner/name), if it is there.
         citation: BibTeX entry.
 
     Raises:
-        ValueError: a value of another type or form.
+        ValueError: A value of another type or form.
     """
 
     labels: str
@@ -43,25 +45,24 @@ class CorpusFacts:
     citation: str | None = None
 
     def __post_init__(self):
-        for name in ("labels", "license", "terms", "weights_license", "license_link", "dataset", "citation"):
+        for name in (*NEEDED, "weights_license", "license_link", "dataset", "citation"):
             value = getattr(self, name)
-            needed = name in ("labels", "license", "terms")
-            if not (value is None and not needed) and not (isinstance(value, str) and value.strip()):
+            if (value is not None or name in NEEDED) and not (isinstance(value, str) and value.strip()):
                 raise ValueError(f"corpus_facts has {name}: {value!r}; give a text")
         if not isinstance(self.rated, bool):
             raise ValueError(f"corpus_facts has rated: {self.rated!r}; give true or false")
         for code in self.languages:
             if not isinstance(code, str) or not re.fullmatch(r"[a-z]{2,3}", code):
                 raise ValueError(f"corpus_facts has language {code!r}; give ISO 639 codes such as en (quote 'no')")
-        if self.dataset is not None:
-            _check_hub_id(self.dataset)
+        if self.dataset is not None and not _is_hub_id(self.dataset):
+            raise ValueError(f"corpus_facts has dataset: {self.dataset!r}; give a Hub id (owner/name)")
 
     @property
     def languages(self) -> list[str]:
         """ISO 639 codes, none where unknown."""
-        return (
-            list(self.language) if isinstance(self.language, list) else [self.language] * (self.language is not None)
-        )
+        if isinstance(self.language, list):
+            return list(self.language)
+        return [] if self.language is None else [self.language]
 
 
 KNOWN = {
@@ -101,19 +102,18 @@ KNOWN = {
 
 
 def corpus_facts(given: str | dict, kind: str) -> CorpusFacts | None:
-    """
-    The facts of a run's corpus.
+    """Return the facts of a run's corpus.
 
     Args:
-        given: YAML or JSON: a mapping with the arguments of [`CorpusFacts`], the name of a known corpus
-            (`msp_podcast`, `demo`), or nothing.
-        kind: of the corpus; the demo corpus is known without being named.
+        given: YAML or JSON: a mapping with the arguments of `CorpusFacts`, the name of a known corpus (`msp_podcast`,
+            `demo`), or nothing.
+        kind: Kind of the corpus; the facts of the demo corpus need not be given.
 
     Returns:
-        the facts; None where nothing is given and the corpus may be anyone's.
+        The facts; None where nothing is given and the corpus is not the demo corpus.
 
     Raises:
-        ValueError: a name that is not known, or what [`CorpusFacts`] does not take.
+        ValueError: An unknown name, or arguments that `CorpusFacts` does not take.
     """
     if isinstance(given, str):
         given = read_text("corpus_facts", given)
@@ -128,16 +128,15 @@ def corpus_facts(given: str | dict, kind: str) -> CorpusFacts | None:
         unknown = [name for name in given if name not in allowed] if isinstance(given, dict) else []
         hint = did_you_mean(unknown[0], allowed) if unknown else ""
         raise ValueError(f"corpus_facts is {given!r}; give a mapping with keys among {', '.join(allowed)}{hint}")
-    missing = [name for name in ("labels", "license", "terms") if name not in given]
+    missing = [name for name in NEEDED if name not in given]
     if missing:
         raise ValueError(f"corpus_facts lacks {', '.join(missing)}")
     return CorpusFacts(**given)
 
 
-def _check_hub_id(name: str) -> None:
+def _is_hub_id(name: str) -> bool:
     try:
         validate_repo_id(name)
-    except HFValidationError as error:
-        raise ValueError(f"corpus_facts has dataset: {name!r}; give a Hub id (owner/name)") from error
-    if "/" not in name:
-        raise ValueError(f"corpus_facts has dataset: {name!r}; give a Hub id (owner/name)")
+    except HFValidationError:
+        return False
+    return "/" in name
