@@ -1,4 +1,4 @@
-"""Folds by speaker: each clip tested once, nobody on two sides, both genders in every group."""
+"""Speaker-disjoint splits: each clip tested once, no speaker on two sides, both genders in every group."""
 
 import random
 from collections import Counter
@@ -8,23 +8,11 @@ import datasets
 import pytest
 
 from speech_affect_training.corpora.corpus import FEATURES, Corpus, CorpusError, check_disjoint
-from speech_affect_training.corpora.folds import deal_groups, speaker_folds
+from speech_affect_training.corpora.folds import deal_groups, deal_speakers, speaker_folds
 from speech_affect_training.corpora.msp_podcast import load_msp_podcast_corpus
 
 
 REAL = (Path(__file__).resolve().parents[3] / "../shared/corpora/emodb-msp").resolve()
-
-
-def make_corpus(splits: dict[str, list[tuple]]) -> Corpus:
-    """A corpus without audio, out of (file, speaker, gender) per split."""
-    made = {}
-    for split, rows in splits.items():
-        filled = [
-            {**dict.fromkeys(FEATURES), "file": file, "speaker": speaker, "gender": gender, "graders": []}
-            for file, speaker, gender in rows
-        ]
-        made[split] = datasets.Dataset.from_list(filled, features=FEATURES)
-    return Corpus("made up", datasets.DatasetDict(made), (1, 7), "")
 
 
 def clips_of(counts: dict[tuple[str, str], int]) -> list[tuple[str, str, str]]:
@@ -35,10 +23,24 @@ def clips_of(counts: dict[tuple[str, str], int]) -> list[tuple[str, str, str]]:
 TEN = {(f"w{i}", "Female"): 4 + i for i in range(5)} | {(f"m{i}", "Male"): 9 - i for i in range(5)}
 
 
+def corpus_of(splits: dict[str, list[tuple]]) -> Corpus:
+    """A corpus without audio, out of (file, speaker, gender) per split."""
+    empty = {**dict.fromkeys(FEATURES), "graders": []}
+    made = {}
+    for split, rows in splits.items():
+        filled = [{**empty, "file": file, "speaker": speaker, "gender": gender} for file, speaker, gender in rows]
+        made[split] = datasets.Dataset.from_list(filled, features=FEATURES)
+    return Corpus("made up", datasets.DatasetDict(made), (1, 7), "")
+
+
 @pytest.fixture
 def corpus():
     rows = clips_of(TEN)
-    return make_corpus({"train": rows[:40], "development": rows[40:50], "test1": rows[50:]})
+    return corpus_of({"train": rows[:40], "development": rows[40:50], "test1": rows[50:]})
+
+
+def dealt(rows: list[tuple], groups: int) -> dict[str, int]:
+    return deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], groups)
 
 
 @pytest.mark.parametrize("folds", [3, 5, 10])
@@ -69,27 +71,23 @@ def test_a_row_stays_whole(corpus):
 
 
 def test_one_of_each_gender_per_group_where_there_are_as_many():
-    rows = clips_of(TEN)
-    group_of = deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], 5)
+    group_of = dealt(clips_of(TEN), 5)
     for group in range(5):
-        assert sorted(who[0] for who, dealt in group_of.items() if dealt == group) == ["m", "w"]
+        assert sorted(who[0] for who in group_of if group_of[who] == group) == ["m", "w"]
 
 
 def test_the_longest_is_dealt_first_and_to_the_shortest_group():
     # women of 8, 4, 2 clips go to groups 0, 1, 2; then men of 9, 6, 3, each to the group that is shortest by then
     clips = {("a", "f"): 2, ("b", "f"): 8, ("c", "f"): 4, ("d", "m"): 3, ("e", "m"): 6, ("f", "m"): 9}
-    rows = clips_of(clips)
-    dealt = deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], 3)
-    assert dealt == {"b": 0, "c": 1, "a": 2, "f": 2, "e": 1, "d": 0}
+    assert dealt(clips_of(clips), 3) == {"b": 0, "c": 1, "a": 2, "f": 2, "e": 1, "d": 0}
 
 
 def dealt_by_hand(women: tuple[int, ...], men: tuple[int, ...]) -> list[Counter]:
     """Per group of three how many of each gender, where speakers have so many clips."""
     counts = {(f"w{i}", "Female"): count for i, count in enumerate(women)}
     counts |= {(f"m{i}", "Male"): count for i, count in enumerate(men)}
-    rows = clips_of(counts)
-    dealt = deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], 3)
-    return [Counter(who[0] for who, of in dealt.items() if of == group) for group in range(3)]
+    group_of = dealt(clips_of(counts), 3)
+    return [Counter(who[0] for who in group_of if group_of[who] == group) for group in range(3)]
 
 
 def test_a_gender_that_goes_round_does_so_whatever_the_other_did():
@@ -102,34 +100,42 @@ def test_groups_have_as_many_speakers_where_a_gender_does_not_go_round():
     assert dealt_by_hand((10, 10, 3, 1), (9, 2)) == [{"w": 1, "m": 1}, {"w": 1, "m": 1}, {"w": 2}]
 
 
-def test_the_order_of_rows_does_not_matter(corpus):
+def test_the_order_of_rows_does_not_matter():
     rows = clips_of(TEN)
-    expected = deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], 4)
+    expected = dealt(rows, 4)
     for seed in range(5):
         random.Random(seed).shuffle(rows)
-        assert deal_groups([who for _, who, _ in rows], [gender for _, _, gender in rows], 4) == expected
+        assert dealt(rows, 4) == expected
 
 
 def test_a_speaker_of_two_genders_is_dealt_once():
-    speakers, genders = ["a", "a", "b", "c"], ["Male", "Female", "Male", "Female"]
-    dealt = deal_groups(speakers, genders, 3)
-    assert dealt == {"a": 0, "c": 1, "b": 2}
-    assert deal_groups(speakers[::-1], genders[::-1], 3) == dealt
+    rows = [("", "a", "Male"), ("", "a", "Female"), ("", "b", "Male"), ("", "c", "Female")]
+    assert dealt(rows, 3) == dealt(rows[::-1], 3) == {"a": 0, "c": 1, "b": 2}
 
 
-@pytest.mark.parametrize("folds", [2, 1, -3])
-def test_too_few_folds(corpus, folds):
-    with pytest.raises(CorpusError, match=f"folds is {folds}; cross-validation needs at least 3: to test, develop"):
+def test_speakers_of_a_table_are_dealt_out_by_number():
+    speakers = [f"s{index % 10}" for index in range(50)]
+    split_of = deal_speakers(speakers, seed=0)
+    assert Counter(split_of.values()) == {"train": 6, "development": 2, "test1": 2} and set(split_of) == set(speakers)
+    assert deal_speakers(speakers[::-1], seed=0) == split_of != deal_speakers(speakers, seed=1)
+    assert sorted(deal_speakers(["a", "b", "c"], seed=5).values()) == ["development", "test1", "train"]
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        (2, "folds is 2; cross-validation needs at least 3: to test, develop"),
+        (-3, "folds is -3; cross-validation needs at least 3"),
+        (11, "11 folds need at least as many speakers; there are 10"),
+    ],
+)
+def test_too_few_folds_or_speakers(corpus, folds, message):
+    with pytest.raises(CorpusError, match=message):
         speaker_folds(corpus, folds)
 
 
-def test_too_few_speakers(corpus):
-    with pytest.raises(CorpusError, match="11 folds need at least as many speakers; there are 10"):
-        speaker_folds(corpus, 11)
-
-
 def test_clips_without_a_speaker():
-    corpus = make_corpus({"train": [("a", "1", None), ("b", "Unknown", None)], "test1": [("c", None, None)]})
+    corpus = corpus_of({"train": [("a", "1", None), ("b", "Unknown", None)], "test1": [("c", None, None)]})
     with pytest.raises(
         CorpusError, match="made up: 2 clips have no speaker; folds by speaker need one for every clip"
     ):

@@ -1,0 +1,203 @@
+"""Label files of MSP-Podcast that are not as they should be: which row, and what to do."""
+
+import logging
+import re
+
+import pytest
+
+from speech_affect_training.corpora import corpus as common
+from speech_affect_training.corpora.corpus import CorpusError
+from speech_affect_training.corpora.msp_podcast import MspPodcast, load_msp_podcast, load_msp_podcast_corpus
+
+
+GOOD = ("MSP-PODCAST_0002_0001.wav", "H", "5.5", "6.25", "5.0", "7", "Female", "Train")
+BAD_ROWS = {
+    "missing audio": (("MSP-PODCAST_9_9.wav", *GOOD[1:]), "there is no audio file MSP-PODCAST_9_9.wav"),
+    "not a number": ((*GOOD[:2], "loud", *GOOD[3:]), "EmoAct is 'loud'; allowed is a number from 1 to 7"),
+    "NaN": ((*GOOD[:3], "nan", *GOOD[4:]), "EmoVal is 'nan'; allowed is a number from 1 to 7"),
+    "too low": ((*GOOD[:4], "0.99", *GOOD[5:]), "EmoDom is '0.99'; allowed is a number from 1 to 7"),
+    "split": ((*GOOD[:7], "Trainn"), "Split_Set is 'Trainn'; allowed are Train, Validation, Development, Test1"),
+    "emotion": ((GOOD[0], "Happy", *GOOD[2:]), "EmoClass is 'Happy'; allowed are A, H, S, N, U, F, D, C, O, X"),
+    "parent": (("../secret.wav", *GOOD[1:]), "'../secret.wav' leaves the corpus folder; allowed is a path inside it"),
+    "hidden parent": (("a/../../secret.wav", *GOOD[1:]), "leaves the corpus folder"),
+    "backslash": (("..\\secret.wav", *GOOD[1:]), "leaves the corpus folder"),
+    "absolute": (("/etc/secret.wav", *GOOD[1:]), "leaves the corpus folder"),
+    "no name": (("", *GOOD[1:]), "leaves the corpus folder"),
+    "short": (GOOD[:6], "6 fields, but 8 columns"),
+    "half withheld": ((*GOOD[:2], "", "", "3", "7", "Female", "Test3"), "EmoAct is ''"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_ROWS)
+def test_bad_row_raises_or_is_skipped(make_release, fault, caplog):
+    bad, message = BAD_ROWS[fault]
+    release = make_release("bare")
+    release.write_wav(release.root / "secret.wav", 1)
+    rows = [row for row in release.rows() if row[0] != GOOD[0]]
+    release.write_labels([*rows[:2], bad, *rows[2:]])
+    with pytest.raises(CorpusError, match=re.escape(f"{release.labels}, row 4: ") + ".*" + re.escape(message)):
+        load_msp_podcast(release.root)
+    with pytest.raises(CorpusError, match="on_error='skip'"):
+        load_msp_podcast(release.root, streaming=True)
+    with caplog.at_level(logging.WARNING, logger=common.__name__):
+        corpus = load_msp_podcast_corpus(release.root, on_error="skip")
+    assert corpus.skipped == 1
+    kept = [row["file"] for split in corpus.splits.values() for row in split]
+    assert sorted(kept) == sorted(row[0] for row in rows)
+    warnings = [record.message for record in caplog.records if record.name == common.__name__]
+    assert len(warnings) == 1
+    assert "Left out 1 rows" in warnings[0] and message in warnings[0]
+
+
+@pytest.mark.parametrize("layout", ["bare", "1.3", "json"])
+def test_duplicate_file(make_release, layout):
+    release = make_release(layout)
+    if layout == "json":  # a dict cannot hold a key twice, the file can
+        text = release.labels.read_text()
+        release.labels.write_text(text[:-1] + ", " + text[1:])
+        copies = len(release.rows())
+    else:
+        release.write_labels([*release.rows(), release.rows()[0]])
+        copies = 1
+    with pytest.raises(CorpusError, match=r"row \d+: MSP-PODCAST_0001_0008.wav is already in row \d+"):
+        load_msp_podcast(release.root)
+    assert load_msp_podcast_corpus(release.root, on_error="skip").skipped == copies
+
+
+def test_skipped_rows_are_counted_by_reason_and_remembered(make_release, caplog):
+    release = make_release("bare")
+    bad = [BAD_ROWS[fault][0] for fault in ("missing audio", "NaN", "too low")]
+    release.write_labels([*release.rows(), *bad[:1], *[(f"x{i}.wav", *GOOD[1:]) for i in range(8)]])
+    with caplog.at_level(logging.WARNING, logger=common.__name__):
+        first = load_msp_podcast_corpus(release.root, on_error="skip")
+        again = load_msp_podcast_corpus(release.root, on_error="skip")  # out of the cache
+    assert first.skipped == again.skipped == 9
+    (warning,) = [record.message for record in caplog.records if record.name == common.__name__]
+    assert "Left out 9 rows (9 missing audio)" in warning
+    assert "x3.wav" in warning and "x4.wav" not in warning  # the first five rows only
+    builder = MspPodcast(data_dir=release.root, on_error="skip")
+    builder.as_streaming_dataset()
+    assert builder.skipped == 9
+
+
+def test_nothing_left(make_release):
+    release = make_release("bare")
+    release.write_labels([BAD_ROWS["NaN"][0]])
+    with pytest.raises(CorpusError, match=r"no usable row \(1 were left out\)"):
+        load_msp_podcast(release.root, on_error="skip")
+
+
+@pytest.mark.parametrize(("on_error", "column"), [("raise", 1), *(("skip", column) for column in range(8))])
+def test_missing_column_always_raises(make_release, on_error, column):
+    release = make_release("bare")
+    rows = [row[:column] + row[column + 1 :] for row in release.rows()]
+    names = release.columns[:column] + release.columns[column + 1 :]
+    release.write_labels(rows, names)
+    with pytest.raises(CorpusError, match=f"labels_consensus.csv has no {release.columns[column]}; it has {names[0]}"):
+        load_msp_podcast(release.root, on_error=on_error)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", " is not JSON"),
+        ("[1]", " holds no JSON object"),
+        ('{"a.wav": {"EmoClass": "N"}}', r", row 1 \(a.wav\) has no EmoAct and no"),
+    ],
+)
+def test_broken_json(make_release, text, message):
+    release = make_release("json")
+    release.labels.write_text(text)
+    with pytest.raises(CorpusError, match=f"labels_consensus.json{message}"):
+        load_msp_podcast(release.root, on_error="skip")
+
+
+def test_json_entry_that_is_no_object(make_release):
+    release = make_release("json")
+    release.labels.write_text(release.labels.read_text()[:-1] + ', "a.wav": [1]}')
+    with pytest.raises(CorpusError, match=r"row 7: the entry of a.wav is not a JSON object"):
+        load_msp_podcast(release.root)
+    assert load_msp_podcast_corpus(release.root, on_error="skip").skipped == 1
+
+
+@pytest.mark.parametrize(
+    ("layout", "old", "new", "message"),
+    [
+        ("1.3", "2; Other-Curious; ; A:3.400000", "2; Other-Curious; ; A:9", "EmoAct is '9'"),
+        ("1.3", "H; A:5.5; V:6.25; D:5.0;", "H; A:5.5; V:6.25;", "does not end in 'A:1.0; V:4.0; D:1.0;'"),
+        ("1.3", "; H; A:5.5", "; H; I; A:5.5", "is not of the form 'FILE.wav; N; A:2.2; V:4.0; D:2.6;'"),
+        ("1.6", "WORKER00000002,Other-Curious,,3.400000", "WORKER00000002,Other-Curious,,x", "EmoAct is 'x'"),
+        ("1.6", "WORKER00000002,Other-Curious", ",Other-Curious", "the grader has no name"),
+        ("1.8", "A:3.400000; V:4.000000", "A:3.400000", "does not end in"),
+        ("1.11", '"3.400000"', '"x"', "EmoAct is 'x'"),
+    ],
+)
+def test_bad_grade_or_line(make_release, layout, old, new, message):
+    release = make_release(layout)
+    grades = release.labels if layout == "1.3" else next(release.labels.parent.glob("labels_detailed.*"))
+    text = grades.read_text()
+    assert old in text
+    grades.write_text(text.replace(old, new))
+    with pytest.raises(CorpusError, match=f"{re.escape(str(grades))}, row [0-9]+: .*{re.escape(message)}"):
+        load_msp_podcast(release.root)
+    corpus = load_msp_podcast_corpus(release.root, on_error="skip")
+    assert corpus.skipped == 1
+    assert len(corpus.splits["test1"][0]["graders"]) == (2 if "H; A" in old else 1)
+
+
+def test_missing_columns_of_grades(make_release):
+    release = make_release("1.6")
+    release.write_csv(release.labels.with_name("labels_detailed.csv"), ("FileName", "Comment"), [("a.wav", "b")])
+    with pytest.raises(CorpusError, match=r"has no Workers and no EmoClass_Major.*; it has FileName, Comment"):
+        load_msp_podcast(release.root, on_error="skip")
+
+
+def test_grades_json_that_is_no_object(make_release):
+    release = make_release("1.11")
+    path = release.labels.with_name("labels_detailed.json")
+    path.write_text('{"a.wav": "b"}')
+    with pytest.raises(CorpusError, match=r"row 1: the entry of a.wav is not a JSON object of workers"):
+        load_msp_podcast(release.root)
+    path.write_text('{"a.wav": {"WORKER1": {"EmoAct": "1"}}}')
+    with pytest.raises(CorpusError, match=r"row 1 \(a.wav, WORKER1\) has no EmoClass_Major"):
+        load_msp_podcast(release.root, on_error="skip")
+
+
+def test_partitions(make_release, caplog):
+    release = make_release("1.3")
+    path = release.root / "Partitions.txt"
+    good = path.read_text()
+    path.write_text(good.replace("Train; MSP-PODCAST_0002_0001.wav\n", ""))
+    with pytest.raises(CorpusError, match=r"labels.txt, row 5: MSP-PODCAST_0002_0001.wav is not listed in Partitions"):
+        load_msp_podcast(release.root)
+    path.write_text(good + "\n\nTrain MSP-PODCAST_0009_0009.wav\n")
+    with pytest.raises(CorpusError, match=r"Partitions.txt, row 8: .* is not of the form 'Train; MSP"):
+        load_msp_podcast(release.root)
+    path.write_text(good.replace("Test2", "Test7"))
+    with pytest.raises(CorpusError, match=r"Split_Set is 'Test7'"):
+        load_msp_podcast(release.root)
+    path.write_text(good + "Train; MSP-PODCAST_0009_0009.wav\n")
+    with caplog.at_level(logging.WARNING, logger="speech_affect_training.corpora.msp_podcast"):
+        assert len(load_msp_podcast(release.root)["train"]) == 2
+    assert "1 files listed in" in caplog.text
+    path.unlink()
+    with pytest.raises(CorpusError, match=r"labels.txt gives no splits, and Partitions.txt is not in"):
+        load_msp_podcast(release.root, on_error="skip")
+
+
+def test_withheld_file_without_audio(make_release):
+    release = make_release("2.0")
+    (release.root / "Audios" / release.withheld).unlink()
+    with pytest.raises(CorpusError, match=r"Partitions.txt, row 6: there is no audio file MSP-PODCAST_test3_0001.wav"):
+        load_msp_podcast(release.root)
+    corpus = load_msp_podcast_corpus(release.root, on_error="skip")
+    assert corpus.skipped == 1 and "test3" not in corpus.splits
+
+
+def test_audio_beside_the_release_is_never_reached(make_release):
+    """The same name as in BAD_ROWS["parent"], which exists on disk, stays out of every row."""
+    release = make_release("bare")
+    release.write_wav(release.root / "secret.wav", 1)
+    release.write_labels([*release.rows(), BAD_ROWS["parent"][0]])
+    splits = load_msp_podcast(release.root, on_error="skip")
+    assert all("secret" not in row["audio"]["path"] for split in splits.values() for row in split)
