@@ -115,7 +115,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
 
 def probe_encoders(run: RunSettings, corpus: Corpus, given: DataSplits, cache: Path, output: Path) -> None:
     """Probe the hidden states of the encoders that `--probe` names."""
-    fingerprints = {split: table.fingerprints for split, table in given.tables.items()}
+    fingerprints = {str(key): table.fingerprints for key, table in given.tables.items()}
     for name in run.probe:
         with PartialState().main_process_first():
             library = EncoderLibrary(run.encoders, [all_states_branch(name)], cache)
@@ -126,7 +126,7 @@ def write_system(corpus: Corpus, library: EncoderLibrary, output: Path, provenan
     """Write the checkpoint of a system that was trained on the corpus's own splits, and check that it loads."""
     folder = write_checkpoint(system, library, output / system[0].spec.name, provenance)
     clips = corpus.splits["development"][:RELOAD_CLIPS]
-    verify_checkpoint(folder, best_job(system).folder, "development", clips["audio"], clips["transcript"])
+    verify_checkpoint(folder, best_job(system), clips)
     return folder
 
 

@@ -206,9 +206,8 @@ def _corpora(folder: Path) -> dict[str, Parser]:
 
 def _runs(folder: Path) -> dict[str, Parser]:
     """What a run is told, and what runs leave for later ones."""
+    from speech_affect_training.files import read_json
     from speech_affect_training.frames.frame_shards import read_index
-    from speech_affect_training.jobs.checkpoint import _fingerprint
-    from speech_affect_training.jobs.job import _read_json
     from speech_affect_training.jobs.run_lock import OWNER, _owner
     from speech_affect_training.settings.recipe_file import read_mapping, read_recipe
 
@@ -225,9 +224,9 @@ def _runs(folder: Path) -> dict[str, Parser]:
             (ValueError,),
             [b"{conv_channels: 8}"],
         ),
-        "run.json": Parser(_of_path(_fingerprint, folder / "run.json"), (), [b'{"fingerprint": "ab", "job": {}}']),
+        "run.json": Parser(_of_path(read_json, folder / "run.json"), (), [b'{"fingerprint": "ab", "job": {}}']),
         "job.json": Parser(
-            _of_path(lambda path: _read_json(path).get("train"), folder / "job.json"), (), [b'{"train": {"n": 1}}']
+            _of_path(lambda path: read_json(path).get("train"), folder / "job.json"), (), [b'{"train": {"n": 1}}']
         ),
         "owner.json": Parser(_of_path(lambda path: _owner(path.parent), folder / OWNER), (), [owner]),
         "frames.index": Parser(

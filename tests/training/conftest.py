@@ -72,8 +72,8 @@ def write_clip(tmp_path):
 
 @pytest.fixture
 def clips(write_clip):
-    """Fingerprint -> audio of five clips."""
-    audio = [write_clip(name) for name in "abcde"]
+    """Fingerprint -> audio of five clips, 0.25 to 0.5 s long."""
+    audio = [write_clip(name, 0.25 + index / 16) for index, name in enumerate("abcde")]
     return {clip_fingerprint(clip): clip for clip in audio}
 
 

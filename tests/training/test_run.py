@@ -22,6 +22,7 @@ from speech_affect_training.settings.recipe import parse_arguments
 
 
 TRAINING = Path(__file__).resolve().parents[2] / "training"
+DDP_CPU = str(TRAINING / "launch" / "ddp_cpu.yaml")
 KEYS = {"activation", "valence", "dominance", "mean"}
 
 
@@ -233,7 +234,7 @@ def test_an_interrupted_stage_goes_on_and_ends_the_same(tiny_recipe, tiny_corpus
     "launch",
     [
         ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29512"],
-        ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "29513"],
+        ["-m", "accelerate.commands.launch", "--config_file", DDP_CPU, "--main_process_port", "29513"],
     ],
     ids=["torchrun", "accelerate"],
 )

@@ -1,4 +1,4 @@
-"""What is not on disk yet, in batches of like length, shared out over processes."""
+"""Run a front end over the clips whose frames are not cached yet, in batches that processes share."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from .frame_cache import FrameCache
 
 logger = logging.getLogger(__name__)
 
-# batches of keys, and the names of caches -> for each batch, per cache and key, the frames
+# batches of keys, and names of caches -> for each batch, per cache and key, the frames
 MakeFrames = Callable[[Sequence[Sequence[str]], Sequence[str]], Iterator[Mapping[str, Mapping[str, np.ndarray]]]]
 
 
 def length_batches(lengths: Mapping[str, float], batch_size: int) -> list[list[str]]:
-    """
-    Batches that need little padding, the same whatever the order of the keys.
+    """Form batches of similar length, the same for any order of the keys.
 
     Args:
-        lengths: of each key, in any unit.
-        batch_size: keys per batch.
+        lengths: Per key its length, in any unit.
+        batch_size: Keys per batch.
 
     Returns:
-        the longest first: a batch that does not fit in memory is met at once, and processes end nearly together.
+        Batches, the longest first: one that does not fit in memory fails at once, and processes end nearly together.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; give 1 or more")
@@ -43,21 +42,20 @@ def extract_missing(
     make: MakeFrames,
     what: str,
 ) -> None:
-    """
-    Make the frames that are not on disk yet; a killed run goes on where it was.
+    """Make the frames that are not on disk yet; an interrupted run continues where it stopped.
 
-    Frames depend a little on the batch in which they were made (rounding). So batches are formed of all keys, whatever
-    is on disk and however many processes there are; processes take whole batches in turn; and a batch of which
-    anything is missing is made as a whole. With equally many threads each, any number of processes makes the same
-    frames to the bit. What is on disk from before stays as it is.
+    Frames depend slightly on their batch (rounding). So batches are formed of all keys, whatever is on disk and
+    however many processes there are; processes take whole batches in turn; and a batch that misses any frames is made
+    as a whole. With the same number of threads each, any number of processes makes the same frames bit by bit. Frames
+    that are on disk already are kept.
 
     Args:
-        keys: of all that is wanted, each once.
-        length: of what a key stands for.
-        batch_size: keys per batch.
-        caches: by name.
-        make: makes the frames of batches, in order, of the caches that lack any. Called once at most.
-        what: they are called in the progress bar.
+        keys: All keys, each once.
+        length: Returns the length of a key's clip or text.
+        batch_size: Keys per batch.
+        caches: Caches by name.
+        make: Makes the frames of batches, in order, for the caches that miss any. Called once at most.
+        what: Plural noun for the progress bar, such as `clips`.
     """
     state = PartialState()
     missing = {name: set(cache.missing(keys)) for name, cache in caches.items()}

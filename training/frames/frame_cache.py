@@ -1,36 +1,36 @@
-"""Frames on disk: what a frozen front end makes of a clip, kept by what was heard and how."""
+"""Frames of a front end on disk, by the content of the clip and the settings they were made with."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from ..files import read_json, write_json
 from .frame_shards import ShardReader, ShardWriter
-from .frame_statistics import frame_statistics
 
 
 logger = logging.getLogger(__name__)
 
-# raise when the same settings give other frames than before, or lie on disk in another way
+# raise when the same settings give other frames than before, or the files have another layout
 FRAMES_VERSION = 2
 
 
 @dataclass
 class FrameCache:
-    """
-    One folder of cached frames: of one branch, made in one way. Many processes and runs may read and write it at once.
+    """A folder with the frames of one branch. Many processes and runs may read and write it at once.
 
     Args:
-        root: folder of all caches.
-        branch: the branch's name.
-        settings: all that the frames depend on besides the audio (branch settings; encoder and revision).
-        dtype: of the files, `float16` or `float32`.
+        root: Folder of all caches.
+        branch: Name of the branch.
+        settings: All that the frames depend on besides the audio: settings of the branch, encoder and revision.
+        dtype: Number format on disk, `float16` or `float32`.
     """
 
     root: Path
@@ -48,13 +48,8 @@ class FrameCache:
         text = json.dumps({"version": FRAMES_VERSION, "dtype": self.dtype, **self.settings}, sort_keys=True)
         return self.root / f"{self.branch}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
-    @property
-    def fingerprints(self) -> set[str]:
-        """Of all clips whose frames are on disk."""
-        return set(self._refreshed().entries)
-
     def missing(self, fingerprints: Iterable[str]) -> list[str]:
-        """Those whose frames are not on disk; a warning tells how many of them are in a file that was cut off."""
+        """Return the clips whose frames are not on disk, and warn if some of them are in a truncated file."""
         reader = self._refreshed()
         missing = [fingerprint for fingerprint in fingerprints if fingerprint not in reader.entries]
         cut_off = len({key for key, _ in reader.cut_off}.intersection(missing))
@@ -62,25 +57,20 @@ class FrameCache:
             logger.warning("%s: files are shorter than they were, %d clips are made anew", self.folder, cut_off)
         return missing
 
-    def has(self, fingerprint: str) -> bool:
-        return fingerprint in self._opened().entries or fingerprint in self._refreshed().entries
-
-    def write(self, fingerprint: str, frames: np.ndarray) -> None:
-        """Keep (frames, width) of one clip, as [`write_batch`] does."""
-        self.write_batch({fingerprint: frames})
-
     def write_batch(self, frames: Mapping[str, np.ndarray]) -> None:
-        """
-        Keep (frames, width) of each fingerprint. The batch appears whole or not at all.
+        """Write the frames of a batch of clips; readers see the whole batch or nothing of it.
+
+        Args:
+            frames: Per fingerprint the frames (frames, width).
 
         Raises:
-            ValueError: frames of another shape, or that do not fit the file's number format.
+            ValueError: Frames of another shape, or values that the number format cannot hold.
         """
         stored = {}
         for fingerprint, clip in frames.items():
             if clip.ndim != 2:
                 raise ValueError(f"frames of {self.branch} have shape {clip.shape}; give (frames, width)")
-            with np.errstate(over="ignore"):  # told below
+            with np.errstate(over="ignore"):  # raised below
                 stored[fingerprint] = clip.astype(self.dtype)
             if not np.isfinite(stored[fingerprint]).all():
                 raise ValueError(
@@ -94,32 +84,62 @@ class FrameCache:
         self._writer.append(stored)
 
     def read(self, fingerprint: str) -> np.ndarray:
-        """
-        (frames, width) in the file's number format, memory-mapped and read-only.
+        """Return the frames (frames, width) of a clip in the number format on disk, memory-mapped and read-only.
 
         Raises:
-            FileNotFoundError: there are none of this clip.
-            ValueError: they are damaged; a new run makes them anew.
+            FileNotFoundError: The cache has no frames of this clip.
+            ValueError: The frames are damaged; a new run makes them again.
         """
-        if not self.has(fingerprint):
+        reader = self._reader or self._refreshed()
+        if fingerprint not in reader.entries and fingerprint not in self._refreshed().entries:
             raise FileNotFoundError(f"{self.folder} has no frames of clip {fingerprint}; extract them first")
-        return self._opened().read(fingerprint)
+        return reader.read(fingerprint)
 
     def statistics(self, fingerprints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Of these clips, as [`frame_statistics`] has them."""
-        return frame_statistics(self, fingerprints)
+        """Compute mean and standard deviation over all frames of these clips, or read them from the cache.
+
+        Args:
+            fingerprints: Fingerprints of the clips, at least one; a clip that is named twice counts twice.
+
+        Returns:
+            Mean (width,) and population standard deviation (width,), float64.
+        """
+        digest = hashlib.sha256("\n".join(sorted(fingerprints)).encode()).hexdigest()
+        path = self.folder / f"statistics-{digest[:32]}.json"
+        kept = read_json(path)
+        if kept and kept.pop("checksum", None) == _checksum(kept):
+            return np.array(kept["mean"]), np.array(kept["std"])
+        mean, std = _moments(map(self.read, fingerprints))
+        content = {"clips": len(fingerprints), "mean": mean.tolist(), "std": std.tolist()}
+        try:
+            write_json(path, {**content, "checksum": _checksum(content)})
+        except OSError as error:  # a full disk, or a read-only folder
+            logger.info("statistics of %s are not kept: %s", self.folder, error)
+        return mean, std
 
     def close(self) -> None:
-        """End writing: the files may then be continued by others."""
+        """Stop writing; another process may then append to the files."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-    def _opened(self) -> ShardReader:
-        return self._reader or self._refreshed()
 
     def _refreshed(self) -> ShardReader:
         if self._reader is None:
             self._reader = ShardReader(self.folder, self.dtype)
         self._reader.refresh()
         return self._reader
+
+
+def _moments(clips: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    count, total, squares = 0, 0.0, 0.0
+    for clip in clips:
+        frames = clip.astype(np.float64)
+        count, total = count + len(frames), total + frames.sum(axis=0)
+        squares = squares + np.einsum("fw,fw->w", frames, frames)
+    mean = total / count
+    return mean, np.sqrt(np.maximum(squares / count - np.square(mean), 0))
+
+
+def _checksum(content: dict) -> int:
+    """JSON keeps every bit of a float."""
+    return zlib.crc32(json.dumps(content).encode())

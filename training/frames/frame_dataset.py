@@ -1,31 +1,33 @@
-"""Clips with cached frames as a dataset, and batches of them."""
+"""A dataset of clips with cached frames, its batches, and an order that gives batches of similar length."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from ..corpora.clip_table import ClipTable
 from .frame_cache import FrameCache
 
 
 IGNORED_CLASS = -100
+# batches that are sorted by length together: more of them need less padding, fewer mix the clips better
+BATCHES_PER_BUCKET = 50
 TARGETS = ("labels", "label_variances", "emotion_labels", "gender_labels", "teacher_logits", "teacher_embedding")
 
 
 class FrameDataset(Dataset):
-    """
-    Clips of one split, as a model on cached frames takes them.
+    """Clips of one split: frames of each branch, and the targets of the model's tasks.
 
     Args:
-        table: the clips.
-        caches: per branch name.
-        config: of the model: which second tasks it has (`emotion_names`, `gender_names`, `predict_uncertainty`).
-        emotion_codes: code of each class in `config.emotion_names`; others are ignored.
-        votes: give the graders' votes as the target of the classes, where a clip has some of these classes.
+        table: The clips.
+        caches: Per branch name the cached frames.
+        config: Configuration of the model, which decides the tasks (`emotion_names`, `gender_names`,
+            `predict_uncertainty`).
+        emotion_codes: Code of each class in `config.emotion_names`; other classes are ignored.
+        votes: Use the graders' votes as the target of the classes, for clips with votes for any of them.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class FrameDataset(Dataset):
             self.targets["gender_labels"] = _classes(table.genders, config.gender_names)
 
     def set_teacher(self, logits: np.ndarray, embeddings: np.ndarray) -> None:
-        """Add a teacher's outputs (clips, 3) and embeddings (clips, embedding_size) to every item."""
+        """Add a teacher's outputs (clips, 3) and embeddings (clips, embedding_size) to the targets."""
         if not len(logits) == len(embeddings) == len(self):
             raise ValueError(f"{len(logits)} outputs and {len(embeddings)} embeddings for {len(self)} clips")
         self.targets |= {"teacher_logits": logits, "teacher_embedding": embeddings}
@@ -63,13 +65,13 @@ class FrameDataset(Dataset):
 
 
 def _classes(names: Sequence[str | None], known: Sequence[str]) -> np.ndarray:
-    """(clips,) index of each name among those known, -100 where it is none of them."""
+    """(clips,) index of each name in `known`, -100 for all other names."""
     index = {name: i for i, name in enumerate(known)}
     return np.array([index.get(name, IGNORED_CLASS) for name in names], dtype=np.int64)
 
 
 def _vote_shares(votes: Sequence[tuple[str, ...]], classes: np.ndarray, codes: Sequence[str]) -> np.ndarray:
-    """(clips, classes): each class's share of the graders' votes; all on the clip's class without any; else NaN."""
+    """(clips, classes) shares of the graders' votes; without votes 1 for the clip's own class; NaN without a class."""
     shares = np.full((len(votes), len(codes)), np.nan)
     for row, (given, label) in enumerate(zip(votes, classes, strict=True)):
         counts = np.array([given.count(code) for code in codes], dtype=np.float64)
@@ -81,7 +83,11 @@ def _vote_shares(votes: Sequence[tuple[str, ...]], classes: np.ndarray, codes: S
 
 
 def collate_frames(items: list[dict]) -> dict:
-    """Pad items of a [`FrameDataset`] to a batch: frames and masks per branch, and the targets, as tensors."""
+    """Pad items of a [`FrameDataset`] to a batch of tensors.
+
+    Returns:
+        Per branch `frames` (batch, frames, width) and `frames_mask` (batch, frames), True where valid; each target.
+    """
     batch: dict = {"frames": {}, "frames_mask": {}}
     for name in items[0]["frames"]:
         clips = [item["frames"][name] for item in items]
@@ -96,3 +102,39 @@ def collate_frames(items: list[dict]) -> dict:
             values = torch.from_numpy(np.stack([item[name] for item in items]))
             batch[name] = values.float() if values.is_floating_point() else values
     return batch
+
+
+class LengthBucketSampler(Sampler[int]):
+    """Order clips so that each batch has clips of similar length.
+
+    Shuffled clips are cut into buckets, each is sorted by length and cut into batches, and the batches are shuffled.
+    The order depends on seed and epoch alone, so it is the same in every process and after a resumption.
+
+    Args:
+        lengths: Lengths of the clips, in any unit.
+        batch_size: Clips in a batch, of all processes together.
+        seed: Seed of the order.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
+        self.lengths = np.asarray(lengths)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Give the next pass the order of this epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = np.random.default_rng([self.seed, self.epoch])
+        shuffled = generator.permutation(len(self))
+        # the last, smaller batch holds random clips, not the longest or shortest
+        whole, rest = np.split(shuffled, [len(self) - len(self) % self.batch_size])
+        buckets = np.split(whole, range(0, len(whole), BATCHES_PER_BUCKET * self.batch_size)[1:])
+        by_length = np.concatenate([bucket[np.argsort(self.lengths[bucket], kind="stable")] for bucket in buckets])
+        batches = generator.permutation(by_length.reshape(-1, self.batch_size))
+        return iter([*batches.ravel().tolist(), *rest.tolist()])

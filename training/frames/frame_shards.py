@@ -1,4 +1,4 @@
-"""Arrays of many clips in few files: shards that only grow, each with an index of what lies where in it."""
+"""Arrays of many clips in few files: shards to which arrays are only appended, each with an index."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 
-# a shard that has as much is not added to
+# nothing is appended to a shard of this size or more
 SHARD_BYTES = 1 << 28
 INDEX, DATA, DAMAGED = ".index", ".frames", ".damaged"
-START_AGAIN = "start the run again: what was in it is made anew"
+START_AGAIN = "start the run again: its content is made anew"
 
 
 class Entry(NamedTuple):
-    """
-    Where an array lies.
+    """Position of an array in a shard.
 
     Args:
-        shard: path of the index; the data lie beside it.
-        offset: of the first byte.
-        rows, width: the shape.
-        checksum: CRC-32 of the bytes; None once they have been seen to be whole.
+        shard: Path of the index; the data file is beside it.
+        offset: Offset of the first byte.
+        rows: First dimension of the shape.
+        width: Second dimension.
+        checksum: CRC-32 of the bytes; None once it has been verified.
     """
 
     shard: Path
@@ -41,22 +41,21 @@ class Entry(NamedTuple):
     checksum: int | None
 
     def stop(self, itemsize: int) -> int:
-        """One past the last byte."""
+        """Return the offset one past the last byte."""
         return self.offset + self.rows * self.width * itemsize
 
 
 def index_line(entries: dict[str, Entry]) -> bytes:
-    """One batch in an index. Its own checksum comes first, so that a half-written line is known for what it is."""
+    """Return the line of a batch in an index, behind a checksum by which a half-written line is detected."""
     text = json.dumps({key: entry[1:] for key, entry in entries.items()}, separators=(",", ":")).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
 def read_index(path: Path, start: int = 0) -> tuple[dict[str, Entry], int]:
-    """
-    What an index tells from a byte on; a batch that has not been noted to its end is left out.
+    """Read an index from a byte on, and leave out a line that is incomplete.
 
     Returns:
-        the entries by key, and where the last whole line ends.
+        The entries by key, and the offset at which the last whole line ends.
     """
     with open(path, "rb") as file:
         file.seek(start)
@@ -71,19 +70,20 @@ def read_index(path: Path, start: int = 0) -> tuple[dict[str, Entry], int]:
 
 
 class ShardWriter:
-    """
-    Adds batches of arrays to a folder. Each writer of the folder has shards of its own: a lock, which ends with the
-    process, tells which are taken. What a killed writer left half written is cut off by the next.
+    """Append batches of arrays to a folder.
+
+    Each writer has shards of its own, claimed by a lock that ends with the process. The next writer to claim them cuts
+    off what a killed one left half written.
 
     Args:
-        folder: with shards of one number format.
-        itemsize: of that format, in bytes.
+        folder: Folder of shards of one number format.
+        itemsize: Bytes per number.
     """
 
     def __init__(self, folder: Path, itemsize: int):
         self.folder, self.itemsize = folder, itemsize
         folder.mkdir(parents=True, exist_ok=True)
-        host = re.sub(r"[^A-Za-z0-9]+", "-", node()) or "host"  # not every file system's locks reach other machines
+        host = re.sub(r"[^A-Za-z0-9]+", "-", node()) or "host"  # locks of some file systems hold on one machine only
         for number in count():
             self._slot = f"{host}-{number:03d}"
             self._lock = FileLock(folder / f"{self._slot}.lock", timeout=0)
@@ -96,7 +96,7 @@ class ShardWriter:
         self._end = 0
 
     def append(self, arrays: dict[str, np.ndarray]) -> None:
-        """Add a batch of (rows, width) arrays; readers see all of it or nothing."""
+        """Append a batch of (rows, width) arrays; readers see the whole batch or nothing of it."""
         try:
             if self._data is None or self._end >= SHARD_BYTES:
                 self._open_shard()
@@ -111,11 +111,11 @@ class ShardWriter:
             self._index.flush()
             self._end = offset
         except BaseException:
-            self._close_shard()  # where the files end is not known any more; they are cut when they are opened next
+            self._close_shard()  # the files may end anywhere now; they are cut when they are opened next
             raise
 
     def close(self) -> None:
-        """Give the shards free for another writer."""
+        """Release the shards for another writer."""
         self._close_shard()
         self._lock.release()
 
@@ -127,7 +127,7 @@ class ShardWriter:
             number += 1
 
     def _take_over(self, path: Path) -> bool:
-        """Go on at the end of this shard, or begin it; not where it is full, or shorter than its index says."""
+        """Open this shard to append to it, unless it is full, damaged or shorter than its index says."""
         if path.with_suffix(DAMAGED).exists():
             return False
         entries, index_end = read_index(path) if path.exists() else ({}, 0)
@@ -143,21 +143,18 @@ class ShardWriter:
 
     def _close_shard(self) -> None:
         for file in (self._data, self._index):
-            try:
-                if file is not None:
+            if file is not None:
+                with suppress(OSError):  # a full disk; the rest is cut off when the shard is opened next
                     file.close()
-            except OSError:
-                pass  # a full disk; what is missing is cut off when the shard is opened next
         self._data = self._index = None
 
 
 class ShardReader:
-    """
-    Reads the arrays of a folder's shards, memory-mapped, while others write.
+    """Read the arrays of a folder, memory-mapped, while other processes write.
 
     Args:
-        folder: of the shards; it need not be there yet.
-        dtype: their number format.
+        folder: Folder of the shards; it may not exist yet.
+        dtype: Number format of the arrays.
     """
 
     def __init__(self, folder: Path, dtype: str):
@@ -168,9 +165,8 @@ class ShardReader:
         self._maps: dict[Path, mmap.mmap] = {}
 
     def refresh(self) -> None:
-        """
-        See what has been written since. `entries` then holds every array that is there, `cut_off` those that an index
-        names, but that lie beyond the end of the shard's file.
+        """Read what has been written since: `entries` then holds every array on disk, `cut_off` the entries of an
+        index that lie beyond the end of the data file.
         """
         found = self.cut_off
         for path in sorted(self.folder.glob(f"*{INDEX}")):
@@ -183,12 +179,11 @@ class ShardReader:
         self.cut_off = [(key, entry) for key, entry in found if key not in self.entries]
 
     def read(self, key: str) -> np.ndarray:
-        """
-        (rows, width), read-only.
+        """Return an array (rows, width), read-only.
 
         Raises:
-            ValueError: the bytes are not those that were written. Their whole shard is then struck off. Or another
-                process has done so.
+            ValueError: The bytes are not those that were written, for which the whole shard is deleted; or another
+                process has deleted it.
         """
         entry = self.entries[key]
         stop = entry.stop(self.dtype.itemsize)
@@ -198,7 +193,7 @@ class ShardReader:
             raise ValueError(f"{entry.shard.with_suffix(DATA)} has been deleted (clip {key}); {START_AGAIN}") from None
         if entry.checksum is not None:
             if zlib.crc32(memoryview(mapped)[entry.offset : stop]) != entry.checksum:
-                self._strike_off(entry.shard)
+                self._delete(entry.shard)
                 raise ValueError(
                     f"{entry.shard.with_suffix(DATA)} is damaged (clip {key}) and has been deleted; {START_AGAIN}"
                 )
@@ -213,8 +208,8 @@ class ShardReader:
                 mapped = self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return mapped
 
-    def _strike_off(self, shard: Path) -> None:
-        """The marker that is left keeps writers from using the name again."""
+    def _delete(self, shard: Path) -> None:
+        """Leave a marker, so that no writer uses the name again."""
         with suppress(FileNotFoundError):  # another process was faster
             os.replace(shard, shard.with_suffix(DAMAGED))
         shard.with_suffix(DATA).unlink(missing_ok=True)
@@ -222,7 +217,7 @@ class ShardReader:
 
 
 def file_size(path: Path) -> int:
-    """In bytes; 0 where there is none. Opened, as network file systems remember for a while what `stat` said."""
+    """Return the size in bytes, 0 without a file, by opening it: network file systems cache what `stat` returns."""
     try:
         with open(path, "rb") as file:
             return file.seek(0, os.SEEK_END)

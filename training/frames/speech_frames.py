@@ -1,4 +1,4 @@
-"""Run filterbanks and frozen encoders once over every clip, and keep their frames."""
+"""Run filterbanks and frozen speech encoders once over every clip, and cache their frames."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from .extraction import extract_missing
 from .frame_cache import FrameCache
 
 
-# what an acoustic branch's raw frames depend on
+# settings of an acoustic branch that its frames depend on
 ACOUSTIC_SETTINGS = ("source", "num_mel_bins", "window_s", "hop_s")
 
 
 def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> dict[str, FrameCache]:
-    """The cache of each branch that hears audio, by the branch's name."""
+    """Return the cache of each branch that reads audio, by the branch's name."""
     if all(branch["source"] in library.text_names for branch in branches):
         return {}
-    config = _front_end_config(branches, library)
     caches = {}
-    for branch in config.branches:
+    for branch in _front_end_config(branches, library).branches:
         if branch.is_acoustic:
             settings = {k: v for k, v in branch.to_dict().items() if k in ACOUSTIC_SETTINGS}
             caches[branch.name] = FrameCache(root, branch.name, settings, "float32")
@@ -39,30 +38,27 @@ def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> d
 
 
 def _front_end_config(branches: list[dict], library: EncoderLibrary) -> AffectFusionConfig:
-    heard = [branch for branch in branches if branch["source"] not in library.text_names]
-    by_name = {AffectBranchConfig(**branch).name: branch for branch in heard}
-    encoders = {
-        name: library.configs[name].to_dict() for name in library.configs if name in {b["source"] for b in heard}
-    }
+    of_audio = [branch for branch in branches if branch["source"] not in library.text_names]
+    by_name = {AffectBranchConfig(**branch).name: branch for branch in of_audio}
+    sources = {branch["source"] for branch in of_audio}
+    encoders = {name: config.to_dict() for name, config in library.configs.items() if name in sources}
     return AffectFusionConfig(branches=list(by_name.values()), encoders=encoders)
 
 
 def extract_frames(
     clips: dict[str, dict | LoadableClip], branches: list[dict], library: EncoderLibrary, root: Path, batch_size: int
 ) -> dict[str, FrameCache]:
-    """
-    Make the frames that are not on disk yet, as [`extract_missing`] does: the same for any number of processes.
+    """Make the frames of branches that read audio, as far as they are not on disk, as [`extract_missing`] does.
 
     Args:
-        clips: per fingerprint the audio, `{"path", "bytes"}`, or what makes it when it is needed.
-        branches: settings of every branch, duplicates allowed; those of text are passed over, as they have
-            [`extract_text_frames`].
-        library: the encoders.
-        root: folder of the caches.
-        batch_size: clips per batch.
+        clips: Per fingerprint the audio, `{"path", "bytes"}`, or an object that makes it on demand.
+        branches: Settings of every branch, duplicates allowed. Text branches are skipped.
+        library: Encoders of the branches.
+        root: Folder of the caches.
+        batch_size: Clips per batch.
 
     Returns:
-        per name of a branch that hears audio the cache, now with every clip.
+        Per branch name the cache, now with every clip.
     """
     caches = frame_caches(branches, library, root)
 
@@ -76,7 +72,7 @@ def extract_frames(
 
 @torch.no_grad()
 def _run_front_end(batches: list[list[tuple[str, dict | LoadableClip]]], branches, library) -> Iterator[dict]:
-    """Per batch, branch and fingerprint the frames (frames, width), float32."""
+    """Yield for each batch, per branch and fingerprint, the frames (frames, width), float32."""
     device = PartialState().device
     front_end = AffectFrontEnd(_front_end_config(branches, library))
     for name, encoder in front_end.encoders.items():

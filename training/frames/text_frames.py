@@ -1,4 +1,4 @@
-"""Run a frozen text encoder once over every transcript, and keep its frames: one for each token."""
+"""Run frozen text encoders once over every transcript, and cache their frames: one per token."""
 
 from __future__ import annotations
 
@@ -18,25 +18,19 @@ from speech_affect.encoder import TextEncoder
 from ..encoders.library import EncoderLibrary
 from .extraction import extract_missing
 from .frame_cache import FrameCache
-from .frame_statistics import frame_statistics
 
 
-# texts that the tokenizer gets at a time
-TOKENIZED_AT_ONCE = 10_000
+TOKENIZED_AT_ONCE = 10_000  # texts
 
 
 def clip_transcripts(splits: Mapping[str, tuple[Sequence[str], Sequence[str | None]]]) -> dict[str, str]:
-    """
-    What is said in each clip.
+    """Map the fingerprint of each clip's audio to its transcript.
 
     Args:
-        splits: per split the fingerprints of its clips' audio and their transcripts; both in the same order.
-
-    Returns:
-        per fingerprint the transcript.
+        splits: Per split the fingerprints of its clips and their transcripts, in the same order.
 
     Raises:
-        ValueError: clips have no transcript, or clips with the same audio have different ones.
+        ValueError: Clips have no transcript, or clips with the same audio have different ones.
     """
     missing = {name: sum(not (text or "").strip() for text in texts) for name, (_, texts) in splits.items()}
     if any(missing.values()):
@@ -57,14 +51,10 @@ def clip_transcripts(splits: Mapping[str, tuple[Sequence[str], Sequence[str | No
 
 
 def text_inputs(tokens: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
-    """
-    A batch of texts as a model takes them.
-
-    Args:
-        tokens: of each text.
+    """Pad the tokens of each text to a batch.
 
     Returns:
-        `input_ids` (batch, tokens) and `text_attention_mask`, True where valid.
+        `input_ids` (batch, tokens) and `text_attention_mask` (batch, tokens), True where valid.
     """
     lengths = torch.tensor([len(text) for text in tokens])
     ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(text) for text in tokens], batch_first=True)
@@ -72,7 +62,7 @@ def text_inputs(tokens: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of each text, special ones included, cut at the encoder's end."""
+    """Return the tokens of each text, special ones included, truncated to the encoder's limit."""
     ids: list[list[int]] = []
     for start in range(0, len(texts), TOKENIZED_AT_ONCE):
         ids += tokenizer(list(texts[start : start + TOKENIZED_AT_ONCE]), truncation=True)["input_ids"]
@@ -81,12 +71,11 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[l
 
 @dataclass(frozen=True)
 class TranscriptFrames:
-    """
-    Cached frames of a text branch, by the clip that is spoken.
+    """Cached frames of a text branch, read by the fingerprint of the clip's audio.
 
     Args:
-        cache: the files, one for each sequence of tokens.
-        keys: per fingerprint of a clip's audio that of its tokens.
+        cache: Frames by the fingerprint of their tokens.
+        keys: Per fingerprint of a clip's audio that of its tokens.
     """
 
     cache: FrameCache
@@ -94,31 +83,29 @@ class TranscriptFrames:
 
     @property
     def folder(self) -> Path:
-        """Of the cached files."""
         return self.cache.folder
 
     def read(self, fingerprint: str) -> np.ndarray:
-        """
-        (tokens, width) of a clip, as [`FrameCache.read`].
+        """Return the frames (tokens, width) of a clip, as [`FrameCache.read`] does.
 
         Raises:
-            ValueError: the clip has no transcript.
+            ValueError: The clip has no transcript.
         """
         return self.cache.read(self._key(fingerprint))
 
     def statistics(self, fingerprints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Of these clips, as [`frame_statistics`] has them."""
-        return frame_statistics(self.cache, list(map(self._key, fingerprints)))
+        """Return mean and standard deviation over the frames of these clips, as [`FrameCache.statistics`] does."""
+        return self.cache.statistics(list(map(self._key, fingerprints)))
 
     def text_fingerprint(self, fingerprints: Sequence[str]) -> str:
-        """Identity of what is read of these clips, in their order; a job's result depends on it."""
+        """Identify the tokens of these clips, in their order."""
         return hashlib.sha256("".join(map(self._key, fingerprints)).encode()).hexdigest()
 
     def _key(self, fingerprint: str) -> str:
         if fingerprint not in self.keys:
             raise ValueError(
                 f"branch {self.cache.branch!r} reads the transcript, and clip {fingerprint} has none: systems with a "
-                "text branch can neither train on it, nor teach on it, nor be tried on it"
+                "text branch cannot train on it, teach on it or be tested on it"
             )
         return self.keys[fingerprint]
 
@@ -126,21 +113,20 @@ class TranscriptFrames:
 def extract_text_frames(
     transcripts: Mapping[str, str], branches: list[dict], library: EncoderLibrary, root: Path, batch_size: int
 ) -> dict[str, TranscriptFrames]:
-    """
-    Make the frames of text branches that are not on disk yet, as [`extract_missing`] does.
+    """Make the frames of text branches, as far as they are not on disk, as [`extract_missing`] does.
 
     Args:
-        transcripts: per fingerprint of a clip's audio what is said in it.
-        branches: settings of every branch, duplicates allowed; those of audio are passed over.
-        library: the encoders.
-        root: folder of the caches.
-        batch_size: texts per batch.
+        transcripts: Per fingerprint of a clip's audio its transcript.
+        branches: Settings of every branch, duplicates allowed. Audio branches are skipped.
+        library: Encoders of the branches.
+        root: Folder of the caches.
+        batch_size: Texts per batch.
 
     Returns:
-        per name of a text branch its frames, now of every clip; nothing where no branch reads text.
+        Per name of a text branch its frames, now of every clip.
 
     Raises:
-        ValueError: an encoder without its tokenizer, or a hidden state that it does not have.
+        ValueError: An encoder has no tokenizer, or not the hidden state that a branch reads.
     """
     found: dict[str, TranscriptFrames] = {}
     for name in library.text_names:
@@ -161,7 +147,7 @@ def extract_text_frames(
 
 
 def _key(tokens: Sequence[int]) -> str:
-    """What the encoder reads decides its frames: not the clip, and of the transcript only its tokens."""
+    """Frames depend on the tokens alone, whatever the clip and however its transcript is spelled."""
     return hashlib.sha256(",".join(map(str, tokens)).encode()).hexdigest()
 
 
@@ -175,7 +161,7 @@ def _extract(texts: dict[str, list[int]], states: dict, caches: dict, library, n
 
 @torch.no_grad()
 def _run_encoder(batches: list[dict[str, list[int]]], states: dict, library, name: str) -> Iterator[dict]:
-    """Per batch, branch and key of a text the frames (tokens, width), float32."""
+    """Yield for each batch, per branch and key of a text, the frames (tokens, width), float32."""
     device = PartialState().device
     encoder = TextEncoder(library.configs[name])
     encoder.backbone.load_state_dict(library.backbone(name).state_dict())

@@ -1,8 +1,7 @@
-"""From the trained heads of a system to one folder that from_pretrained loads, and proof that it does."""
+"""Make the checkpoint of a system from its trained head and its front end, and check that it loads."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -15,38 +14,44 @@ from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 from speech_affect import DIMENSIONS, AffectFeatureExtractor
 
 from ..encoders.library import EncoderLibrary
+from ..files import read_json, write_json
 from ..frames.text_frames import text_inputs, tokenize
+from .data_splits import DEVELOPMENT
 from .job import Job
 from .prediction import Predictions, read_predictions
 
 
 logger = logging.getLogger(__name__)
 
-# of the label range: cached frames are rounded to half precision, the waveform's are not
+# of the label range: cached frames are rounded to half precision
 RELOAD_TOLERANCE = 0.01
 RELOAD_CLIPS = 8
 
 
+def best_job(jobs: list[Job]) -> Job:
+    """Return the job whose head the checkpoint has: best mean CCC on development, the first of equals."""
+    return max(jobs, key=lambda job: job.result()["development"]["ccc_mean"])
+
+
 def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, provenance: dict) -> Path:
-    """
-    Join the best seed's head with its front end; beside the weights lie the extractor, the tokenizer of a model that
-    reads text, and where they come from.
+    """Write the best seed's model with its front end, the extractor, the tokenizer of a model that reads text, and
+    `run.json`, which tells where they come from.
 
     Args:
-        jobs: the finished jobs of one system, one per seed.
-        library: the run's encoders.
-        folder: the system's folder, replaced as a whole.
-        provenance: of the run.
+        jobs: Finished jobs of one system, one per seed.
+        library: Encoders of the run.
+        folder: Folder of the system, replaced as a whole; kept if it is of the same job.
+        provenance: Corpus, encoders and environment of the run.
 
     Returns:
-        the folder.
+        The folder.
     """
     best = best_job(jobs)
-    if _fingerprint(folder / "run.json") == best.fingerprint:
+    if read_json(folder / "run.json").get("fingerprint") == best.fingerprint:
         return folder
     model = best.model()
     model.attach_front_end({name: library.backbone(name) for name in model.config.encoders})
-    temporary = folder.with_name(f".{folder.name}.tmp")
+    temporary, earlier = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)
     AffectFeatureExtractor().save_pretrained(temporary)
@@ -56,64 +61,48 @@ def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, pro
         "fingerprint": best.fingerprint,
         "job": best.settings(),
         "result": best.result(),
-        "typical_error": typical_error(read_predictions(best.predictions_path("development"))),
+        "typical_error": typical_error(read_predictions(best.predictions_path(DEVELOPMENT))),
         **provenance,
     }
-    (temporary / "run.json").write_text(json.dumps(content, indent=2, default=str) + "\n")
-    earlier = folder.with_name(f".{folder.name}.old")
+    write_json(temporary / "run.json", content)
     shutil.rmtree(earlier, ignore_errors=True)
     if folder.is_dir():
-        os.replace(folder, earlier)  # a part of it under its own name would pass for all of it
+        os.replace(folder, earlier)  # deleted under its own name, a part of it could pass for all of it
     os.replace(temporary, folder)
     shutil.rmtree(earlier, ignore_errors=True)
     return folder
 
 
 def typical_error(predictions: Predictions) -> dict:
-    """
-    How far a model is off, for those who see its values without its table of results.
+    """Compute the error of a model for users who do not see its table of results.
 
     Args:
-        predictions: of the split `development`, by which the epoch was chosen: an error that is rather too small.
+        predictions: Predictions of `development`, by which the epoch was chosen: the error is slightly too small.
 
     Returns:
-        `{"split", "clips", "rmse": {dimension: root mean square error on the label scale}}`
+        `{"split", "clips", "rmse": {dimension: root mean square error on the label scale}}`.
     """
     squares = (predictions.logits - predictions.labels) ** 2
     rmse = dict(zip(DIMENSIONS, np.sqrt(squares.mean(axis=0)).tolist(), strict=True))
-    return {"split": "development", "clips": len(predictions.files), "rmse": rmse}
+    return {"split": str(DEVELOPMENT), "clips": len(predictions.files), "rmse": rmse}
 
 
-def _fingerprint(path: Path) -> str | None:
-    """Of the job that a folder was made from; None where its run.json is not there, or damaged."""
-    try:
-        content = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError, RecursionError):
-        return None
-    return content.get("fingerprint") if isinstance(content, dict) else None
-
-
-def verify_checkpoint(
-    folder: Path, job_folder: Path, split: str, clips: list[dict], transcripts: list[str] | None = None
-) -> None:
-    """
-    Load the folder afresh and compare its predictions from raw clips with those noted in training.
+def verify_checkpoint(folder: Path, job: Job, rows: dict[str, list]) -> None:
+    """Load a checkpoint and compare its predictions from raw audio with those of its job.
 
     Args:
-        folder: of the system.
-        job_folder: of the job it was made from.
-        split: whose first clips are used.
-        clips: their audio, in the split's order.
-        transcripts: what is said in them; read where the model reads text.
+        folder: Folder of the system.
+        job: The job that it was made from.
+        rows: Columns `file`, `audio` and `transcript` of some clips of `development`.
 
     Raises:
-        RuntimeError: they differ by more than 1% of the label range.
+        RuntimeError: They differ by more than 1% of the label range.
+        ValueError: The model reads text and a clip has no transcript.
     """
     model = AutoModel.from_pretrained(folder).eval()
-    expected = read_predictions(job_folder / f"predictions_{split}.csv").logits[:RELOAD_CLIPS]
+    expected = read_predictions(job.predictions_path(DEVELOPMENT)).of(rows["file"]).logits
     with torch.no_grad():
-        inputs = _raw_inputs(model.config, folder, clips[: len(expected)], (transcripts or [])[: len(expected)])
-        logits = model(**inputs).logits.double().numpy()
+        logits = model(**_raw_inputs(model.config, folder, rows)).logits.double().numpy()
     difference = float(np.abs(logits - expected).max())
     low, high = model.config.label_range
     if difference > RELOAD_TOLERANCE * (high - low):
@@ -123,18 +112,13 @@ def verify_checkpoint(
     logger.info("%s loads and agrees with training to %.4f on %d clips", folder, difference, len(expected))
 
 
-def _raw_inputs(config, folder: Path, clips: list[dict], transcripts: list[str]) -> dict:
-    """What a user of the folder would pass, by the files in it."""
+def _raw_inputs(config, folder: Path, rows: dict[str, list]) -> dict:
+    """Make the inputs as a user of the folder would."""
     inputs = {}
     if config.reads_audio:
-        inputs |= AutoFeatureExtractor.from_pretrained(folder)(clips, return_tensors="pt")
+        inputs |= AutoFeatureExtractor.from_pretrained(folder)(rows["audio"], return_tensors="pt")
     if config.reads_text:
-        if len(transcripts) != len(clips):
-            raise ValueError(f"{folder} reads the transcript: pass the transcripts of its {len(clips)} clips")
-        inputs |= text_inputs(tokenize(AutoTokenizer.from_pretrained(folder), transcripts))
+        if None in rows["transcript"]:
+            raise ValueError(f"{folder} reads the transcript: pass the transcripts of its {len(rows['file'])} clips")
+        inputs |= text_inputs(tokenize(AutoTokenizer.from_pretrained(folder), rows["transcript"]))
     return inputs
-
-
-def best_job(jobs: list[Job]) -> Job:
-    """The job whose head a checkpoint carries: best mean CCC on development, the first of equals."""
-    return max(jobs, key=lambda job: job.result()["development"]["ccc_mean"])

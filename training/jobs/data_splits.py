@@ -1,9 +1,10 @@
-"""Ways of dividing a corpus into clips to train on, to develop on and to test on; and what else is heard in each."""
+"""Clips to train on, to develop on and to test on: the splits of a corpus, or one fold of cross-validation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ..audio.augmentation import AugmentedClip, augmented_copies, augmented_table
 from ..audio.degradation import DegradedClip, degraded_clips, degraded_table
@@ -15,53 +16,49 @@ from ..files import clip_fingerprint
 from ..settings.augmentation import AugmentationSettings
 from ..settings.conditions import Condition
 from ..settings.labels import LEARNT_FROM
+from ..settings.split_key import SplitKey
 from ..settings.systems import SystemSpec
+
+
+TRAIN, DEVELOPMENT = map(SplitKey, LEARNT_FROM)
 
 
 @dataclass
 class DataSplits:
-    """
-    The given splits, or one fold.
+    """The train, development and test tables of the given splits, or of one fold.
 
     Args:
-        name: empty for the given splits, else of the fold.
-        tables: per split the clips.
-        audio: per fingerprint the encoded audio.
-        transcripts: per split what is said in each clip, None where that is not known.
-        copies: augmented copies of the training clips.
-        conditions: per test split and condition, as `test1@babble_5db`, the degraded clips.
+        name: Empty for the given splits, else the fold, such as `fold0`.
+        tables: Clips per split.
+        audio: Per fingerprint the encoded audio.
+        transcripts: Per split the transcript of each clip, None where it is not known.
+        copies: Augmented copies of the training clips.
+        conditions: Per test split and condition the degraded clips.
     """
 
     name: str
-    tables: dict[str, ClipTable]
+    tables: dict[SplitKey, ClipTable]
     audio: dict[str, dict]
-    transcripts: dict[str, list[str | None]]
+    transcripts: dict[SplitKey, list[str | None]]
     copies: list[AugmentedClip] = field(default_factory=list)
-    conditions: dict[str, list[DegradedClip]] = field(default_factory=dict)
-
-    @property
-    def test_splits(self) -> list[str]:
-        return [split for split in self.tables if split not in LEARNT_FROM]
+    conditions: dict[SplitKey, list[DegradedClip]] = field(default_factory=dict)
 
     def training_table(self, spec: SystemSpec, unlabelled: Sequence[Piece]) -> ClipTable:
+        """Return the clips that a system trains on: the labelled ones and, if it asks for them, augmented copies and
+        unlabelled pieces, except those of files that are clips to develop or test on.
         """
-        All that a system trains on: rated clips, and where it wants them augmented copies and unlabelled speech.
-
-        Unlabelled files that are clips to develop or test on are left out.
-        """
-        parts = [self.tables["train"]]
+        parts = [self.tables[TRAIN]]
         if spec.augmented:
-            parts.append(augmented_table(self.tables["train"], self.copies))
+            parts.append(augmented_table(self.tables[TRAIN], self.copies))
         if spec.unlabelled:
-            held_out = {f for split, table in self.tables.items() if split != "train" for f in table.fingerprints}
-            heard = [piece for piece in unlabelled if piece.file_fingerprint not in held_out]
-            parts.append(unlabelled_table([piece.path for piece in heard], [piece.fingerprint for piece in heard]))
+            held_out = {f for key, table in self.tables.items() if key != TRAIN for f in table.fingerprints}
+            pieces = [piece for piece in unlabelled if piece.file_fingerprint not in held_out]
+            parts.append(unlabelled_table([piece.path for piece in pieces], [piece.fingerprint for piece in pieces]))
         return join_tables(parts)
 
-    def condition_tables(self) -> dict[str, ClipTable]:
-        return {
-            name: degraded_table(self.tables[name.split("@")[0]], clips) for name, clips in self.conditions.items()
-        }
+    def condition_tables(self) -> dict[SplitKey, ClipTable]:
+        """Return the degraded clips per test split and condition, with all that is known of their sources."""
+        return {key: degraded_table(self.tables[SplitKey(key.split)], clips) for key, clips in self.conditions.items()}
 
 
 def make_data_splits(
@@ -71,48 +68,38 @@ def make_data_splits(
     augmentation: AugmentationSettings,
     conditions: Sequence[Condition],
 ) -> list[DataSplits]:
-    """
-    The given splits, and the folds where they are asked for.
+    """Make the given splits, and behind them the folds.
 
     Args:
-        corpus: labelled clips.
-        folds: of leave-speakers-out cross-validation; None for none.
-        copies: augmented copies of each training clip.
-        augmentation: probabilities and ranges of their augmentation.
-        conditions: noises and rooms that test splits (the given ones) are tried under.
+        corpus: Labelled clips.
+        folds: Number of folds of leave-speakers-out cross-validation; None for none.
+        copies: Augmented copies of each training clip.
+        augmentation: Parameters of the augmentation.
+        conditions: Noises and rooms under which the given test splits are predicted too.
 
     Raises:
-        ValueError: what [`speaker_folds`] refuses.
+        ValueError: The corpus cannot be divided into so many folds, or `copies` is negative.
     """
-    known: dict[str, str] = {}
-    all_splits = [_data_splits("", corpus, copies, augmentation, known)]
-    for index, fold in enumerate(speaker_folds(corpus, folds) if folds else []):
-        all_splits.append(_data_splits(f"fold{index}", fold, copies, augmentation, known))
-    given = all_splits[0]
-    for split in given.test_splits:
+    fingerprint_of_file = lru_cache(maxsize=None)(lambda path: clip_fingerprint({"path": path}))  # once for all folds
+
+    def make(name: str, part: Corpus) -> DataSplits:
+        tables, audio, transcripts = {}, {}, {}
+        for split, rows in part.splits.items():
+            key, clips = SplitKey(split), list(rows["audio"])
+            fingerprints = [
+                clip_fingerprint(clip) if clip.get("bytes") is not None else fingerprint_of_file(clip["path"])
+                for clip in clips
+            ]
+            tables[key], transcripts[key] = clip_table(rows, fingerprints), list(rows["transcript"])
+            audio.update(zip(fingerprints, clips, strict=True))
+        train = tables[TRAIN]
+        sources = [(f, audio[f], speaker) for f, speaker in zip(train.fingerprints, train.speakers, strict=True)]
+        return DataSplits(name, tables, audio, transcripts, augmented_copies(sources, copies, augmentation))
+
+    given = make("", corpus)
+    for key in [key for key in given.tables if key not in (TRAIN, DEVELOPMENT)]:
         for condition in conditions:
-            clips = degraded_clips(given.tables[split], given.audio, condition)
-            given.conditions[f"{split}@{condition.name}"] = clips
-    return all_splits
-
-
-def _data_splits(name: str, corpus: Corpus, copies: int, augmentation, known: dict[str, str]) -> DataSplits:
-    tables, audio = {}, {}
-    transcripts = {split: list(rows["transcript"]) for split, rows in corpus.splits.items()}
-    for split, rows in corpus.splits.items():
-        clips = list(rows["audio"])
-        fingerprints = [_fingerprint(clip, known) for clip in clips]
-        tables[split] = clip_table(rows, fingerprints)
-        audio.update(zip(fingerprints, clips, strict=True))
-    train = tables["train"]
-    sources = [(f, audio[f], speaker) for f, speaker in zip(train.fingerprints, train.speakers, strict=True)]
-    return DataSplits(name, tables, audio, transcripts, augmented_copies(sources, copies, augmentation))
-
-
-def _fingerprint(audio: dict, known: dict[str, str]) -> str:
-    """Each file is read once, in however many folds it is."""
-    if audio.get("bytes") is not None:
-        return clip_fingerprint(audio)
-    if audio["path"] not in known:
-        known[audio["path"]] = clip_fingerprint(audio)
-    return known[audio["path"]]
+            clips = degraded_clips(given.tables[key], given.audio, condition)
+            given.conditions[SplitKey(key.split, condition.name)] = clips
+    parts = speaker_folds(corpus, folds) if folds else []
+    return [given, *(make(f"fold{index}", part) for index, part in enumerate(parts))]

@@ -1,4 +1,4 @@
-"""What ends a run and is no fault of the program, in one sentence that says what to do."""
+"""Errors that the user can mend, as one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 
 
-# what the libraries that write weights say when a write fails, which they do not say by an OSError
+# messages of the libraries that write weights, which raise no OSError when a write fails
 FAILED_WRITE = re.compile(
     r"No space left on device|File too large|Disk quota exceeded|Read-only file system|Input/output error"
     r"|PytorchStreamWriter failed writing|inline_container"
@@ -18,20 +18,19 @@ GOES_ON = "start the run again: it goes on where it was"
 
 
 def user_message(error: Exception) -> str | None:
-    """
-    The sentence for an error, on one line.
+    """Return the sentence that tells the user of an error.
 
     Args:
-        error: that ended a run.
+        error: The error that ended a run.
 
     Returns:
-        None for what is a fault of the program: there the traceback says most.
+        One line, or None for a fault of the program, whose traceback is to be shown.
     """
-    sentence = _sentence(error)
-    return None if sentence is None else " ".join(sentence.split())
+    message = _message(error)
+    return None if message is None else " ".join(message.split())
 
 
-def _sentence(error: Exception) -> str | None:
+def _message(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno is not None:
         name = error.filename if error.filename2 is None else error.filename2  # of a copy
         file = f"{name}: " if isinstance(name, (str, os.PathLike)) else ""

@@ -1,87 +1,58 @@
-"""One training job: one system, one seed. A finished one is not run again; an interrupted one goes on."""
+"""A training job, one system x data split x seed: its settings, its identity and its files."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 import json
-import logging
 import os
-import shutil
-import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import torch
 from accelerate import PartialState
-from transformers import TrainingArguments, set_seed
+from transformers import TrainingArguments
 
 from speech_affect import AffectFusionModel, AffectStudentModel
 
 from ..corpora.clip_table import ClipTable, table_fingerprint
+from ..files import read_json
 from ..frames.frame_cache import FrameCache
-from ..frames.frame_dataset import FrameDataset, collate_frames
+from ..frames.frame_dataset import FrameDataset
 from ..frames.text_frames import TranscriptFrames
-from ..metrics.calibration import uncertainty_scale
-from ..settings.labels import LEARNT_FROM
+from ..settings.split_key import SplitKey
 from ..settings.systems import SystemSpec
-from .early_stopping import EarlyStopping
-from .prediction import Predictions, predict, write_predictions
-from .progress import show_progress
-from .resumption import drop_torn_checkpoints, train
-from .trainer import AffectTrainer, DistillationTrainer
+from .data_splits import DEVELOPMENT, TRAIN
 
 
-logger = logging.getLogger(__name__)
-
-# the training arguments that decide what is learnt
-DECIDING = (
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "num_train_epochs",
-    "max_steps",
-    "learning_rate",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "weight_decay",
-    "adam_beta1",
-    "adam_beta2",
-    "adam_epsilon",
-    "max_grad_norm",
-    "optim",
-    "bf16",
-    "fp16",
-    "train_sampling_strategy",
-    "metric_for_best_model",
-    "eval_strategy",
-    "eval_steps",
-)
+# the training arguments that the result depends on
+DECISIVE_ARGUMENTS = ("per_device_train_batch_size", "gradient_accumulation_steps", "train_sampling_strategy")
+DECISIVE_ARGUMENTS += ("num_train_epochs", "max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "optim")
+DECISIVE_ARGUMENTS += ("weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "bf16", "fp16")
+DECISIVE_ARGUMENTS += ("metric_for_best_model", "eval_strategy", "eval_steps")
 
 
 @dataclass
 class Job:
-    """
-    Everything one job needs.
+    """One system, trained on one data split with one seed.
 
     Args:
-        spec: the system.
-        seed: of weights, order and dropout.
-        config: the model's configuration.
-        tables: what to train on (`train`), to choose the best epoch by (`development`), and to predict (all others).
-        caches: frames of each branch.
-        emotion_codes: of the classes in `config.emotion_names`.
-        arguments: training arguments of the run.
-        patience: evaluations without a better development CCC before stopping; None to go on to the end.
-        folder: of this job.
-        teachers: their finished jobs, per teacher one or several seeds.
+        spec: The system.
+        seed: Seed of weights, order and dropout.
+        config: Configuration of the model.
+        tables: Clips to train on (`train`), to choose the best epoch by (`development`), and to predict (all others).
+        caches: Per branch name the cached frames.
+        emotion_codes: Codes of the classes in `config.emotion_names`.
+        arguments: Training arguments of the run.
+        patience: Evaluations without a better development CCC before training stops; None to train to the end.
+        folder: Folder of this job.
+        teachers: Jobs that a student is distilled from, one per teacher.
     """
 
     spec: SystemSpec
     seed: int
     config: object
-    tables: dict[str, ClipTable]
+    tables: dict[SplitKey, ClipTable]
     caches: dict[str, FrameCache | TranscriptFrames]
     emotion_codes: list[str]
     arguments: TrainingArguments
@@ -91,223 +62,82 @@ class Job:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identity of all that decides the result."""
+        """Identity of everything that the result depends on."""
         return hashlib.sha256(json.dumps(self.settings(), sort_keys=True, default=str).encode()).hexdigest()
 
     @property
     def label(self) -> str:
-        """Such as `student_kd/fold2/seed0`."""
+        """Name in messages, such as `student_kd/fold2/seed0`."""
         return self.folder.relative_to(Path(self.arguments.output_dir) / "jobs").as_posix()
 
     def settings(self) -> dict:
+        """Return everything that the result depends on, as JSON takes it."""
         arguments = self.training_arguments()
         return {
             "system": asdict(self.spec),
             "seed": self.seed,
             "config": self.config.to_dict(),
-            "training": {name: getattr(arguments, name) for name in DECIDING},
+            "training": {name: getattr(arguments, name) for name in DECISIVE_ARGUMENTS},
             "patience": self.patience,
             "processes": PartialState().num_processes,
-            "data": {split: table_fingerprint(self.tables[split]) for split in LEARNT_FROM},
+            "data": {str(key): table_fingerprint(self.tables[key]) for key in (TRAIN, DEVELOPMENT)},
             "frames": {name: cache.folder.name for name, cache in self.caches.items()},
-            "texts": {split: self._texts(split) for split in LEARNT_FROM},
+            "texts": {str(key): self.text_fingerprints(self.tables[key]) for key in (TRAIN, DEVELOPMENT)},
             "teachers": [teacher.fingerprint for teacher in self.teachers],
-            # FSDP cannot go on from what Trainer saves without it, nor the other way round
+            # FSDP cannot continue from a checkpoint that Trainer saved without it, nor the other way round
             **({"sharded": True} if os.environ.get("ACCELERATE_USE_FSDP") == "true" else {}),
         }
 
-    def _texts(self, split: str) -> list[str]:
-        fingerprints = self.tables[split].fingerprints
-        texts = [cache for cache in self.caches.values() if isinstance(cache, TranscriptFrames)]
-        return [cache.text_fingerprint(fingerprints) for cache in texts]
-
-    def predicted(self, split: str) -> str:
-        """Identity of a split's clips and of the model that predicts them."""
-        content = [self.fingerprint, table_fingerprint(self.tables[split]), *self._texts(split)]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-    def dataset(self, split: str) -> FrameDataset:
-        """The clips of one of the tables, as this system hears them."""
-        return FrameDataset(
-            self.tables[split], self.caches, self.config, self.emotion_codes, votes=self.spec.emotions == "votes"
-        )
-
     def training_arguments(self) -> TrainingArguments:
+        """Return the training arguments of this job: those of the run, and over them those of its system."""
         arguments = copy.copy(self.arguments)
         for name, value in self.spec.training.items():
-            if not hasattr(arguments, name):
-                raise ValueError(f"system {self.spec.name!r}: unknown training argument {name!r}")
             setattr(arguments, name, value)
         arguments.output_dir = str(self.folder / "checkpoints")
         arguments.seed = self.seed
-        # whole systems are pushed, not what Trainer saves in between; its pickled arguments must hold no token
+        arguments.restore_callback_states_from_checkpoint = True  # the count of early stopping
+        # whole systems are pushed, not Trainer's checkpoints; the arguments it pickles must not contain a token
         arguments.push_to_hub, arguments.hub_token = False, None
         return arguments
 
+    def text_fingerprints(self, table: ClipTable) -> list[str]:
+        """Return the identity of what each text branch reads of these clips."""
+        texts = [cache for cache in self.caches.values() if isinstance(cache, TranscriptFrames)]
+        return [cache.text_fingerprint(table.fingerprints) for cache in texts]
+
+    def prediction_fingerprint(self, table: ClipTable, *more) -> str:
+        """Return the identity of the predictions for these clips: of the model, the clips and any further settings."""
+        content = [self.fingerprint, table_fingerprint(table), *self.text_fingerprints(table), *more]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def dataset(self, table: ClipTable) -> FrameDataset:
+        """Return the inputs and targets of these clips for this system."""
+        votes = self.spec.emotions == "votes"
+        return FrameDataset(table, self.caches, self.config, self.emotion_codes, votes)
+
     def result(self) -> dict | None:
-        """What [`run_job`] noted, if this very job has been trained."""
-        result = _read_json(self.folder / "job.json")
+        """Return the result of training, None if this job has not been trained with these settings."""
+        result = read_json(self.folder / "job.json")
         return result if result.get("fingerprint") == self.fingerprint else None
 
-    def unpredicted(self) -> list[str]:
-        """Splits, of those not trained on, that a trained job has yet to predict."""
-        noted = _read_json(self.folder / "predicted.json")
-        return [s for s in self.tables if s != "train" and noted.get(s) != self.predicted(s)]
+    def unpredicted(self) -> list[SplitKey]:
+        """Return the splits, all but `train`, whose predictions are not on disk yet."""
+        done = read_json(self.folder / "predicted.json")
+        keys = [key for key in self.tables if key != TRAIN]
+        return [key for key in keys if done.get(str(key)) != self.prediction_fingerprint(self.tables[key])]
 
-    def predictions_path(self, split: str) -> Path:
-        """Where a finished job keeps what it says of a split."""
-        return self.folder / f"predictions_{split}.csv"
+    def predictions_path(self, key: SplitKey) -> Path:
+        """Return the path of a split's predictions."""
+        return self.folder / f"predictions_{key}.csv"
 
-    def model(self):
-        """The trained model of a finished job, without its front end."""
-        model_class = AffectStudentModel if self.spec.role == "student" else AffectFusionModel
-        return model_class.from_pretrained(self.folder / "model", with_front_end=False)
+    def new_model(self) -> AffectFusionModel | AffectStudentModel:
+        """Return an untrained model without its front end."""
+        return self._model_class(copy.deepcopy(self.config), with_front_end=False)  # saving changes its configuration
 
+    def model(self) -> AffectFusionModel | AffectStudentModel:
+        """Return the trained model without its front end."""
+        return self._model_class.from_pretrained(self.folder / "model", with_front_end=False)
 
-def run_job(job: Job, batch_size: int) -> dict:
-    """
-    Train, keep the best model, predict every other split; what an earlier run did is not done again.
-
-    Args:
-        job: what to train.
-        batch_size: of prediction.
-
-    Returns:
-        `{"fingerprint", "best_step", "development", "seconds", ...}`.
-    """
-    result = job.result() or _train(job, batch_size)
-    if PartialState().is_main_process:
-        # after the result is noted: a part of them alone is nothing to go on from
-        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
-        if job.unpredicted():
-            _predict_splits(job, batch_size)
-    PartialState().wait_for_everyone()
-    return result
-
-
-def _train(job: Job, batch_size: int) -> dict:
-    logger.info("%s: training on %d clips", job.label, len(job.tables["train"]))
-    state = PartialState()
-    if state.is_main_process:
-        _prepare_folder(job)
-    state.wait_for_everyone()
-    started = time.perf_counter()
-    trainer = _trainer(job, batch_size)
-    show_progress(trainer, enabled=not trainer.args.disable_tqdm)
-    train(trainer)
-    development = trainer.evaluate()
-    result = {
-        "fingerprint": job.fingerprint,
-        "epochs": trainer.state.epoch,
-        "steps": trainer.state.global_step,
-        "best_step": trainer.state.best_global_step,
-        "development": {k.removeprefix("eval_"): v for k, v in development.items() if k.startswith("eval_ccc")},
-        "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        "seconds": round(time.perf_counter() - started, 1),
-    }
-    weights = trainer.accelerator.get_state_dict(trainer.model)  # under FSDP, every process gives its part
-    if state.is_main_process:
-        _write_json(job.folder / "history.json", trainer.state.log_history)
-        _keep_results(job, weights, result, batch_size)
-    state.wait_for_everyone()
-    logger.info("%s: CCC on development %.3f", job.label, result["development"]["ccc_mean"])
-    return result
-
-
-def _prepare_folder(job: Job) -> None:
-    """Keep the checkpoints of an interrupted run of the same job; drop those of any other."""
-    marker = job.folder / "settings.json"
-    if job.folder.is_dir() and _read_json(marker).get("fingerprint") != job.fingerprint:
-        logger.info("%s: settings or data changed, starting anew", job.folder)
-        shutil.rmtree(job.folder)
-    (job.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    drop_torn_checkpoints(job.folder / "checkpoints", PartialState().num_processes)
-    _write_json(marker, {"fingerprint": job.fingerprint, **job.settings()})
-
-
-def _trainer(job: Job, batch_size: int) -> AffectTrainer:
-    set_seed(job.seed)
-    model = _new_model(job)
-    train = job.dataset("train")
-    _standardise(model, train)
-    trainer_class, extra = AffectTrainer, {}
-    if job.teachers:
-        train.set_teacher(*teach(job, batch_size))
-        trainer_class, extra = DistillationTrainer, {"distillation": job.spec.distillation}
-    return trainer_class(
-        model=model,
-        args=job.training_arguments(),
-        train_dataset=train,
-        eval_dataset=job.dataset("development"),
-        data_collator=collate_frames,
-        callbacks=[EarlyStopping(job.patience)] if job.patience is not None else [],
-        **extra,
-    )
-
-
-def _new_model(job: Job) -> AffectFusionModel | AffectStudentModel:
-    model_class = AffectStudentModel if job.spec.role == "student" else AffectFusionModel
-    return model_class(copy.deepcopy(job.config), with_front_end=False)  # saving notes things in a config
-
-
-def teach(job: Job, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """
-    What the teachers say of a student's training clips.
-
-    Returns:
-        outputs (clips, 3), averaged over the teachers, and the first teacher's embeddings (clips, embedding_size).
-    """
-    said = []
-    for teacher in job.teachers:
-        table = {"tables": {"train": job.tables["train"]}}
-        said.append(
-            predict(teacher.model().to(job.arguments.device), replace(teacher, **table).dataset("train"), batch_size)
-        )
-    return np.mean([outputs.logits for outputs in said], axis=0), said[0].embedding
-
-
-def _standardise(model, train: FrameDataset) -> None:
-    """Mean and standard deviation of each branch's raw frames over the training clips."""
-    with PartialState().main_process_first():  # what it finds is on disk for the others
-        for name, cache in train.caches.items():
-            mean, std = (torch.from_numpy(values).float() for values in cache.statistics(train.table.fingerprints))
-            model.regressor.set_frame_statistics(name, mean, std)
-
-
-def _keep_results(job: Job, weights: dict[str, torch.Tensor], result: dict, batch_size: int) -> None:
-    model = _new_model(job)  # whole and in this process alone, however training had divided it
-    model.load_state_dict(weights)
-    model.to(job.arguments.device)
-    if job.config.predict_uncertainty:
-        development = predict(model, job.dataset("development"), batch_size)
-        labels = job.tables["development"].labels
-        scale = uncertainty_scale(development.logits, labels, development.uncertainty)
-        model.regressor.set_uncertainty_scale(torch.from_numpy(scale).float())
-    model.save_pretrained(job.folder / "model")
-    _write_json(job.folder / "job.json", result)
-
-
-def _predict_splits(job: Job, batch_size: int) -> None:
-    model = job.model().to(job.arguments.device)
-    noted = _read_json(job.folder / "predicted.json")
-    for split in job.unpredicted():
-        table, outputs = job.tables[split], predict(model, job.dataset(split), batch_size)
-        predictions = Predictions(list(table.files), outputs.logits, table.labels, outputs.uncertainty)
-        write_predictions(job.predictions_path(split), predictions)
-        noted[split] = job.predicted(split)
-        _write_json(job.folder / "predicted.json", noted)
-
-
-def _read_json(path: Path) -> dict:
-    """What [`_write_json`] wrote; nothing where there is no file, or a damaged one."""
-    try:
-        content = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write_json(path: Path, content: dict | list) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")
-    os.replace(temporary, path)
+    @property
+    def _model_class(self) -> type:
+        return AffectStudentModel if self.spec.role == "student" else AffectFusionModel

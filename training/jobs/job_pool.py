@@ -1,12 +1,9 @@
-"""Jobs side by side: one process per core, each on one thread, a student after its teachers."""
+"""Run jobs side by side: one process per core, each with one thread, students after their teachers."""
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import signal
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -19,16 +16,15 @@ from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
 from ..settings import cores
-from .job import Job, run_job
+from .job import Job
+from .training import run_job
 
 
 logger = logging.getLogger(__name__)
 
-PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
-
 
 def default_workers() -> int:
-    """One per core on a CPU, where small heads gain nothing from a second thread; else 1."""
+    """Return one worker per core on a CPU, where small heads gain nothing from a second thread; else 1."""
     state = PartialState()
     if state.num_processes > 1 or state.device.type != "cpu":
         return 1
@@ -38,20 +34,19 @@ def default_workers() -> int:
 def run_jobs(
     jobs: Sequence[Job], batch_size: int, workers: int, on_finished: Callable[[Job], None] | None = None
 ) -> None:
-    """
-    Finish all jobs. Each is the same whatever the number of workers is above 1.
+    """Finish all jobs. The result of each does not depend on the number of workers, if there is more than one.
 
     Args:
-        jobs: teachers before their students.
-        batch_size: of prediction.
-        workers: processes at a time; 1 runs the jobs here, one after the other, which a group of processes needs.
-        on_finished: called here with each job that has been run, before the next begins.
+        jobs: Jobs, teachers before their students.
+        batch_size: Clips per batch in prediction.
+        workers: Processes at a time. 1 runs the jobs in this process, which a group of processes needs.
+        on_finished: Called in this process with each job that has been run, before the next begins.
 
     Raises:
-        ValueError: several workers in each of a group of processes.
-        RuntimeError: a job whose teacher is neither finished nor among the jobs.
-        ChildProcessError: a worker died.
-        What a job raises; jobs that have not begun are then left out.
+        ValueError: Several workers are requested in a group of processes.
+        RuntimeError: The teacher of a job is neither finished nor among the jobs.
+        ChildProcessError: A worker died.
+        Exception: Any error of a job, after which no other job begins.
     """
     processes = PartialState().num_processes
     if workers > 1 and processes > 1:
@@ -100,21 +95,14 @@ def _run(job: Job, batch_size: int) -> dict:
 
 
 def _start() -> None:
-    _die_with_parent()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.WARNING)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
 
 
-def _die_with_parent() -> None:
-    """A run that was killed leaves no process behind that goes on training: the next may begin at once."""
-    if sys.platform == "linux":  # where the system sees to it, in the middle of a computation as well
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # everywhere else, and of a parent that was gone before
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
+def _end_with_parent() -> None:
+    """End with the run: no worker of a killed run goes on training, and the next run may begin at once."""
     parent_process().join()
     os._exit(1)

@@ -1,4 +1,4 @@
-"""What a run does: which frames its systems need, and its jobs, in order."""
+"""Plan a run: the frames that its systems read, and its jobs in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..frames.text_frames import clip_transcripts, extract_text_frames
 from ..settings.model_config import build_config
 from ..settings.run_settings import RunSettings
 from ..settings.systems import SystemSpec
-from .data_splits import DataSplits
+from .data_splits import TRAIN, DataSplits
 from .job import Job
 
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def systems_of(run: RunSettings, data_splits: DataSplits) -> dict[str, SystemSpec]:
-    """The systems trained in a data_splits: all in the given splits; in folds those that `cross_validated` names."""
+    """Return the systems to train: all of them on the given splits; on folds those of `cross_validated`."""
     if not data_splits.name:
         return run.specs
     names = set(run.cross_validated) | {t for n in run.cross_validated for t in run.specs[n].teachers}
@@ -63,7 +63,7 @@ def prepare_frames(
     library: EncoderLibrary,
     root: Path,
 ) -> dict[str, FrameCache]:
-    """Every frame that a job will read, made once; systems that hear the same clips share an encoder's pass."""
+    """Make every frame that a job will read; systems that read the same clips share an encoder's pass."""
     caches: dict[str, FrameCache] = {}
 
     def extract(specs: Iterable[SystemSpec], clips: dict) -> None:
@@ -72,39 +72,39 @@ def prepare_frames(
             caches.update(extract_frames(clips, branches, library, root, run.extraction_batch_size))
 
     extract(run.specs.values(), {f: a for data_splits in all_splits for f, a in data_splits.audio.items()})
-    heard: set[str] = set()
-    for together in (all_splits[:1], all_splits[1:]):  # in folds no system hears what none hears in the given splits
-        copies = {copy.fingerprint: copy for data_splits in together for copy in data_splits.copies}
-        specs = _hearing(systems_of(run, together[0]), "augmented") if together else []
-        extract(specs, {fingerprint: copy for fingerprint, copy in copies.items() if fingerprint not in heard})
-        heard |= copies.keys()
+    extracted: set[str] = set()
+    for part in (all_splits[:1], all_splits[1:]):  # no system reads copies in folds alone
+        copies = {copy.fingerprint: copy for data_splits in part for copy in data_splits.copies}
+        specs = _with_teachers(systems_of(run, part[0]), "augmented") if part else []
+        extract(specs, {fingerprint: copy for fingerprint, copy in copies.items() if fingerprint not in extracted})
+        extracted |= copies.keys()
     for data_splits in all_splits:
         degraded = {clip.fingerprint: clip for clips in data_splits.conditions.values() for clip in clips}
         extract([run.specs[name] for name in run.degraded_systems], degraded)
-    extract(_hearing(run.specs, "unlabelled"), {piece.fingerprint: piece for piece in unlabelled})
+    extract(_with_teachers(run.specs, "unlabelled"), {piece.fingerprint: piece for piece in unlabelled})
     if library.text_names:
         branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
-        caches |= extract_text_frames(_spoken(all_splits), branches, library, root, run.extraction_batch_size)
+        caches |= extract_text_frames(_transcripts(all_splits), branches, library, root, run.extraction_batch_size)
     return caches
 
 
-def _spoken(all_splits: Sequence[DataSplits]) -> dict[str, str]:
-    """What is said in every clip, augmented copy and degraded clip, by fingerprint."""
+def _transcripts(all_splits: Sequence[DataSplits]) -> dict[str, str]:
+    """Map the fingerprint of every clip, augmented copy and degraded clip to its transcript."""
     given = all_splits[0]
-    said = clip_transcripts({s: (t.fingerprints, given.transcripts[s]) for s, t in given.tables.items()})
+    texts = clip_transcripts({str(k): (t.fingerprints, given.transcripts[k]) for k, t in given.tables.items()})
     for data_splits in all_splits:
         for clips in data_splits.conditions.values():
-            said |= {clip.fingerprint: said[clip.source.fingerprint] for clip in clips}
+            texts |= {clip.fingerprint: texts[clip.source.fingerprint] for clip in clips}
         for copy in data_splits.copies:
             sources = [copy.source, copy.partner] if copy.joined else [copy.source]
-            said[copy.fingerprint] = " ".join(said[source.fingerprint] for source in sources)
-    return said
+            texts[copy.fingerprint] = " ".join(texts[source.fingerprint] for source in sources)
+    return texts
 
 
-def _hearing(specs: dict[str, SystemSpec], what: str) -> list[SystemSpec]:
-    """The systems that hear copies or unlabelled audio, and the teachers that say what it is worth."""
-    hearing = [spec for spec in specs.values() if getattr(spec, what)]
-    return hearing + [specs[teacher] for spec in hearing for teacher in spec.teachers]
+def _with_teachers(specs: dict[str, SystemSpec], flag: str) -> list[SystemSpec]:
+    """Return the systems with this flag, `augmented` or `unlabelled`, and their teachers, which predict the clips."""
+    flagged = [spec for spec in specs.values() if getattr(spec, flag)]
+    return flagged + [specs[teacher] for spec in flagged for teacher in spec.teachers]
 
 
 def make_jobs(
@@ -116,15 +116,15 @@ def make_jobs(
     library: EncoderLibrary,
     label_range: tuple[float, float],
 ) -> dict[str, list[Job]]:
-    """Per system of a data_splits its jobs, one per seed, teachers first."""
-    train = data_splits.tables["train"]
+    """Return per system its jobs on these data splits, one per seed, teachers first."""
+    train = data_splits.tables[TRAIN]
     genders = [gender for gender in train.genders if gender is not None]
-    evaluated = {split: table for split, table in data_splits.tables.items() if split != "train"}
+    evaluated = {key: table for key, table in data_splits.tables.items() if key != TRAIN}
     jobs: dict[str, list[Job]] = {}
     for name, spec in systems_of(run, data_splits).items():
         emotions = _emotions(spec, train)
         config = build_config(spec, library.configs, run.head, label_range, emotions, genders)
-        tables = {"train": data_splits.training_table(spec, unlabelled), **evaluated}
+        tables = {TRAIN: data_splits.training_table(spec, unlabelled), **evaluated}
         if name in run.degraded_systems:
             tables |= data_splits.condition_tables()
         jobs[name] = [
@@ -146,7 +146,7 @@ def make_jobs(
 
 
 def _emotions(spec: SystemSpec, train: ClipTable) -> list[str]:
-    """The classes that training clips have; where votes are learnt, those of a clip that has any are its votes."""
+    """Return the classes of the training clips; if votes are learnt, those of a clip that has any are its votes."""
     emotions = []
     for emotion, votes in zip(train.emotions, train.votes, strict=True):
         emotions += votes if votes and spec.emotions == "votes" else [emotion]

@@ -1,40 +1,49 @@
-"""What a trained model says of every clip of a split."""
+"""Predict clips with a trained model, and keep the predictions on disk."""
 
 from __future__ import annotations
 
 import csv
-import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 from torch.utils.data import DataLoader
 
 from speech_affect import DIMENSIONS
 
+from ..corpora.clip_table import ClipTable
+from ..files import atomic_path, read_json, write_json
 from ..frames.frame_dataset import FrameDataset, collate_frames
+from .data_splits import TRAIN
+from .job import Job
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """
+    """Outputs of a model.
+
     Args:
         logits: (clips, 3), label scale, float64.
         embedding: (clips, embedding_size), float32.
-        uncertainty: (clips, 3), standard deviations on the label scale, float64; None of a model without.
+        uncertainty: (clips, 3), standard deviations on the label scale, float64; None if the model has none.
     """
 
     logits: np.ndarray
     embedding: np.ndarray
-    uncertainty: np.ndarray | None
+    uncertainty: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """
+    """Predictions of a split beside its labels.
+
     Args:
-        files: names of the clips.
+        files: Names of the clips.
         logits: (clips, 3), label scale, float64.
         labels: (clips, 3), label scale, float64.
         uncertainty: (clips, 3), label scale, float64, or None.
@@ -45,10 +54,24 @@ class Predictions:
     labels: np.ndarray
     uncertainty: np.ndarray | None = None
 
+    def of(self, files: Sequence[str]) -> Predictions:
+        """Return the predictions of these clips, in this order.
+
+        Raises:
+            ValueError: There is none for a clip.
+        """
+        rows = {file: row for row, file in enumerate(self.files)}
+        missing = [file for file in files if file not in rows]
+        if missing:
+            raise ValueError(f"there are no predictions of {len(missing)} of {len(files)} clips, such as {missing[0]}")
+        order = [rows[file] for file in files]
+        uncertainty = None if self.uncertainty is None else self.uncertainty[order]
+        return Predictions(list(files), self.logits[order], self.labels[order], uncertainty)
+
 
 @torch.no_grad()
 def predict(model, dataset: FrameDataset, batch_size: int) -> Outputs:
-    """Outputs for every clip, in the dataset's order."""
+    """Return the model's outputs for every clip, in the dataset's order."""
     was_training = model.training
     model.eval()
     parts: dict[str, list] = {"logits": [], "embedding": [], "uncertainty": []}
@@ -63,21 +86,58 @@ def predict(model, dataset: FrameDataset, batch_size: int) -> Outputs:
     return Outputs(joined["logits"], joined["embedding"].astype(np.float32), joined["uncertainty"])
 
 
+def predict_splits(job: Job, batch_size: int) -> None:
+    """Predict the splits of a trained job whose predictions are not on disk yet."""
+    model = job.model().to(job.arguments.device)
+    done = read_json(job.folder / "predicted.json")
+    for key in job.unpredicted():
+        table = job.tables[key]
+        outputs = predict(model, job.dataset(table), batch_size)
+        predictions = Predictions(list(table.files), outputs.logits, table.labels, outputs.uncertainty)
+        write_predictions(job.predictions_path(key), predictions)
+        done[str(key)] = job.prediction_fingerprint(table)
+        write_json(job.folder / "predicted.json", done)
+
+
+def teacher_outputs(student: Job, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the teachers' outputs for a student's training clips.
+
+    Each teacher predicts a table once and keeps the outputs in its folder for all students and seeds.
+
+    Returns:
+        Logits (clips, 3), averaged over the teachers, and the first teacher's embeddings (clips, embedding_size).
+    """
+    with PartialState().main_process_first():  # it writes them to disk, the others read them
+        outputs = [_kept_outputs(teacher, student.tables[TRAIN], batch_size) for teacher in student.teachers]
+    return np.mean([each.logits for each in outputs], axis=0), outputs[0].embedding
+
+
+def _kept_outputs(teacher: Job, table: ClipTable, batch_size: int) -> Outputs:
+    # the size of a batch decides its padding, which the last bits depend on
+    path = teacher.folder / f"outputs_{teacher.prediction_fingerprint(table, batch_size)[:32]}.safetensors"
+    try:
+        return Outputs(**load_file(path))
+    except (FileNotFoundError, SafetensorError):
+        pass
+    outputs = predict(teacher.model().to(teacher.arguments.device), teacher.dataset(table), batch_size)
+    with atomic_path(path) as temporary:
+        save_file({"logits": outputs.logits, "embedding": outputs.embedding}, temporary)
+    return replace(outputs, uncertainty=None)
+
+
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """A CSV of one split: file, then label, prediction and uncertainty of each dimension. Whole or not at all."""
+    """Write a split as CSV: file, then label, prediction and uncertainty of each dimension."""
     columns = {"label": predictions.labels, "prediction": predictions.logits, "uncertainty": predictions.uncertainty}
     columns = {name: values for name, values in columns.items() if values is not None}
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", *(f"{dimension}_{name}" for name in columns for dimension in DIMENSIONS)])
         for name, *values in zip(predictions.files, *columns.values(), strict=True):
             writer.writerow([name, *(repr(float(value)) for row in values for value in row)])
-    os.replace(temporary, path)
 
 
 def read_predictions(path: Path) -> Predictions:
-    """What [`write_predictions`] wrote."""
+    """Read the file that [`write_predictions`] wrote."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
 

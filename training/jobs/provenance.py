@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, machine, code, data."""
+"""Provenance of a result: versions, machine, code, data."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from ..encoders.library import EncoderLibrary
 from ..settings import cores
 from ..settings.corpus_facts import CorpusFacts
 from ..settings.labels import UNKNOWN
+from ..settings.split_key import SplitKey
 
 
 PACKAGES = ("torch", "torchaudio", "transformers", "datasets", "evaluate", "accelerate", "numpy", "speech-affect")
 
 
 def describe_environment(job_workers: int) -> dict:
-    """Versions, machine and git commit of this run, and how many jobs it trains at a time."""
+    """Return versions, machine and git commit of this run, and how many jobs it trains at a time."""
     device = PartialState().device
     return {
         "python": platform.python_version(),
@@ -41,14 +42,14 @@ def describe_environment(job_workers: int) -> dict:
     }
 
 
-def corpus_fingerprint(tables: dict[str, ClipTable]) -> str:
-    """Identity of audio, ratings and splits together, of the given splits' clips as they are."""
-    content = {split: table_fingerprint(table) for split, table in tables.items()}
+def corpus_fingerprint(tables: dict[SplitKey, ClipTable]) -> str:
+    """Identify audio, ratings and splits of the given splits together."""
+    content = {str(split): table_fingerprint(table) for split, table in tables.items()}
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def describe_encoders(library: EncoderLibrary) -> dict[str, dict]:
-    """Name, revision and licence of each of a run's encoders."""
+    """Return name, revision and licence of each encoder of a run."""
     return {
         name: {"id": source.name, "revision": source.revision, "license": source.license}
         for name, source in library.sources.items()
@@ -56,7 +57,7 @@ def describe_encoders(library: EncoderLibrary) -> dict[str, dict]:
 
 
 def describe_corpus(corpus: Corpus, fingerprint: str, facts: CorpusFacts | None = None) -> dict:
-    """Name, note, facts, scale, sizes and fingerprint of a corpus, for the report and the model cards."""
+    """Return name, note, facts, scale, sizes and fingerprint of a corpus, for the report and the model cards."""
     return {
         "name": corpus.name,
         "note": corpus.note,

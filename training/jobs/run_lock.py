@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -12,21 +11,23 @@ from platform import node
 
 from filelock import FileLock, Timeout
 
+from ..files import read_json, write_json
+
 
 LOCK, OWNER = ".run.lock", ".run.owner"
 
 
 @contextmanager
 def only_run_in(folder: Path) -> Iterator[None]:
-    """
-    Hold a folder for this process; the lock ends with it, however it ends, and the two small files that stay mean
-    nothing then.
+    """Lock a folder for this process.
+
+    The lock ends with the process, however it ends; the two small files that remain have no meaning then.
 
     Args:
-        folder: of the run, made where it is not there.
+        folder: Output folder of the run, made if needed.
 
     Raises:
-        ValueError: another process holds it.
+        ValueError: Another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
@@ -38,10 +39,8 @@ def only_run_in(folder: Path) -> Iterator[None]:
             "--output_dir"
         ) from None
     try:
-        content = {"process": os.getpid(), "machine": node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        temporary = folder / f"{OWNER}.tmp"
-        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / OWNER)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        write_json(folder / OWNER, {"process": os.getpid(), "machine": node(), "since": since})
         yield
     finally:
         lock.release()
@@ -49,7 +48,7 @@ def only_run_in(folder: Path) -> Iterator[None]:
 
 def _owner(folder: Path) -> str:
     try:
-        owner = json.loads((folder / OWNER).read_text(encoding="utf-8"))
+        owner = read_json(folder / OWNER)
         return f"process {owner['process']} on {owner['machine']} since {owner['since']}"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, KeyError):
         return "another process"

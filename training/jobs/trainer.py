@@ -1,4 +1,4 @@
-"""HF Trainer for cached frames: logs the named parts of the loss; distillation overrides the loss alone."""
+"""Trainers for cached frames: they log the parts of the loss, group clips by length, and distill."""
 
 from __future__ import annotations
 
@@ -8,61 +8,72 @@ from collections import defaultdict
 import numpy as np
 import torch
 from accelerate.utils import convert_outputs_to_fp32
-from torch.utils.data import SequentialSampler
-from transformers import EvalPrediction, Trainer
+from torch.utils.data import DataLoader
+from transformers import EvalPrediction, PrinterCallback, ProgressCallback, Trainer
 
 from speech_affect import DIMENSIONS
 from speech_affect.losses import ccc_losses, embedding_distillation_loss, weighted_mean
 
-from ..frames.length_buckets import LengthBucketSampler
+from ..frames.frame_dataset import LengthBucketSampler
 from ..metrics.ccc.concordance import concordance_correlation
 from ..settings.systems import Distillation
 
 
 def concordance_metrics(prediction: EvalPrediction) -> dict[str, float]:
-    """CCC of each dimension over the whole evaluation set, and their mean, as `Trainer` takes metrics."""
+    """Compute the CCC of each dimension over the whole evaluation set, and their mean, as `Trainer` takes metrics."""
     logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
     ccc = concordance_correlation(logits.astype(np.float64), prediction.label_ids.astype(np.float64))
     return {**{f"ccc_{d}": float(c) for d, c in zip(DIMENSIONS, ccc, strict=True)}, "ccc_mean": float(ccc.mean())}
 
 
 class AffectTrainer(Trainer):
-    """Trains on the model's own loss, and logs its parts since the last log."""
+    """Train on the model's own loss, and log its parts as means since the last log."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, compute_metrics=concordance_metrics, **kwargs)
+        self._by_length = self.args.train_sampling_strategy == "group_by_length"
+        self.args.train_sampling_strategy = "random"  # Trainer cannot group items that have no `input_ids`
         for name, head in self.model.regressor.named_children():
             if name.endswith("output"):
-                # of bf16's eight bits the label would get no more either, and so the loss
+                # bf16 has too few bits for values that are compared with labels
                 head.register_forward_hook(lambda head, inputs, output: output.float())
         self._prepare_sharding()
         self._logged_parts: dict[str, list[torch.Tensor]] = defaultdict(list)
 
     def _prepare_sharding(self) -> None:
-        """Under FSDP, undoes what accelerate takes for granted of language models."""
+        """Undo, under FSDP, what accelerate assumes of language models."""
         if self.is_fsdp_enabled:
-            # it shards the input embeddings apart, and there are none
+            # it shards the input embeddings apart, which this model does not have
             self.model.get_input_embeddings = lambda: None
             # it rounds the whole batch to bf16, labels too; autocast, as without FSDP, rounds within operations
             self.accelerator.state.fsdp_plugin.mixed_precision_policy = None
             self.model.forward = convert_outputs_to_fp32(self.accelerator.autocast()(self.model.forward))
         elif os.environ.get("ACCELERATE_USE_FSDP") == "true":
             raise ValueError(
-                f"FSDP is asked for, but accelerate shards on GPUs alone and the device is {self.args.device}; "
+                f"FSDP is requested, but accelerate shards on GPUs only and the device is {self.args.device}; "
                 "without a GPU give training/launch/ddp_cpu.yaml"
             )
 
-    def _get_train_sampler(self, train_dataset=None):
-        if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
-        dataset = train_dataset if train_dataset is not None else self.train_dataset
-        batch_size = self.args.train_batch_size * self.args.world_size  # processes wait for the longest of their clips
-        frames = next(iter(dataset.caches.values()))  # of any branch: they all grow with the clip
+    def get_train_dataloader(self) -> DataLoader:
+        """Return batches of clips of similar length under `--train_sampling_strategy group_by_length`."""
+        if not self._by_length:
+            return super().get_train_dataloader()
+        args, dataset = self.args, self.train_dataset
+        frames = next(iter(dataset.caches.values()))  # of any branch: all are longer for a longer clip
         lengths = [len(frames.read(fingerprint)) for fingerprint in dataset.table.fingerprints]
-        return LengthBucketSampler(lengths, batch_size, self.args.seed)
-
-    def _get_eval_sampler(self, eval_dataset):
-        return SequentialSampler(eval_dataset)  # which Trainer's own is not under group_by_length
+        loader = DataLoader(
+            dataset,
+            batch_size=args.train_batch_size,
+            # of all processes, as each waits for the longest clip of any
+            sampler=LengthBucketSampler(lengths, args.train_batch_size * args.world_size, args.seed),
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            drop_last=args.dataloader_drop_last,
+        )
+        return self.accelerator.prepare(loader)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
@@ -82,13 +93,12 @@ class AffectTrainer(Trainer):
 
 
 class DistillationTrainer(AffectTrainer):
-    """
-    Adds the teacher's part of the loss: CCC to its outputs, cosine to its embedding.
+    """Add the teacher's part to the loss: CCC to its outputs, cosine to its embedding.
 
     The batches hold `teacher_logits` (batch, 3), on the label scale, and `teacher_embedding` (batch, embedding_size).
 
     Args:
-        distillation: weights of the parts.
+        distillation: Weights of the parts.
     """
 
     def __init__(self, *args, distillation: Distillation, **kwargs):
@@ -100,7 +110,7 @@ class DistillationTrainer(AffectTrainer):
         teacher_logits = inputs.pop("teacher_logits", None)
         teacher_embedding = inputs.pop("teacher_embedding", None)
         outputs = model(**inputs)
-        if teacher_logits is None:  # evaluation: the labels alone count
+        if teacher_logits is None:  # evaluation, by the labels alone
             return (outputs.loss, outputs) if return_outputs else outputs.loss
         weights, config = self.distillation, self.accelerator.unwrap_model(model).config
         # all processes step together in training, so the sums may run over all of them
@@ -113,3 +123,25 @@ class DistillationTrainer(AffectTrainer):
             + weights.embedding_weight * to_embedding
         )
         return (loss, outputs) if return_outputs else loss
+
+
+class JobProgress(ProgressCallback):
+    """Show Trainer's bar with the development CCC, without its printed lines and its evaluation bars."""
+
+    def on_prediction_step(self, args, state, control, **kwargs):
+        pass
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        pass
+
+    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
+        if self.training_bar is not None and metrics:
+            self.training_bar.set_postfix(development_ccc=f"{metrics['eval_ccc_mean']:.3f}")
+
+
+def show_progress(trainer: Trainer, enabled: bool) -> None:
+    """Show one bar instead of what Trainer shows, or nothing; every logged value is in the job's history.json."""
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    if enabled:
+        trainer.add_callback(JobProgress)

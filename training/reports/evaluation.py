@@ -1,4 +1,4 @@
-"""What finished jobs say of a test split, all seeds together; folds are pooled into one split."""
+"""Predictions and labels of every test split: seeds side by side, folds of cross-validation joined into one split."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..jobs.data_splits import DEVELOPMENT, TRAIN
 from ..jobs.job import Job
-from ..jobs.prediction import read_predictions
-from ..settings.labels import LEARNT_FROM, TEST_SPLIT
+from ..jobs.prediction import Predictions, read_predictions
+from ..settings.labels import TEST_SPLIT
+from ..settings.split_key import SplitKey
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """
-    One system on one split.
+    """One system on one split.
 
     Args:
         logits: (seeds, clips, 3), label scale.
         labels: (clips, 3), label scale.
         uncertainty: (seeds, clips, 3), label scale, or None.
-        speakers: of each clip, None where unknown.
-        genders: of each clip, None where unknown.
+        speakers: Speaker of each clip, None where unknown.
+        genders: Gender of each clip's speaker, None where unknown.
     """
 
     logits: np.ndarray
@@ -32,41 +33,55 @@ class Evaluation:
     genders: list[str | None]
 
 
-def read_evaluations(jobs: dict[str, dict[str, list[Job]]]) -> dict[str, dict[str, Evaluation]]:
-    """
-    All test splits of a run.
+def read_evaluations(jobs: dict[str, dict[str, list[Job]]]) -> dict[SplitKey, dict[str, Evaluation]]:
+    """Read the predictions of all test splits of a run.
 
     Args:
-        jobs: per data_splits (empty name: the given splits) and system the finished jobs, one per seed.
+        jobs: Per data splits (empty name: the given splits) and system the finished jobs, one per seed.
 
     Returns:
-        per split and system. `cv5` is all clips, each said by the model that had not heard its speaker; a split under
-        a condition is named `test1@white_10db`.
+        Per split and system its evaluation. In cross-validation, each clip is predicted by the fold that was not
+        trained on its speaker.
+
+    Raises:
+        ValueError: A file of predictions has other clips than its table.
     """
     folds = [systems for name, systems in jobs.items() if name]
-    evaluations: dict[str, dict[str, Evaluation]] = {}
+    evaluations: dict[SplitKey, dict[str, Evaluation]] = {}
     for system, given in jobs[""].items():
-        for split in given[0].tables:
-            if split not in LEARNT_FROM:
-                evaluations.setdefault(split, {})[system] = _read([given], split)
+        for key in given[0].tables:
+            if key not in (TRAIN, DEVELOPMENT):
+                evaluations.setdefault(key, {})[system] = _read([given], key)
     for system in folds[0] if folds else []:
-        pooled = _read([fold[system] for fold in folds], TEST_SPLIT)
-        evaluations.setdefault(f"cv{len(folds)}", {})[system] = pooled
+        joined = _read([fold[system] for fold in folds], SplitKey(TEST_SPLIT))
+        evaluations.setdefault(SplitKey.cross_validation(len(folds)), {})[system] = joined
     return evaluations
 
 
-def _read(parts: Sequence[list[Job]], split: str) -> Evaluation:
-    """Parts (folds) end to end; seeds side by side."""
-    tables = [jobs[0].tables[split] for jobs in parts]
-    said = [[read_predictions(job.predictions_path(split)) for job in jobs] for jobs in parts]
+def _read(parts: Sequence[list[Job]], key: SplitKey) -> Evaluation:
+    """Join parts (folds), each in the order of its table."""
+    tables = [jobs[0].tables[key] for jobs in parts]
+    seeds = [[_read_in_order(job, key) for job in jobs] for jobs in parts]
 
     def joined(name: str) -> np.ndarray:
-        return np.concatenate([np.stack([getattr(seed, name) for seed in seeds]) for seeds in said], axis=1)
+        return np.concatenate([np.stack([getattr(seed, name) for seed in part]) for part in seeds], axis=1)
 
     return Evaluation(
         logits=joined("logits"),
-        labels=np.concatenate([seeds[0].labels for seeds in said]),
-        uncertainty=joined("uncertainty") if said[0][0].uncertainty is not None else None,
+        labels=np.concatenate([table.labels for table in tables]),
+        uncertainty=joined("uncertainty") if seeds[0][0].uncertainty is not None else None,
         speakers=[speaker for table in tables for speaker in table.speakers],
         genders=[gender for table in tables for gender in table.genders],
     )
+
+
+def _read_in_order(job: Job, key: SplitKey) -> Predictions:
+    path, files = job.predictions_path(key), job.tables[key].files
+    predictions = read_predictions(path)
+    other = sorted(set(predictions.files) ^ set(files))
+    if other or len(predictions.files) != len(files):
+        raise ValueError(
+            f"{path} does not have each clip of {key} once ({len(predictions.files)} rows, {len(files)} clips"
+            f"{f'; not in both: {other[0]}' if other else ''}); delete the folder {job.folder} and start the run again"
+        )
+    return predictions.of(files)

@@ -1,26 +1,25 @@
-"""From the jobs' predictions to results.json, results.md and figures."""
+"""Write results.json, results.md and figures from the predictions of a run's jobs."""
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
+from ..files import write_json, write_text
 from ..jobs.checkpoint import best_job
 from ..jobs.job import Job
+from ..settings.split_key import SplitKey
 from .evaluation import Evaluation, read_evaluations
 from .figures import draw_ccc, draw_circumplex, draw_conditions, draw_scatter
 from .results_table import render_markdown
 from .scores import comparisons, condition_scores, split_scores
 
 
-# of the model's configuration, and of the training arguments, what a model card tells
+# settings of the model, and training arguments, that a model card shows
 CONFIGURED = ("fusion_level", "emotion_names", "gender_names", "predict_uncertainty", "conv_channels")
 CONFIGURED += ("num_gru_layers", "gru_hidden_size", "embedding_size", "mask_time_prob", "mask_feature_prob")
 TRAINED_WITH = ("per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "weight_decay")
-# systems that get a panel of their own
-MOST_PANELS = 8
+MOST_PANELS = 8  # of figures with a panel per system
 
 
 def write_report(
@@ -32,21 +31,22 @@ def write_report(
     environment: dict,
     bootstrap_samples: int,
 ) -> dict:
-    """
-    Write `results.json`, `results.md` and `figures/` into the run's folder.
+    """Write `results.json`, `results.md` and `figures/` into the run's folder.
 
     Args:
-        folder: of the run.
-        jobs: per data_splits (empty name: the given splits) and system its finished jobs, one per seed.
-        parameters: per system all numbers that its checkpoint needs, encoders included.
-        corpus, encoders, environment: as `provenance` describes them.
-        bootstrap_samples: resamples behind each interval.
+        folder: Folder of the run.
+        jobs: Per data splits (empty name: the given splits) and system the finished jobs, one per seed.
+        parameters: Per system the number of parameters of its checkpoint, encoders included.
+        corpus: Description by `describe_corpus`.
+        encoders: Description by `describe_encoders`.
+        environment: Description by `describe_environment`.
+        bootstrap_samples: Resamples for each interval.
 
     Returns:
-        what is in `results.json`.
+        The content of `results.json`.
     """
     evaluations = read_evaluations(jobs)
-    plain = [split for split in evaluations if "@" not in split]
+    plain = [key for key in evaluations if not key.condition]
     systems = [_system(jobs, name, parameters[name], evaluations, bootstrap_samples) for name in jobs[""]]
     specs = {name: runs[0].spec for name, runs in jobs[""].items()}
     results = {
@@ -56,8 +56,8 @@ def write_report(
         "encoders": encoders,
         "environment": environment,
     }
-    _write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
-    _write_text(folder / "results.md", render_markdown(results))
+    write_json(folder / "results.json", results)
+    write_text(folder / "results.md", render_markdown(results))
     _draw(folder / "figures", systems, evaluations, plain, corpus)
     return results
 
@@ -67,14 +67,11 @@ def _system(jobs, name: str, parameters: int, evaluations: dict, bootstrap_sampl
     spec, config = given[0].spec, given[0].config
     every = [job for data_splits in jobs.values() for job in data_splits.get(name, [])]
     scores, conditions = {}, {}
-    for split, systems in evaluations.items():
-        if name not in systems:
-            continue
-        if "@" in split:
-            test, condition = split.split("@")
-            conditions.setdefault(test, {})[condition] = condition_scores(systems[name])
-        else:
-            scores[split] = split_scores(systems[name], bootstrap_samples)
+    for key, systems in evaluations.items():
+        if name in systems and key.condition:
+            conditions.setdefault(key.split, {})[key.condition] = condition_scores(systems[name])
+        elif name in systems:
+            scores[str(key)] = split_scores(systems[name], bootstrap_samples)
     return {
         "name": spec.name,
         "role": spec.role,
@@ -92,7 +89,7 @@ def _system(jobs, name: str, parameters: int, evaluations: dict, bootstrap_sampl
 
 
 def _checkpoint(best: Job) -> dict:
-    """What is in the system's folder: whose seed, what it hears and says, how it was trained."""
+    """Describe the system's checkpoint: its seed, inputs, tasks and training."""
     spec, config, training = best.spec, best.config, best.training_arguments()
     return {
         "fingerprint": best.fingerprint,
@@ -111,11 +108,12 @@ def _branch(branch, config) -> dict:
     return described | {name: getattr(branch, name) for name in names}
 
 
-def _draw(folder: Path, systems: list[dict], evaluations: dict[str, dict[str, Evaluation]], splits, corpus: dict):
+def _draw(folder: Path, systems: list[dict], evaluations: dict[SplitKey, dict[str, Evaluation]], plain, corpus: dict):
     folder.mkdir(exist_ok=True)
-    crossed = next((systems for split, systems in evaluations.items() if split.startswith("cv")), {})
-    for split in splits:
-        shown = {name: e for name, e in evaluations[split].items() if name in crossed or not crossed}
+    crossed = next((systems for key, systems in evaluations.items() if key.folds), {})
+    for key in plain:
+        split = str(key)
+        shown = {name: e for name, e in evaluations[key].items() if name in crossed or not crossed}
         shown = dict(list(shown.items())[:MOST_PANELS])
         scored = [system for system in systems if split in system["splits"]]
         draw_ccc(folder / f"ccc_{split}.png", scored, split, corpus["name"])
@@ -124,9 +122,3 @@ def _draw(folder: Path, systems: list[dict], evaluations: dict[str, dict[str, Ev
         degraded = [system for system in systems if split in system["conditions"]]
         if degraded:
             draw_conditions(folder / f"conditions_{split}.png", degraded, split, corpus["name"])
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

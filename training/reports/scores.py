@@ -1,4 +1,4 @@
-"""Scores of a system on a split: CCC with intervals, by speaker and gender, calibration; and comparisons."""
+"""Score a system on a split: CCC with intervals, by speaker and gender, calibration; and compare systems."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from ..metrics.bootstrap import BootstrapIntervals, PairedDifferences, bootstrap
 from ..metrics.calibration import coverage
 from ..metrics.ccc.concordance import concordance_correlation
 from ..settings.labels import UNKNOWN
+from ..settings.split_key import SplitKey
 from ..settings.systems import SystemSpec
 from .evaluation import Evaluation
 
 
 KEYS = (*DIMENSIONS, "mean")
-# fewer clips of one speaker say nothing
-SMALLEST_GROUP = 10
+SMALLEST_GROUP = 10  # clips; the CCC of fewer says nothing
 
 
 def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
-    """
-    Everything about one system on one split, for `results.json`.
+    """Compute all scores of one system on one split, as they are in `results.json`.
 
     Args:
-        evaluation: the system on the split.
-        bootstrap_samples: resamples behind each interval.
+        evaluation: The system on the split.
+        bootstrap_samples: Resamples for each interval.
     """
     seeds = _ccc_per_seed(evaluation.logits, evaluation.labels)
     scores = {
@@ -46,13 +45,12 @@ def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
 def group_scores(
     evaluation: Evaluation, groups: Sequence[str | None], bootstrap_samples: int | None = None
 ) -> dict[str, dict]:
-    """
-    CCC of each group of 10 clips or more, with its size; clips of unknown group are left out.
+    """Compute size and CCC of each group of 10 clips or more; clips without a known group are left out.
 
     Args:
-        evaluation: the system on a split.
-        groups: of each clip.
-        bootstrap_samples: resamples behind each interval; no intervals without it.
+        evaluation: The system on a split.
+        groups: Group of each clip.
+        bootstrap_samples: Resamples for each interval; None for no intervals.
     """
     scores = {}
     for group in sorted(set(groups) - {None, UNKNOWN}, key=_natural):
@@ -66,7 +64,7 @@ def group_scores(
 
 
 def condition_scores(evaluation: Evaluation) -> dict:
-    """CCC under a noise or in a room, over seeds."""
+    """Compute size and CCC of a split under a noise or in a room."""
     return {"n": len(evaluation.labels), **_over_seeds(_ccc_per_seed(evaluation.logits, evaluation.labels))}
 
 
@@ -75,7 +73,7 @@ def _natural(name: str) -> tuple:
 
 
 def _ccc_per_seed(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(seeds, 4): each dimension and their mean."""
+    """Return (seeds, 4): CCC of each dimension and their mean."""
     ccc = np.stack([concordance_correlation(run, labels) for run in logits])
     return np.column_stack([ccc, ccc.mean(axis=1)])
 
@@ -97,7 +95,7 @@ def _by_key(results: BootstrapIntervals | PairedDifferences) -> dict:
 
 
 def _coverage(evaluation: Evaluation) -> dict:
-    """Share of labels inside the central intervals, per level and dimension, mean over seeds."""
+    """Return the share of labels inside the central intervals, per level and dimension, as the mean over seeds."""
     seeds = [
         coverage(logits, evaluation.labels, uncertainty)
         for logits, uncertainty in zip(evaluation.logits, evaluation.uncertainty, strict=True)
@@ -109,32 +107,27 @@ def _coverage(evaluation: Evaluation) -> dict:
 
 
 def comparisons(
-    specs: dict[str, SystemSpec], evaluations: dict[str, dict[str, Evaluation]], splits: Sequence[str], samples: int
+    specs: dict[str, SystemSpec],
+    evaluations: dict[SplitKey, dict[str, Evaluation]],
+    keys: Sequence[SplitKey],
+    samples: int,
 ) -> list[dict]:
-    """
-    Paired tests of every system against the baseline, and of each student with a teacher against those without.
-
-    Args:
-        specs: the systems.
-        evaluations: per split and system.
-        splits: to compare on.
-        samples: bootstrap resamples.
+    """Test the pairs of [`pairs`] on these splits.
 
     Returns:
-        per pair and split: difference in CCC, its interval and p-value, and the relative improvement.
+        Per pair and split the difference in CCC, its interval and p-value, and the relative improvement.
     """
     return [
-        {"system": a, "against": b, "split": split, **_compare(evaluations[split][a], evaluations[split][b], samples)}
-        for split in splits
+        {"system": a, "against": b, "split": str(key), **_compare(evaluations[key][a], evaluations[key][b], samples)}
+        for key in keys
         for a, b in pairs(specs)
-        if a in evaluations[split] and b in evaluations[split]
+        if a in evaluations[key] and b in evaluations[key]
     ]
 
 
 def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
-    """
-    Every system against the baseline; a distilled student against each of the same input without a teacher; a teacher
-    against the student on the baseline's input that was trained on the same clips, augmented copies or none.
+    """Return the pairs of systems to compare: every system with the baseline; a distilled student with each student on
+    the same input without a teacher; a teacher with the student on the baseline's input and the same training clips.
     """
     baseline = next((name for name, spec in specs.items() if spec.role == "baseline"), None)
     found = [(name, baseline) for name in specs if baseline and name != baseline]

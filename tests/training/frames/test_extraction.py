@@ -74,8 +74,7 @@ def test_each_clip_is_made_once_in_its_batch(caches):
 
 def test_a_batch_of_which_a_clip_is_missing_is_made_as_a_whole_and_the_rest_kept(caches):
     for cache in caches.values():
-        cache.write("c", np.zeros((1, 3), np.float32))
-        cache.write_batch({key: np.zeros((1, 3), np.float32) for key in "efg"})
+        cache.write_batch({key: np.zeros((1, 3), np.float32) for key in "cefg"})
         cache.close()
     assert extract(caches).batches == ["dcb", "a"]
     assert [company(caches["mfb"], key) for key in "abd"] == ["a--", "dcb", "dcb"]

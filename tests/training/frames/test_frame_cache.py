@@ -1,13 +1,13 @@
-"""Cached frames: identity of audio and settings, whole batches only, read where they lie."""
+"""Cached frames: identity of audio and settings, whole batches only, read where they lie; and their statistics."""
 
 import copy
-import hashlib
+import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from speech_affect_training.files import clip_fingerprint
 from speech_affect_training.frames.frame_cache import FrameCache
 
 
@@ -16,92 +16,73 @@ def cache(tmp_path):
     return FrameCache(tmp_path, "whisper-2", {"hidden_state": 2, "revision": "a"}, "float16")
 
 
-def test_a_clip_is_known_by_its_content(tmp_path):
-    path = tmp_path / "clip.wav"
-    path.write_bytes(b"some audio")
-    expected = hashlib.sha256(b"some audio").hexdigest()
-    assert clip_fingerprint({"path": str(path), "bytes": None}) == expected
-    assert clip_fingerprint({"path": "elsewhere.wav", "bytes": b"some audio"}) == expected
+TWO = {"ab": np.ones((4, 3), np.float32), "cd": np.full((2, 3), 2.0, np.float32)}
 
 
 def test_written_and_read(cache):
-    frames = np.arange(12, dtype=np.float32).reshape(4, 3) / 8
-    assert not cache.has("ab12")
-    cache.write("ab12", frames)
-    assert cache.has("ab12")
-    read = cache.read("ab12")
+    assert cache.missing(["ab", "cd"]) == ["ab", "cd"]
+    cache.write_batch(TWO)
+    read = cache.read("cd")
     assert read.dtype == np.float16
-    np.testing.assert_array_equal(read, frames)
-
-
-def test_what_is_read_is_not_copied_and_cannot_be_changed(cache):
-    cache.write_batch({"ab": np.ones((4, 3), np.float32), "cd": np.ones((2, 3), np.float32)})
-    read = cache.read("ab")
-    assert np.shares_memory(read, cache.read("ab")) and not read.flags.owndata
+    np.testing.assert_array_equal(read, TWO["cd"])
+    assert np.shares_memory(read, cache.read("cd")) and not read.flags.owndata  # memory-mapped
     with pytest.raises(ValueError, match="read-only"):
         read[0] = 0
 
 
-def test_what_another_wrote_is_seen(cache, tmp_path):
+def test_frames_written_by_another_are_seen(cache):
     assert cache.missing(["ab", "cd", "ef"]) == ["ab", "cd", "ef"]
-    other = FrameCache(tmp_path, "whisper-2", dict(cache.settings), "float16")
-    other.write_batch({"cd": np.full((2, 3), 2.0), "ab": np.full((1, 3), 1.0)})
-    assert cache.missing(["ab", "cd", "ef"]) == ["ef"] and cache.fingerprints == {"ab", "cd"}
-    other.write("ef", np.full((3, 3), 3.0))
+    other = replace(cache, settings=dict(cache.settings))
+    other.write_batch(TWO)
+    assert cache.missing(["ab", "cd", "ef"]) == ["ef"]
+    other.write_batch({"ef": np.full((3, 3), 3.0)})
     np.testing.assert_array_equal(cache.read("ef"), np.full((3, 3), 3.0))
-
-
-def test_frames_that_are_not_there(cache):
-    with pytest.raises(FileNotFoundError, match="whisper-2-[0-9a-f]{16} has no frames of clip ab12; extract them"):
-        cache.read("ab12")
+    with pytest.raises(FileNotFoundError, match="whisper-2-[0-9a-f]{16} has no frames of clip gh; extract them"):
+        cache.read("gh")
 
 
 @pytest.mark.parametrize("duplicate", [lambda cache: pickle.loads(pickle.dumps(cache)), copy.copy, copy.deepcopy])
 def test_another_process_opens_its_own(cache, duplicate):
-    cache.write("ab12", np.ones((4000, 3), np.float32))
-    held = cache.read("ab12")
+    cache.write_batch({"ab": np.ones((4000, 3), np.float32)})
+    held = cache.read("ab")
     assert len(pickle.dumps(cache)) < 2000
     other = duplicate(cache)
     assert other == cache and other.folder == cache.folder
-    assert not np.shares_memory(other.read("ab12"), held)
-    np.testing.assert_array_equal(other.read("ab12"), held)
+    assert not np.shares_memory(other.read("ab"), held)
+    np.testing.assert_array_equal(other.read("ab"), held)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"settings": {"hidden_state": 3, "revision": "a"}}, {"settings": {"hidden_state": 2, "revision": "b"}}],
-)
-def test_other_settings_are_another_folder(cache, tmp_path, change):
-    other = FrameCache(tmp_path, cache.branch, change["settings"], cache.dtype)
-    assert other.folder != cache.folder
-    assert FrameCache(tmp_path, cache.branch, dict(cache.settings), "float32").folder != cache.folder
+def test_other_settings_are_another_folder(cache):
+    others = [replace(cache, settings={**cache.settings, **change}) for change in ({"hidden_state": 3}, {"x": "b"})]
+    folders = {each.folder for each in (cache, *others, replace(cache, dtype="float32"), replace(cache, branch="a"))}
+    assert len(folders) == 5
 
 
-def test_what_does_not_fit_the_format_is_refused(cache):
+def test_values_that_do_not_fit_the_format_are_an_error(cache):
     with pytest.raises(ValueError, match="frames of whisper-2 reach 70000: not finite as float16"):
-        cache.write_batch({"cd": np.ones((1, 3), np.float32), "ab12": np.full((1, 3), 7e4, np.float32)})
-    assert not cache.has("ab12") and not cache.has("cd")
+        cache.write_batch({"cd": np.ones((1, 3), np.float32), "ab": np.full((1, 3), 7e4, np.float32)})
+    assert cache.missing(["ab", "cd"]) == ["ab", "cd"]
     with pytest.raises(ValueError, match=r"frames of whisper-2 have shape \(3,\); give \(frames, width\)"):
-        cache.write("ab12", np.ones(3, np.float32))
+        cache.write_batch({"ab": np.ones(3, np.float32)})
 
 
-def test_files_that_were_cut_off_are_told_once_and_made_anew(cache, caplog):
-    cache.write_batch({"ab": np.ones((4, 3)), "cd": np.full((2, 3), 2.0)})
+def test_truncated_files_are_warned_of_once_and_made_anew(cache, caplog):
+    cache.write_batch(TWO)
     cache.close()
     (data,) = cache.folder.glob("*.frames")
     data.write_bytes(data.read_bytes()[:-1])
     again = copy.copy(cache)
     assert again.missing(["ab", "cd"]) == ["cd"]
     assert "files are shorter than they were, 1 clips are made anew" in caplog.text
-    again.write("cd", np.full((2, 3), 2.0))
+    again.write_batch({"cd": TWO["cd"]})
     caplog.clear()
     third = copy.copy(cache)
     assert third.missing(["ab", "cd"]) == [] and not caplog.records
-    np.testing.assert_array_equal(third.read("cd"), np.full((2, 3), 2.0))
+    np.testing.assert_array_equal(third.read("cd"), TWO["cd"])
 
 
-def test_damaged_files_are_struck_off_and_made_anew(cache):
-    cache.write_batch({"ab": np.ones((4, 3)), "cd": np.full((2, 3), 2.0)})
+def test_damaged_files_are_deleted_and_made_anew(cache):
+    cache.write_batch(TWO)
     cache.close()
     (data,) = cache.folder.glob("*.frames")
     content = bytearray(data.read_bytes())
@@ -109,10 +90,58 @@ def test_damaged_files_are_struck_off_and_made_anew(cache):
     data.write_bytes(content)
     again = copy.copy(cache)
     assert again.missing(["ab", "cd"]) == []
-    np.testing.assert_array_equal(again.read("ab"), np.ones((4, 3)))
+    np.testing.assert_array_equal(again.read("ab"), TWO["ab"])
     with pytest.raises(ValueError, match=r"frames is damaged \(clip cd\) and has been deleted; start the run again"):
         again.read("cd")
     assert again.missing(["ab", "cd"]) == ["ab", "cd"] == copy.copy(cache).missing(["ab", "cd"])
-    again.write_batch({"ab": np.ones((4, 3)), "cd": np.full((2, 3), 2.0)})
-    np.testing.assert_array_equal(copy.copy(cache).read("cd"), np.full((2, 3), 2.0))
+    again.write_batch(TWO)
+    np.testing.assert_array_equal(copy.copy(cache).read("cd"), TWO["cd"])
     assert not data.exists()  # its name is not used again
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """A cache of four clips far from 0, one value of which is constant."""
+    cache = FrameCache(tmp_path, "mfb", {}, "float32")
+    generator = np.random.default_rng(0)
+    for index, key in enumerate("abcd"):
+        cache.write_batch({key: 100 + generator.standard_normal((3 + 5 * index, 4)) * [0.1, 1, 10, 0]})
+    return cache
+
+
+def test_statistics_are_those_of_all_frames_together(noise):
+    mean, std = noise.statistics(list("abd"))
+    frames = np.concatenate([noise.read(key) for key in "abd"]).astype(np.float64)
+    np.testing.assert_allclose(mean, frames.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(std, frames.std(axis=0), rtol=1e-6, atol=1e-6)
+    assert std[3] == 0
+
+
+def test_statistics_are_computed_once(noise, monkeypatch):
+    opened, read = [], FrameCache.read
+    monkeypatch.setattr(FrameCache, "read", lambda self, key: opened.append(key) or read(self, key))
+    first = noise.statistics(list("abc"))
+    again = copy.copy(noise).statistics(list("cba"))
+    np.testing.assert_array_equal(first, again)
+    assert opened == list("abc")
+    assert not np.array_equal(noise.statistics(list("ab")), first) and opened == list("abcab")
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: text.replace("3", "4"), lambda text: "[1]"])
+def test_damaged_statistics_are_computed_again(noise, monkeypatch, damage):
+    first = noise.statistics(list("abc"))
+    (path,) = noise.folder.glob("statistics-*")
+    whole = path.read_text()
+    assert json.loads(whole)["clips"] == 3
+    path.write_text(damage(whole))
+    assert path.read_text() != whole
+    np.testing.assert_array_equal(noise.statistics(list("abc")), first)
+    assert path.read_text() == whole
+    path.unlink()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("speech_affect_training.frames.frame_cache.write_json", full)
+    np.testing.assert_array_equal(noise.statistics(list("abc")), first)  # they are not kept then
+    assert not path.exists()

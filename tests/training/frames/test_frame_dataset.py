@@ -1,4 +1,4 @@
-"""Items and batches: frames padded and masked, and the targets that a model's second tasks need."""
+"""Items and batches: frames padded and masked, the targets of a model's tasks, and batches of similar length."""
 
 from types import SimpleNamespace
 
@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from speech_affect import AffectStudentConfig, AffectStudentModel
+from speech_affect_training.frames import frame_dataset
 from speech_affect_training.frames.frame_cache import FrameCache
-from speech_affect_training.frames.frame_dataset import FrameDataset, collate_frames
+from speech_affect_training.frames.frame_dataset import FrameDataset, LengthBucketSampler, collate_frames
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def caches(tmp_path, make_table):
     for name, width, dtype in (("mfb", 40, "float32"), ("whisper-1", 3, "float16")):
         found[name] = FrameCache(tmp_path, name, {}, dtype)
         for index, fingerprint in enumerate(make_table(4).fingerprints):
-            found[name].write(fingerprint, np.full((2 + index, width), index + 0.5))
+            found[name].write_batch({fingerprint: np.full((2 + index, width), index + 0.5)})
     return found
 
 
@@ -90,3 +91,51 @@ def test_a_model_takes_a_batch_with_every_task(caches, make_table):
     # the clip of which nothing is known counts for nothing
     without = model(**collate_frames([dataset[index] for index in (0, 2, 3)]))
     torch.testing.assert_close(whole.loss, without.loss)
+
+
+def padding(lengths: np.ndarray, order: list[int], batch_size: int) -> float:
+    """Share of a padded epoch that is padding."""
+    batches = [lengths[order[i : i + batch_size]] for i in range(0, len(order), batch_size)]
+    return 1 - lengths.sum() / sum(batch.max() * len(batch) for batch in batches)
+
+
+@pytest.mark.parametrize("count, batch_size", [(1, 4), (4, 4), (7, 4), (64, 1), (500, 3)])
+def test_the_sampler_gives_every_clip_once(count, batch_size):
+    lengths = np.random.default_rng(0).integers(1, 99, count)
+    sampler = LengthBucketSampler(lengths, batch_size, seed=0)
+    assert len(sampler) == count and sorted(sampler) == list(range(count))
+
+
+def test_batches_are_neighbours_in_length_within_a_bucket_alone(monkeypatch):
+    lengths = np.random.default_rng(1).permutation(40)
+    order = list(LengthBucketSampler(lengths, 8, seed=3))
+    batches = [sorted(lengths[order[i : i + 8]]) for i in range(0, 40, 8)]
+    assert sorted(batches) == [list(range(i, i + 8)) for i in range(0, 40, 8)]
+    assert batches != sorted(batches) and batches != sorted(batches, reverse=True)
+    monkeypatch.setattr(frame_dataset, "BATCHES_PER_BUCKET", 2)
+    order = list(LengthBucketSampler(np.arange(40), 4, seed=0))
+    batches = [sorted(order[i : i + 4]) for i in range(0, 40, 4)]
+    # two of four neighbours would be a step of 3 apart at most, were all sorted together
+    assert max(batch[-1] - batch[0] for batch in batches) > 3
+
+
+def test_the_smaller_batch_is_last_and_its_clips_are_random():
+    sizes = [[order[-2], order[-1]] for order in (list(LengthBucketSampler(range(42), 8, seed=s)) for s in range(20))]
+    assert len({tuple(rest) for rest in sizes}) > 15
+
+
+def test_seed_and_epoch_decide_the_order():
+    lengths = np.random.default_rng(2).integers(1, 99, 60)
+    sampler, again = (LengthBucketSampler(lengths, 8, seed=5) for _ in range(2))
+    first = list(sampler)
+    assert list(sampler) == first == list(again)
+    for each in (sampler, again):
+        each.set_epoch(3)
+    assert list(sampler) == list(again) != first
+    assert list(LengthBucketSampler(lengths, 8, seed=6)) != first
+
+
+def test_little_padding_where_clips_differ():
+    lengths = np.random.default_rng(0).uniform(275, 1100, 20_000).round()  # frames of 10 ms; 2.75 to 11 s
+    assert padding(lengths, list(np.random.default_rng(0).permutation(20_000)), 64) > 0.35
+    assert padding(lengths, list(LengthBucketSampler(lengths, 64, seed=0)), 64) < 0.02

@@ -1,27 +1,23 @@
 """Frozen text encoders run once per transcript; a checkpoint that reads text carries its tokenizer."""
 
-import json
 import shutil
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM, T5Config
 
 from speech_affect import AffectFusionModel
+from speech_affect_training.corpora.clip_table import unlabelled_table
 from speech_affect_training.encoders.library import EncoderLibrary
-from speech_affect_training.files import clip_fingerprint
-from speech_affect_training.frames import text_frames as text_representations
+from speech_affect_training.frames.frame_cache import FrameCache
+from speech_affect_training.frames.frame_dataset import FrameDataset
 from speech_affect_training.frames.speech_frames import extract_frames, frame_caches
 from speech_affect_training.frames.text_frames import clip_transcripts, extract_text_frames, text_inputs, tokenize
-from speech_affect_training.jobs import checkpoint
 from speech_affect_training.jobs.checkpoint import verify_checkpoint, write_checkpoint
-from speech_affect_training.jobs.prediction import Predictions, write_predictions
+from speech_affect_training.jobs.prediction import Predictions, predict, write_predictions
 from speech_affect_training.settings.model_config import build_config
 from speech_affect_training.settings.systems import system_specs
 
@@ -73,19 +69,6 @@ def library(text_encoder):
     return EncoderLibrary({"text": {"id": str(text_encoder)}}, BRANCHES, None)
 
 
-@pytest.fixture
-def clips(tmp_path):
-    """Fingerprint -> audio of a clip for each text."""
-    generator = np.random.default_rng(0)
-    found = {}
-    for index in range(len(TEXTS)):
-        path = tmp_path / f"{index}.wav"
-        soundfile.write(path, 0.1 * generator.standard_normal(4000 + 1000 * index), 16000)
-        audio = {"path": str(path), "bytes": None}
-        found[clip_fingerprint(audio)] = audio
-    return found
-
-
 def numbered(texts) -> dict[str, str]:
     return {f"{index:064x}": text for index, text in enumerate(texts)}
 
@@ -108,14 +91,10 @@ def test_cached_frames_are_those_of_the_encoder(library, text_encoder, tmp_path)
 
 
 def test_nothing_is_computed_twice(library, tmp_path, monkeypatch):
-    built = []
-    load = EncoderLibrary.backbone
+    built, load = [], EncoderLibrary.backbone
     monkeypatch.setattr(EncoderLibrary, "backbone", lambda self, name: built.append(name) or load(self, name))
-    written = []
-    write = text_representations.FrameCache.write_batch
-    monkeypatch.setattr(
-        text_representations.FrameCache, "write_batch", lambda self, batch: written.extend(batch) or write(self, batch)
-    )
+    written, write = [], FrameCache.write_batch
+    monkeypatch.setattr(FrameCache, "write_batch", lambda self, batch: written.extend(batch) or write(self, batch))
     # the same words are the same text, however they are written
     caches = extract_text_frames(numbered(["so sad", "So  sad", "sad"]), BRANCHES[1:2], library, tmp_path, 2)
     assert built == ["text"] and len(written) == 2
@@ -154,13 +133,13 @@ def test_what_is_read_has_an_identity(library, tmp_path):
 def test_branches_of_audio_and_of_text_keep_apart(library, clips, tmp_path):
     assert set(frame_caches(BRANCHES, library, tmp_path)) == {"mfb"}
     caches = extract_frames(clips, BRANCHES, library, tmp_path, 2)
-    assert set(caches) == {"mfb"} and all(caches["mfb"].has(fingerprint) for fingerprint in clips)
+    assert set(caches) == {"mfb"} and not caches["mfb"].missing(clips)
     assert extract_frames(clips, BRANCHES[1:], library, tmp_path, 2) == {}
     assert extract_text_frames({}, BRANCHES[:1], library, tmp_path, 2) == {}
     assert EncoderLibrary({}, BRANCHES[:1], None).text_names == []
 
 
-def test_layers_nobody_reads_are_left_out(text_encoder):
+def test_layers_that_no_branch_reads_are_left_out(text_encoder):
     lower = EncoderLibrary({"text": {"id": str(text_encoder)}}, BRANCHES[:2], None)
     assert lower.configs["text"].backbone.num_hidden_layers == 2
     assert len(lower.backbone("text").encoder.layer) == 2
@@ -206,7 +185,7 @@ def test_tokenizers_that_do_not_fit(text_encoder, tmp_path):
         EncoderLibrary({"text": {"id": str(other)}}, BRANCHES, None).tokenizer("text")
 
 
-def test_encoders_and_states_that_are_refused(library, text_encoder, tmp_path):
+def test_encoders_and_states_that_cannot_be_read(library, text_encoder, tmp_path):
     T5Config().save_pretrained(tmp_path)
     shutil.copy(text_encoder / "model.safetensors", tmp_path)
     with pytest.raises(ValueError, match="the text encoder t5 has a decoder too"):
@@ -215,7 +194,7 @@ def test_encoders_and_states_that_are_refused(library, text_encoder, tmp_path):
         extract_text_frames(numbered(TEXTS), [{"source": "text", "hidden_state": 4}], library, tmp_path, 2)
 
 
-class FinishedStage(SimpleNamespace):
+class FinishedJob(SimpleNamespace):
     """As much of a job as a checkpoint is made from."""
 
     fingerprint = "f"
@@ -226,82 +205,45 @@ class FinishedStage(SimpleNamespace):
     def settings(self):
         return {}
 
-    def predictions_path(self, split):
-        return self.folder / f"predictions_{split}.csv"
+    def predictions_path(self, key):
+        return self.folder / f"predictions_{key}.csv"
 
     def model(self):
         return self.trained
 
 
-def train_and_predict(library, clips, tmp_path, branches):
-    """A model whose head is what it was born with, and its predictions from cached frames."""
+def make_job(library, clips, tmp_path, branches):
+    """The job of an untrained model with its predictions from cached frames, and its clips."""
     specs = system_specs({"text": {"role": "teacher", "branches": branches}}, {"text": {}}, None)
     config = build_config(specs["text"], library.configs, {"conv_channels": 8}, (1.0, 7.0), [], [])
     model = AffectFusionModel(config, with_front_end=False).eval()
     caches = extract_frames(clips, branches, library, tmp_path / "frames", 2)
     caches |= extract_text_frames(dict(zip(clips, TEXTS, strict=True)), branches, library, tmp_path / "frames", 2)
     assert set(caches) == {branch.name for branch in config.branches}
-    logits = []
-    for clip in clips:
-        frames = {
-            name: torch.from_numpy(np.array(cache.read(clip), np.float32))[None] for name, cache in caches.items()
-        }
-        masks = {name: torch.ones(values.shape[:2]) for name, values in frames.items()}
-        with torch.no_grad():
-            logits.append(model(frames=frames, frames_mask=masks).logits[0].double().numpy())
-    predictions = Predictions(list(clips), np.stack(logits), np.zeros((len(clips), 3)))
-    write_predictions(tmp_path / "predictions_development.csv", predictions)
-    return FinishedStage(trained=model, spec=specs["text"], folder=tmp_path)
+    table = unlabelled_table(list(clips), list(clips))
+    logits = predict(model, FrameDataset(table, caches, config), 1).logits
+    job = FinishedJob(trained=model, spec=specs["text"], folder=tmp_path)
+    write_predictions(job.predictions_path("development"), Predictions(table.files, logits, np.zeros((len(clips), 3))))
+    return job, {"file": table.files, "audio": list(clips.values()), "transcript": TEXTS}
 
 
 @pytest.mark.parametrize("branches", [BRANCHES, BRANCHES[1:2]], ids=["fusion", "text alone"])
 def test_a_checkpoint_carries_its_tokenizer(library, clips, tmp_path, branches):
-    job = train_and_predict(library, clips, tmp_path, branches)
+    job, rows = make_job(library, clips, tmp_path, branches)
     folder = write_checkpoint([job], library, tmp_path / "system", {})
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer("so happy").input_ids == [0, WORDS.index("so"), WORDS.index("happy"), 2]
     assert tokenizer.padding_side == "right" and tokenizer.model_max_length == LIMIT
     assert not [name for name in AutoModel.from_pretrained(folder).state_dict() if "pooler" in name]
-    verify_checkpoint(folder, tmp_path, "development", list(clips.values()), TEXTS)
+    verify_checkpoint(folder, job, rows)
     with pytest.raises(RuntimeError, match="do not use this checkpoint"):
-        verify_checkpoint(folder, tmp_path, "development", list(clips.values()), TEXTS[::-1])
+        verify_checkpoint(folder, job, {**rows, "transcript": TEXTS[::-1]})
     with pytest.raises(ValueError, match="reads the transcript: pass the transcripts of its 5 clips"):
-        verify_checkpoint(folder, tmp_path, "development", list(clips.values()))
+        verify_checkpoint(folder, job, {**rows, "transcript": [*TEXTS[1:], None]})
 
 
 def test_a_checkpoint_of_audio_has_no_tokenizer(library, clips, tmp_path):
-    job = train_and_predict(library, clips, tmp_path, BRANCHES[:1])
+    job, rows = make_job(library, clips, tmp_path, BRANCHES[:1])
     folder = write_checkpoint([job], library, tmp_path / "system", {})
     assert not list(folder.glob("token*"))
-    verify_checkpoint(folder, tmp_path, "development", list(clips.values()))
-
-
-SCRIPT = """
-import sys
-
-class NotInstalled:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "speech_affect":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, NotInstalled())
-import torch
-from transformers import AutoModel, AutoTokenizer
-
-folder, *texts = sys.argv[1:]
-model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
-tokens = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)(texts, padding=True, return_tensors="pt")
-with torch.no_grad():
-    print(model(input_ids=tokens["input_ids"], text_attention_mask=tokens["attention_mask"]).logits.tolist())
-"""
-
-
-def test_without_the_package(library, clips, tmp_path, monkeypatch):
-    job = train_and_predict(library, clips, tmp_path, BRANCHES[1:2])
-    folder = write_checkpoint([job], library, tmp_path / "system", {})
-    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
-    command = [sys.executable, "-c", SCRIPT, str(folder), *TEXTS]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
-    expected = checkpoint.read_predictions(tmp_path / "predictions_development.csv").logits
-    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=0.01)
+    verify_checkpoint(folder, job, rows)

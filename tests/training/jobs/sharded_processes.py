@@ -1,23 +1,19 @@
 """A run without FSDP, one with it that is interrupted, and that one resumed; in processes that accelerate started.
 
-accelerate shards over GPUs alone: without one it drops the plugin. Here it gets it back; all else is as on GPUs.
+accelerate shards on GPUs only: without one it drops the plugin. Here it gets it back; all else is as on GPUs.
 
     accelerate launch --config_file training/launch/fsdp.yaml --num_processes 2 \
-      tests/training/sharded_processes.py FOLDER [arguments of run.py]
+      tests/training/jobs/sharded_processes.py FOLDER [arguments of run.py]
 """
 
 import os
 import sys
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
-
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "training"))
-
-import torch
 from torch.distributed.tensor import DTensor
 
 from speech_affect import modeling_affect
@@ -27,7 +23,7 @@ from speech_affect_training.jobs import trainer
 
 
 def shard_on_cpu() -> None:
-    """Do for processes without a GPU what AcceleratorState does for those with one."""
+    """Do without a GPU what AcceleratorState does with one."""
     initialise = AcceleratorState.__init__
 
     def with_plugin(self, *args, fsdp_plugin=None, **kwargs):
@@ -43,7 +39,7 @@ def shard_on_cpu() -> None:
 
 
 def stop_at_evaluation(number: int) -> None:
-    """The next run is interrupted when it would evaluate for the so manieth time."""
+    """Interrupt the next run before its evaluation of this number."""
     evaluate = trainer.AffectTrainer.evaluate
     count = 0
 
@@ -59,7 +55,7 @@ def stop_at_evaluation(number: int) -> None:
 
 
 def note_sharding(path: Path) -> None:
-    """Write down, after each training, what the trainer's parameters are."""
+    """Write, after each training, whether its parameters are sharded, and where it began."""
     train = trainer.AffectTrainer.train
 
     def noting(self, *args, resume_from_checkpoint=None, **kwargs):
@@ -74,7 +70,7 @@ def note_sharding(path: Path) -> None:
 
 
 def note_precision(path: Path) -> None:
-    """Write down, of the next loss, what the labels and the hidden states are."""
+    """Write the number formats of the hidden states, outputs and labels of the next loss."""
     losses, forward = modeling_affect.ccc_losses, TimeConvGRU.forward
     hidden_dtypes = []
 

@@ -6,41 +6,34 @@ from safetensors import SafetensorError
 from speech_affect_training.jobs.errors import user_message
 
 
-GOES_ON = "start the run again: it goes on where it was"
+FULL = "No space left on device"
+AGAIN = "start the run again: it goes on where it was"
+SAFETENSORS = f"I/O error: {FULL} (os error 28)"
+PYTORCH = "PytorchStreamWriter failed writing file data/3: file write failed"
 
 
 @pytest.mark.parametrize(
-    "error, sentence",
+    "error, message",
     [
         (ValueError("no system 'a';\n  there is b"), "no system 'a'; there is b"),
-        (OSError("Encoder 'a' was not found"), "Encoder 'a' was not found"),
         (ChildProcessError("a process died"), "a process died"),
         (FileNotFoundError(2, "No such file or directory", "a.csv"), "[Errno 2] No such file or directory: 'a.csv'"),
-        (OSError(28, "No space left on device", "out/a"), f"out/a: No space left on device; make room, and {GOES_ON}"),
-        (OSError(28, "No space left on device"), f"No space left on device; make room, and {GOES_ON}"),
-        (
-            OSError(28, "No space left on device", "modeling/a.py", None, "out/a.py"),
-            f"out/a.py: No space left on device; make room, and {GOES_ON}",
-        ),
-        (OSError(27, "File too large", 5), f"File too large; make room, and {GOES_ON}"),
+        (OSError(28, FULL, "out/a"), f"out/a: {FULL}; make room, and {AGAIN}"),
+        (OSError(28, FULL), f"{FULL}; make room, and {AGAIN}"),
+        (OSError(28, FULL, "modeling/a.py", None, "out/a.py"), f"out/a.py: {FULL}; make room, and {AGAIN}"),
+        (OSError(27, "File too large", 5), f"File too large; make room, and {AGAIN}"),
         (
             PermissionError(13, "Permission denied", "cache/a"),
             "cache/a: Permission denied; give an --output_dir and a --cache_dir that can be written",
         ),
-        (
-            SafetensorError("I/O error: No space left on device (os error 28)"),
-            "a file could not be written (I/O error: No space left on device (os error 28)); "
-            f"make room on the disk, and {GOES_ON}",
-        ),
-        (
-            RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"),
-            "a file could not be written (PytorchStreamWriter failed writing file data/3: file write failed); "
-            f"make room on the disk, and {GOES_ON}",
+        *(
+            (kind(text), f"a file could not be written ({text}); make room on the disk, and {AGAIN}")
+            for kind, text in ((SafetensorError, SAFETENSORS), (RuntimeError, PYTORCH))
         ),
     ],
 )
-def test_one_sentence(error, sentence):
-    assert user_message(error) == sentence
+def test_one_sentence(error, message):
+    assert user_message(error) == message
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), KeyError("a"), TypeError("b"), AssertionError()])

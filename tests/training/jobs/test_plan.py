@@ -8,10 +8,12 @@ import yaml
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.frames.frame_cache import FrameCache
+from speech_affect_training.frames.frame_shards import ShardReader
 from speech_affect_training.jobs import plan
-from speech_affect_training.jobs.data_splits import make_data_splits
+from speech_affect_training.jobs.data_splits import TRAIN, make_data_splits
 from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames, systems_of
 from speech_affect_training.settings.recipe import parse_arguments
+from speech_affect_training.settings.split_key import SplitKey
 
 
 WHISPER = {"source": "whisper", "hidden_state": 1}
@@ -20,12 +22,7 @@ SYSTEMS = {
     "teacher_a": {"role": "teacher", "branches": ["mfb", WHISPER]},
     "teacher_b": {"role": "single", "branches": [{"source": "whisper", "hidden_state": 2}]},
     "pitch": {"role": "single", "branches": ["mfb_f0"]},
-    "pupil": {
-        "role": "student",
-        "teacher": ["teacher_a", "teacher_b"],
-        "augmented": True,
-        "unlabelled": True,
-    },
+    "pupil": {"role": "student", "teacher": ["teacher_a", "teacher_b"], "augmented": True, "unlabelled": True},
 }
 SETTINGS = {
     "systems": SYSTEMS,
@@ -62,7 +59,7 @@ def corpus(make_corpus):
 
 
 def plan_of(run, training, corpus, pieces=(), library=None, caches=None):
-    """The all_splits, and per data_splits and system the jobs."""
+    """The data splits, and per data splits and system the jobs."""
     all_splits = make_data_splits(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
     branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
     library = library or EncoderLibrary(run.encoders, branches, None)
@@ -111,7 +108,7 @@ def test_optional_systems_without_their_encoder_are_left_out(parse, tmp_path, mo
     assert list(run.specs) == list(systems)
 
 
-def test_stages_by_division_system_and_seed(parse, corpus, tmp_path):
+def test_jobs_by_data_split_system_and_seed(parse, corpus, tmp_path):
     run, training = parse("--folds", "3", cross_validated=["mfb", "pupil"])
     _, jobs = plan_of(run, training, corpus)
     assert list(jobs) == ["", "fold0", "fold1", "fold2"]
@@ -130,22 +127,23 @@ def test_stages_by_division_system_and_seed(parse, corpus, tmp_path):
     assert len(set(paths)) == len(paths) == 2 * (5 + 3 * 4)
 
 
-def test_tables_of_a_stage(parse, corpus):
+def test_tables_of_a_job(parse, corpus):
     run, training = parse("--folds", "3")
     all_splits, jobs = plan_of(run, training, corpus)
+    tables = {name: list(map(str, systems[0].tables)) for name, systems in jobs[""].items()}
+    splits = ["train", "development", "test1", "test2"]
     conditions = ["test1@white_10db", "test1@room_0.3s", "test2@white_10db", "test2@room_0.3s"]
-    for name in ("mfb", "pitch"):
-        assert list(jobs[""][name][0].tables) == ["train", "development", "test1", "test2", *conditions]
-    assert list(jobs[""]["pupil"][0].tables) == ["train", "development", "test1", "test2"]
-    assert list(jobs["fold2"]["mfb"][0].tables) == ["train", "development", "test1"]
-    assert len(jobs[""]["mfb"][0].tables["train"]) == 3
-    assert len(jobs[""]["pupil"][0].tables["train"]) == 6
+    assert tables["mfb"] == tables["pitch"] == [*splits, *conditions] and tables["pupil"] == splits
+    assert list(map(str, jobs["fold2"]["mfb"][0].tables)) == ["train", "development", "test1"]
+    assert len(jobs[""]["mfb"][0].tables[TRAIN]) == 3
+    assert len(jobs[""]["pupil"][0].tables[TRAIN]) == 6
     for data_splits in all_splits:
-        assert jobs[data_splits.name]["mfb"][0].tables["test1"] is data_splits.tables["test1"]
+        key = SplitKey("test1")
+        assert jobs[data_splits.name]["mfb"][0].tables[key] is data_splits.tables[key]
     assert jobs[""]["mfb"][0].fingerprint != jobs["fold0"]["mfb"][0].fingerprint
 
 
-def test_every_frame_a_stage_reads_is_made_and_no_other(parse, corpus, write_clip, tmp_path):
+def test_every_frame_a_job_reads_is_made_and_no_other(parse, corpus, write_clip, tmp_path):
     for name in ("u0", "u1"):
         write_clip(name, 0.5)
     run, training = parse("--folds", "3", cross_validated=["pupil"])
@@ -161,12 +159,15 @@ def test_every_frame_a_stage_reads_is_made_and_no_other(parse, corpus, write_cli
         read |= {
             (cache.folder, f) for cache in job.caches.values() for t in job.tables.values() for f in t.fingerprints
         }
-        heard = [(teacher.caches, job.tables["train"]) for teacher in job.teachers]
-        read |= {(cache.folder, f) for caches, table in heard for cache in caches.values() for f in table.fingerprints}
+        for teacher in job.teachers:
+            read |= {(cache.folder, f) for cache in teacher.caches.values() for f in job.tables[TRAIN].fingerprints}
     assert {cache.folder for cache in caches.values()} == set((tmp_path / "frames").iterdir())
-    assert {(cache.folder, f) for cache in caches.values() for f in cache.fingerprints} == read
+    made = {name: ShardReader(cache.folder, cache.dtype) for name, cache in caches.items()}
+    for reader in made.values():
+        reader.refresh()
+    assert {(reader.folder, f) for reader in made.values() for f in reader.entries} == read
     # 7 clips, 7 copies and 2 unlabelled pieces for the student and its teachers; 3 test clips under 2 conditions
-    counts = {name: len(cache.fingerprints) for name, cache in caches.items()}
+    counts = {name: len(reader.entries) for name, reader in made.items()}
     assert counts == {"mfb": 7 + 7 + 2 + 6, "mfb_f0": 7 + 6, "whisper-1": 7 + 7 + 2, "whisper-2": 7 + 7 + 2}
 
 
@@ -192,7 +193,7 @@ def test_emotion_classes_are_those_that_are_learnt(parse, make_corpus, task, cla
     (job, _) = jobs[""]["mfb"]
     assert job.config.emotion_names == classes
     assert len(job.emotion_codes) == len(classes)
-    targets = job.dataset("train").targets["emotion_labels"]
+    targets = job.dataset(job.tables[TRAIN]).targets["emotion_labels"]
     if task == "votes":
         assert targets.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     else:

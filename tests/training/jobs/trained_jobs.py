@@ -1,7 +1,7 @@
 """
 Trains a teacher and its student on made-up frames; a script, so that other processes can do the same.
 
-    [torchrun --nproc_per_node 2] tests/training/trained_jobs.py FOLDER [arguments of run.py]
+    [torchrun --nproc_per_node 2] tests/training/jobs/trained_jobs.py FOLDER [arguments of run.py]
 """
 
 import json
@@ -9,17 +9,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
-
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "training"))
-
 from accelerate import PartialState
 
 from speech_affect_training.corpora.clip_table import ClipTable
 from speech_affect_training.frames.frame_cache import FrameCache
-from speech_affect_training.jobs.job import Job, run_job
+from speech_affect_training.jobs.data_splits import DEVELOPMENT, TRAIN
+from speech_affect_training.jobs.job import Job
+from speech_affect_training.jobs.training import run_job
 from speech_affect_training.settings.model_config import build_config
 from speech_affect_training.settings.recipe import parse_arguments
+from speech_affect_training.settings.split_key import SplitKey
 
 
 CLIPS = 24
@@ -49,7 +48,7 @@ def clip_table(seed: int) -> ClipTable:
 
 
 def make_jobs(folder: Path, *arguments: str, patience: int | None = None) -> dict[str, Job]:
-    """A teacher, and its student, by system."""
+    """A teacher, and its student, by system; clip i has 9 + i frames."""
     settings = ("--systems", json.dumps(SYSTEMS), "--head", json.dumps(SIZES), *SETTINGS)
     run, training = parse_arguments([*settings, "--output_dir", str(folder), *arguments])
     table, generator = clip_table(0), np.random.default_rng(1)
@@ -68,7 +67,7 @@ def make_jobs(folder: Path, *arguments: str, patience: int | None = None) -> dic
             spec=spec,
             seed=run.seeds[0],
             config=config,
-            tables={"train": table, "development": clip_table(2)},
+            tables={TRAIN: table, DEVELOPMENT: clip_table(2), SplitKey("test1"): table},
             caches={branch.name: caches[branch.name] for branch in config.branches},
             emotion_codes=spec.emotion_codes(["A", "H"]),
             arguments=training,

@@ -120,7 +120,7 @@ def test_an_interrupted_extraction_goes_on_where_it_was(clips, tiny_encoder, tmp
         extract_pooled_states(clips, library, "tiny", tmp_path / "frames", 2)
     seen.clear()
     cache = extract_pooled_states(clips, library, "tiny", tmp_path / "frames", 2)
-    assert len(seen) == 1 and all(map(cache.has, clips))
+    assert len(seen) == 1 and not cache.missing(clips)
 
 
 def test_the_cache_depends_on_how_the_encoder_is_run(tiny_encoder, tmp_path):
@@ -154,7 +154,7 @@ def test_states_are_read_as_many_at_once_as_fit(tmp_path, monkeypatch, held_byte
     written = np.arange(3 * 5 * 4, dtype=np.float32).reshape(3, 5, 4)
     cache = FrameCache(tmp_path, "tiny", {}, "float32")
     for name, states in zip("abc", written, strict=True):
-        cache.write(name * 64, states)
+        cache.write_batch({name * 64: states})
     pooled = PooledStates(cache, [name * 64 for name in "abc"])
     opened = []
     read = FrameCache.read

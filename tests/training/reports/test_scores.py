@@ -13,10 +13,11 @@ from speech_affect_training.reports.scores import (
     pairs,
     split_scores,
 )
+from speech_affect_training.settings.split_key import SplitKey
 from speech_affect_training.settings.systems import system_specs
 
 
-DIMENSIONS = KEYS[:3]
+TEST = SplitKey("test1")
 
 
 @pytest.fixture
@@ -127,8 +128,8 @@ def test_improvement_by_hand():
     turned = 3 - labels[None]
     mfb = graded(np.concatenate([shifted, right]))  # mean over seeds (5/7 + 1) / 2 = 6/7
     fusion = graded(np.concatenate([right[:, :, :2], turned[:, :, 2:]], axis=2))  # 1, 1, -1
-    evaluations = {"test1": {"mfb": mfb, "fusion": fusion}, "cv3": {"fusion": mfb}}
-    (found,) = comparisons(specs, evaluations, ["test1", "cv3"], 20)
+    evaluations = {TEST: {"mfb": mfb, "fusion": fusion}, SplitKey("cv", folds=3): {"fusion": mfb}}
+    (found,) = comparisons(specs, evaluations, list(evaluations), 20)
     assert (found["system"], found["against"], found["split"]) == ("fusion", "mfb", "test1")
     relative = {"activation": 1 / 6, "valence": 1 / 6, "dominance": -7 / 6 - 1, "mean": (1 / 3) / (6 / 7) - 1}
     difference = {"activation": 1 / 7, "valence": 1 / 7, "dominance": -1 - 6 / 7, "mean": 1 / 3 - 6 / 7}
@@ -138,13 +139,13 @@ def test_improvement_by_hand():
         low, high = found["ci95"][key]
         assert low <= found["difference"][key] <= high and 0 < found["p_value"][key] <= 1
     # nothing can be said relative to what does not agree at all
-    backwards = {"test1": {"mfb": fusion, "fusion": mfb}}
-    assert comparisons(specs, backwards, ["test1"], 20)[0]["relative"]["dominance"] is None
+    backwards = {TEST: {"mfb": fusion, "fusion": mfb}}
+    assert comparisons(specs, backwards, [TEST], 20)[0]["relative"]["dominance"] is None
 
 
 def test_of_a_better_and_a_worse_system_the_test_says_so(evaluation):
     specs = system_specs(SYSTEMS, {}, ["mfb", "plain"])
     worse = Evaluation(evaluation.logits + 2, evaluation.labels, None, evaluation.speakers, evaluation.genders)
-    (found,) = comparisons(specs, {"test1": {"mfb": worse, "plain": evaluation}}, ["test1"], 200)
+    (found,) = comparisons(specs, {TEST: {"mfb": worse, "plain": evaluation}}, [TEST], 200)
     assert all(found["difference"][key] > 0 and found["p_value"][key] < 0.02 for key in KEYS)
     assert all(found["ci95"][key][0] > 0 for key in KEYS)

@@ -1,0 +1,101 @@
+"""Predictions do not depend on the batch, survive their file, and are made once."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from speech_affect import AffectStudentConfig, AffectStudentModel
+from speech_affect_training.jobs import prediction
+from speech_affect_training.jobs.data_splits import TRAIN
+from speech_affect_training.jobs.prediction import Predictions, predict, read_predictions, write_predictions
+from speech_affect_training.jobs.training import run_job
+
+
+class Clips(Dataset):
+    """Items as a FrameDataset has them, of different lengths."""
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        frames = np.random.default_rng(index).standard_normal((10 + 7 * index, 40))
+        return {"frames": {"mfb": frames.astype(np.float32)}, "labels": np.zeros(3)}
+
+
+@pytest.mark.parametrize("uncertainty", [False, True])
+def test_prediction_is_the_models_own_whatever_the_batch(uncertainty):
+    torch.manual_seed(0)
+    sizes = {"conv_channels": 8, "gru_hidden_size": 8, "embedding_size": 8, "dropout": 0.5}
+    config = AffectStudentConfig(**sizes, predict_uncertainty=uncertainty)
+    model = AffectStudentModel(config, with_front_end=False).train()
+    predicted = predict(model, Clips(), 2)
+    assert model.training
+    model.eval()
+    for index in range(5):
+        frames = torch.from_numpy(Clips()[index]["frames"]["mfb"])[None]
+        mask = torch.ones(frames.shape[:2], dtype=torch.bool)
+        with torch.no_grad():
+            outputs = model(frames={"mfb": frames}, frames_mask={"mfb": mask})
+        for name in ("logits", "embedding", "uncertainty") if uncertainty else ("logits", "embedding"):
+            np.testing.assert_allclose(getattr(predicted, name)[index], outputs[name][0], atol=1e-5)
+    assert predicted.logits.dtype == np.float64 and predicted.embedding.dtype == np.float32
+    assert predicted.embedding.shape == (5, 8) and (predicted.uncertainty is not None) == uncertainty
+
+
+@pytest.mark.parametrize("uncertainty", [False, True])
+def test_predictions_survive_their_file_exactly(tmp_path, uncertainty):
+    logits, labels, std = np.random.default_rng(0).random((3, 2, 3))
+    written = Predictions(["a.wav", 'b,"c".wav'], logits, labels, std if uncertainty else None)
+    path = tmp_path / "predictions_test1@room_0.6s.csv"
+    write_predictions(path, written)
+    read = read_predictions(path)
+    assert read.files == written.files and list(tmp_path.iterdir()) == [path]
+    for name in ("logits", "labels", "uncertainty"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
+    header = path.read_text().split("\n")[0].split(",")
+    assert header[:4] == ["file", "activation_label", "valence_label", "dominance_label"]
+    assert header[7:] == [f"{name}_uncertainty" for name in ("activation", "valence", "dominance") if uncertainty]
+
+
+def test_predictions_of_some_clips_in_another_order():
+    values = np.arange(9.0).reshape(3, 3)
+    predictions = Predictions(["a", "b", "c"], values, values + 1, values + 2)
+    picked = predictions.of(["c", "a"])
+    assert picked.files == ["c", "a"]
+    for name, offset in (("logits", 0), ("labels", 1), ("uncertainty", 2)):
+        np.testing.assert_array_equal(getattr(picked, name), values[[2, 0]] + offset)
+    with pytest.raises(ValueError, match="there are no predictions of 2 of 3 clips, such as d"):
+        predictions.of(["a", "d", "e"])
+
+
+def test_a_teacher_predicts_a_table_once_for_all_students_and_seeds(trained_jobs, tmp_path, monkeypatch):
+    teacher, student = trained_jobs.make_jobs(tmp_path, "--num_train_epochs", "1").values()
+    other = replace(student, seed=1, folder=student.folder.with_name("other"))
+    predicted, predict = [], prediction.predict
+
+    def noting(model, dataset, batch_size):
+        predicted.append(len(dataset))
+        return predict(model, dataset, batch_size)
+
+    run_job(teacher, 8)
+    monkeypatch.setattr(prediction, "predict", noting)
+    for job in (student, other):
+        run_job(job, 8)
+    assert len(predicted) == 1 + 2 * 2  # the teacher's outputs, and two splits of each student
+    monkeypatch.setattr(prediction, "predict", predict)
+    expected = predict(teacher.model(), teacher.dataset(student.tables[TRAIN]), 8)
+    (kept,) = teacher.folder.glob("outputs_*.safetensors")
+    for change in (lambda: None, kept.unlink, lambda: kept.write_bytes(b"damaged")):
+        change()
+        logits, embedding = prediction.teacher_outputs(student, 8)
+        np.testing.assert_array_equal(logits, expected.logits)
+        np.testing.assert_array_equal(embedding, expected.embedding)
+        assert logits.dtype == np.float64 and embedding.dtype == np.float32
+    # what another student trains on is another table, and batches of another size round otherwise
+    half = replace(student, tables={**student.tables, TRAIN: student.tables[TRAIN].take(range(12))})
+    assert len(prediction.teacher_outputs(half, 8)[0]) == 12
+    prediction.teacher_outputs(student, 4)
+    assert len(list(teacher.folder.glob("outputs_*.safetensors"))) == 3

@@ -1,0 +1,229 @@
+"""An interrupted training continues from a complete checkpoint, stops where it would have stopped, and ends the same;
+and neither loading in other processes nor rounding to bf16 changes what it should not.
+"""
+
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from speech_affect import modeling_affect
+from speech_affect.regressor import TimeConvGRU
+from speech_affect_training.jobs import training
+from speech_affect_training.jobs.data_splits import TRAIN
+from speech_affect_training.jobs.trainer import AffectTrainer
+from speech_affect_training.jobs.training import delete_incomplete_checkpoints, run_job
+
+
+IN_STEPS = ("--eval_strategy", "steps", "--save_strategy", "steps", "--eval_steps", "2", "--save_steps", "2")
+
+
+@pytest.fixture
+def make_teacher(trained_jobs, tmp_path):
+    """Makes the job of a teacher in a folder of this name."""
+
+    def make(name: str = "a", *arguments: str, patience: int | None = None):
+        return trained_jobs.make_jobs(tmp_path / name, *arguments, patience=patience)["teacher"]
+
+    return make
+
+
+def weights(job) -> dict[str, torch.Tensor]:
+    return load_file(job.folder / "model" / "model.safetensors")
+
+
+@pytest.fixture
+def make_checkpoint(tmp_path):
+    """Makes what Trainer leaves, of one or several processes."""
+
+    def make(step: int, processes: int = 1, optimizer: str = "optimizer.pt"):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        for name in ("config.json", "model.safetensors", "scheduler.pt", optimizer):
+            (folder / name).write_bytes(b"content")
+        names = [f"rng_state_{index}.pth" for index in range(processes)] if processes > 1 else ["rng_state.pth"]
+        for name in names:
+            with zipfile.ZipFile(folder / name, "w") as file:
+                file.writestr("random", "numbers")
+        (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}, indent=2))
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("processes, optimizer", [(1, "optimizer.pt"), (2, "optimizer.bin")])
+def test_complete_checkpoints_are_kept(make_checkpoint, tmp_path, processes, optimizer):
+    folders = [make_checkpoint(step, processes, optimizer) for step in (3, 6)]
+    delete_incomplete_checkpoints(tmp_path, processes)
+    assert all(len(list(folder.iterdir())) == 5 + processes for folder in folders)
+
+
+@pytest.mark.parametrize(
+    "name, half",
+    [
+        *((name, False) for name in ("model.safetensors", "scheduler.pt", "optimizer.pt", "rng_state_0.pth")),
+        *((name, half) for name in ("rng_state_1.pth", "trainer_state.json") for half in (False, True)),
+    ],
+)
+def test_a_checkpoint_with_a_missing_or_half_written_file_is_deleted(make_checkpoint, tmp_path, name, half):
+    complete, last = make_checkpoint(3, 2), make_checkpoint(6, 2)
+    content = (last / name).read_bytes()
+    (last / name).write_bytes(content[: len(content) // 2]) if half else (last / name).unlink()
+    delete_incomplete_checkpoints(tmp_path, 2)
+    assert list(tmp_path.iterdir()) == [complete]
+
+
+def interrupt(monkeypatch, owner, name: str, number: int) -> None:
+    """The call of this number raises instead."""
+    function, calls = getattr(owner, name), []
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+def assert_same(job, expected) -> None:
+    for kept in ("best_step", "steps", "epochs", "development"):
+        assert job.result()[kept] == expected.result()[kept]
+    torch.testing.assert_close(weights(job), weights(expected), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("strategy", [(), IN_STEPS], ids=["epochs", "steps"])
+def test_early_stopping_counts_on(make_teacher, monkeypatch, strategy):
+    """Wherever it is interrupted, it stops at the same step: without the count it would train for longer."""
+    more = ("--num_train_epochs", "9", "--learning_rate", "0.02", *strategy)
+    expected, job = make_teacher("a", *more, patience=2), make_teacher("b", *more, patience=2)
+    run_job(expected, 8)
+    steps = expected.result()["steps"]
+    assert expected.result()["best_step"] < steps < 9 * 3  # it stopped early
+    evaluations = steps // (2 if strategy else 3)
+    for number in (evaluations - 1, 2):  # before the one that stops it, and that one itself
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            interrupt(patch, AffectTrainer, "evaluate", number)
+            run_job(job, 8)
+    run_job(job, 8)
+    assert_same(job, expected)
+
+
+@pytest.mark.parametrize("strategy, patience", [((), None), ((), 2), (IN_STEPS, 2)])
+def test_a_training_that_had_ended_makes_no_further_step(make_teacher, monkeypatch, strategy, patience):
+    more = ("--num_train_epochs", "9" if patience else "2", "--learning_rate", "0.02", *strategy)
+    expected, job = make_teacher("a", *more, patience=patience), make_teacher("b", *more, patience=patience)
+    run_job(expected, 8)
+    log = AffectTrainer.log
+
+    def interrupted(self, logs, *args):  # before Trainer deletes all checkpoints but the best
+        if "train_loss" in logs:
+            raise KeyboardInterrupt
+        log(self, logs, *args)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(AffectTrainer, "log", interrupted)
+        run_job(job, 8)
+    with monkeypatch.context() as patch:
+        interrupt(patch, AffectTrainer, "training_step", 1)
+        run_job(job, 8)
+    assert_same(job, expected)
+
+
+def test_results_are_written_before_checkpoints_are_deleted(make_teacher, monkeypatch):
+    """Killed while it deletes them: they are incomplete then, and nothing is trained again. Damaged results are."""
+    job = make_teacher("a", "--num_train_epochs", "1")
+
+    def killed(path, **options):
+        next(path.rglob("trainer_state.json")).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.shutil, "rmtree", killed)
+        run_job(job, 8)
+    assert training.shutil.rmtree is shutil.rmtree
+    with monkeypatch.context() as patch:
+        interrupt(patch, AffectTrainer, "train", 1)
+        run_job(job, 8)
+    assert not (job.folder / "checkpoints").exists() and not job.unpredicted()
+    expected = (job.folder / "model" / "model.safetensors").read_bytes()
+    for name in ("settings.json", "job.json"):
+        (job.folder / name).write_bytes(b"\xff{")
+    run_job(job, 8)
+    assert (job.folder / "model" / "model.safetensors").read_bytes() == expected
+
+
+def test_loading_in_other_processes_changes_nothing(make_teacher):
+    here, there = make_teacher("a"), make_teacher("b", "--dataloader_num_workers", "2")
+    assert here.fingerprint == there.fingerprint
+    for job in (here, there):
+        run_job(job, 8)
+    torch.testing.assert_close(weights(there), weights(here), atol=0, rtol=0)
+
+
+def test_batches_of_similar_length(make_teacher, monkeypatch):
+    """The longest and the shortest clips never meet; interrupted and resumed, training ends the same."""
+    bucketed = ("--train_sampling_strategy", "group_by_length")
+    job, again = make_teacher("a", *bucketed), make_teacher("b", *bucketed)
+    assert job.fingerprint != make_teacher("a").fingerprint
+    widths, compute_loss = [], AffectTrainer.compute_loss
+
+    def watched(self, model, inputs, **kwargs):
+        if model.training:
+            widths.append(inputs["frames_mask"]["mfb"].sum(1).tolist())
+        return compute_loss(self, model, inputs, **kwargs)
+
+    monkeypatch.setattr(AffectTrainer, "compute_loss", watched)
+    run_job(job, 8)
+    assert [len(batch) for batch in widths] == [8] * 9
+    for epoch in (widths[:3], widths[3:6], widths[6:]):
+        first, second, third = sorted(epoch)
+        assert max(first) < min(second) and max(second) < min(third)
+    assert len({str(epoch) for epoch in (widths[:3], widths[3:6], widths[6:])}) > 1
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, AffectTrainer, "evaluate", 2)
+        run_job(again, 8)
+    assert [path.name for path in (again.folder / "checkpoints").iterdir()] == ["checkpoint-3"]
+    run_job(again, 8)
+    assert_same(again, job)
+
+
+def test_bf16_leaves_loss_and_checkpoint_in_float32(make_teacher, monkeypatch):
+    """Operations are in bf16; labels, the outputs they are compared with, the loss and the weights are not."""
+    job, seen, hidden = make_teacher("a", "--bf16", "true", "--num_train_epochs", "1"), [], []
+    losses, forward = modeling_affect.ccc_losses, TimeConvGRU.forward
+
+    def watched_losses(predictions, targets, *args):
+        seen.append((predictions, targets, losses(predictions, targets, *args)))
+        return seen[-1][-1]
+
+    def watched_forward(self, frames, mask):
+        hidden.append(forward(self, frames, mask))
+        return hidden[-1]
+
+    monkeypatch.setattr(modeling_affect, "ccc_losses", watched_losses)
+    monkeypatch.setattr(TimeConvGRU, "forward", watched_forward)
+    result = run_job(job, 8)
+    assert hidden[0][0].dtype == torch.bfloat16
+    assert {value.dtype for values in seen for value in values} == {torch.float32}
+    targets = torch.cat([targets for _, targets, _ in seen[:3]])  # an epoch
+    labels = torch.from_numpy(job.tables[TRAIN].labels).float()
+    torch.testing.assert_close(targets.sort(dim=0).values, ((labels - 4) / 3).sort(dim=0).values, atol=1e-6, rtol=0)
+    assert {value.dtype for value in weights(job).values()} == {torch.float32}
+    assert np.isfinite(result["development"]["ccc_mean"])
+
+
+def test_sharding_without_a_gpu_is_an_error(make_teacher, monkeypatch):
+    """accelerate would train whole copies and say nothing; and a sharded job is another than a whole one."""
+    if torch.accelerator.is_available():
+        pytest.skip("there is a GPU")
+    whole = make_teacher("a").fingerprint
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert make_teacher("a").fingerprint != whole
+    message = "FSDP is requested, but accelerate shards on GPUs only and the device is cpu; .*ddp_cpu.yaml"
+    with pytest.raises(ValueError, match=message):
+        run_job(make_teacher("a"), 8)

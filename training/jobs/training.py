@@ -1,0 +1,179 @@
+"""Train a job. A finished one is not trained again, an interrupted one continues from its last checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from zipfile import is_zipfile
+
+import torch
+from accelerate import PartialState
+from safetensors.torch import load_file
+from transformers import EarlyStoppingCallback, Trainer, TrainerState, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from ..files import read_json, write_json
+from ..frames.frame_dataset import FrameDataset, collate_frames
+from ..metrics.calibration import uncertainty_scale
+from .data_splits import DEVELOPMENT, TRAIN
+from .job import Job
+from .prediction import predict, predict_splits, teacher_outputs
+from .trainer import AffectTrainer, DistillationTrainer, show_progress
+
+
+logger = logging.getLogger(__name__)
+
+STATE = "trainer_state.json"  # of Trainer, in a checkpoint
+
+
+def run_job(job: Job, batch_size: int) -> dict:
+    """Train a job, keep its best model and predict every split but `train`, as far as that is not done yet.
+
+    Args:
+        job: The job; its teachers must be finished.
+        batch_size: Clips per batch in prediction.
+
+    Returns:
+        `{"fingerprint", "best_step", "development", "seconds", ...}`, as in `job.json`.
+    """
+    result = job.result() or _train(job, batch_size)
+    if PartialState().is_main_process:
+        # once the result is on disk: training could not continue from a part of the checkpoints
+        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+        if job.unpredicted():
+            predict_splits(job, batch_size)
+    PartialState().wait_for_everyone()
+    return result
+
+
+def _train(job: Job, batch_size: int) -> dict:
+    logger.info("%s: training on %d clips", job.label, len(job.tables[TRAIN]))
+    state = PartialState()
+    if state.is_main_process:
+        _prepare_folder(job)
+    state.wait_for_everyone()
+    started = time.perf_counter()
+    trainer = _make_trainer(job, batch_size)
+    show_progress(trainer, enabled=not trainer.args.disable_tqdm)
+    train_or_resume(trainer)
+    development = trainer.evaluate()
+    result = {
+        "fingerprint": job.fingerprint,
+        "epochs": trainer.state.epoch,
+        "steps": trainer.state.global_step,
+        "best_step": trainer.state.best_global_step,
+        "development": {k.removeprefix("eval_"): v for k, v in development.items() if k.startswith("eval_ccc")},
+        "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    weights = trainer.accelerator.get_state_dict(trainer.model)  # under FSDP, every process gives its part
+    if state.is_main_process:
+        write_json(job.folder / "history.json", trainer.state.log_history)
+        _save_model(job, weights, batch_size)
+        write_json(job.folder / "job.json", result)
+    state.wait_for_everyone()
+    logger.info("%s: CCC on development %.3f", job.label, result["development"]["ccc_mean"])
+    return result
+
+
+def _prepare_folder(job: Job) -> None:
+    """Keep the checkpoints of an interrupted training of this very job, delete those of any other."""
+    marker = job.folder / "settings.json"
+    if job.folder.is_dir() and read_json(marker).get("fingerprint") != job.fingerprint:
+        logger.info("%s: settings or data changed, starting again", job.folder)
+        shutil.rmtree(job.folder)
+    (job.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    delete_incomplete_checkpoints(job.folder / "checkpoints", PartialState().num_processes)
+    write_json(marker, {"fingerprint": job.fingerprint, **job.settings()})
+
+
+def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
+    set_seed(job.seed)
+    model = job.new_model()
+    train = job.dataset(job.tables[TRAIN])
+    _standardise(model, train)
+    trainer_class, extra = AffectTrainer, {}
+    if job.teachers:
+        train.set_teacher(*teacher_outputs(job, batch_size))
+        trainer_class, extra = DistillationTrainer, {"distillation": job.spec.distillation}
+    return trainer_class(
+        model=model,
+        args=job.training_arguments(),
+        train_dataset=train,
+        eval_dataset=job.dataset(job.tables[DEVELOPMENT]),
+        data_collator=collate_frames,
+        callbacks=[EarlyStoppingCallback(job.patience)] if job.patience is not None else [],
+        **extra,
+    )
+
+
+def _standardise(model, train: FrameDataset) -> None:
+    """Give the model mean and standard deviation of each branch's frames over the training clips."""
+    with PartialState().main_process_first():  # it writes them to disk, the others read them
+        for name, cache in train.caches.items():
+            mean, std = (torch.from_numpy(values).float() for values in cache.statistics(train.table.fingerprints))
+            model.regressor.set_frame_statistics(name, mean, std)
+
+
+def _save_model(job: Job, weights: dict[str, torch.Tensor], batch_size: int) -> None:
+    model = job.new_model()  # unsharded and in this process alone
+    model.load_state_dict(weights)
+    model.to(job.arguments.device)
+    if job.config.predict_uncertainty:
+        table = job.tables[DEVELOPMENT]
+        outputs = predict(model, job.dataset(table), batch_size)
+        scale = uncertainty_scale(outputs.logits, table.labels, outputs.uncertainty)
+        model.regressor.set_uncertainty_scale(torch.from_numpy(scale).float())
+    model.save_pretrained(job.folder / "model")
+
+
+def delete_incomplete_checkpoints(folder: Path, processes: int) -> None:
+    """Delete checkpoints that were being written or deleted when the process was killed.
+
+    Trainer would continue from one all the same, for example without the optimizer's state, and end differently.
+
+    Args:
+        folder: Folder of a training's checkpoints.
+        processes: Number of processes that train.
+    """
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not _is_complete(checkpoint, processes):
+            logger.info("%s is not complete, and is deleted", checkpoint)
+            shutil.rmtree(checkpoint)
+
+
+def train_or_resume(trainer: Trainer) -> None:
+    """Train, from the last checkpoint if there is one; all checkpoints must be complete.
+
+    A training that had ended is not resumed, as Trainer would make one more step: its best model is loaded.
+    """
+    last = get_last_checkpoint(trainer.args.output_dir)
+    # weights that FSDP shards can only be loaded while it trains
+    if last is None or trainer.is_fsdp_enabled or not _had_ended(Path(last)):
+        trainer.train(resume_from_checkpoint=last)
+        return
+    trainer.state = TrainerState.load_from_json(str(Path(last) / STATE))
+    best = Path(last)
+    if trainer.args.load_best_model_at_end and trainer.state.best_global_step:
+        best = best.with_name(f"checkpoint-{trainer.state.best_global_step}")
+    trainer.model.load_state_dict(load_file(best / "model.safetensors"))
+
+
+def _is_complete(checkpoint: Path, processes: int) -> bool:
+    random_states = [f"rng_state_{index}.pth" for index in range(processes)] if processes > 1 else ["rng_state.pth"]
+    needed = ["model.safetensors", "scheduler.pt", *random_states]
+    optimizer = any((checkpoint / name).exists() for name in ("optimizer.pt", "optimizer.bin"))
+    # the main process writes its state last; the directory of a zip file, as each process writes, is at its end
+    return (
+        optimizer
+        and all((checkpoint / name).is_file() for name in needed)
+        and bool(read_json(checkpoint / STATE))
+        and all(is_zipfile(checkpoint / name) for name in random_states)
+    )
+
+
+def _had_ended(checkpoint: Path) -> bool:
+    control = read_json(checkpoint / STATE)["stateful_callbacks"].get("TrainerControl", {})
+    return bool(control.get("args", {}).get("should_training_stop"))
