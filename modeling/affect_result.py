@@ -179,11 +179,9 @@ def affect_result(estimate: AffectEstimate | None, speech_ratio: float, config, 
     """
     names = list(config.id2label.values())
     low, high = config.label_range
-    zero, unit = {
-        "label": (0.0, 1.0),
-        "unit": (low, high - low),
-        "signed": ((high + low) / 2, (high - low) / 2),
-    }[scale]
+    zero, unit = {"label": (0.0, 1.0), "unit": (low, high - low), "signed": ((high + low) / 2, (high - low) / 2)}[
+        scale
+    ]
     if estimate is None:
         warnings.warn(
             "no sound stands out from silence or a steady background: values are None there (see speech_ratio)",

@@ -67,7 +67,7 @@ def launch(settings: Settings) -> None:
 
 
 def use_own_temporary_folder() -> None:
-    """Keep uploads apart from those of other pages on this machine, and delete them when the page ends."""
+    """Keep uploads in a folder of this process, which is deleted when the process ends."""
     if os.environ.get("GRADIO_TEMP_DIR"):
         return
     folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="speech_affect_")

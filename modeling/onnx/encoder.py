@@ -70,8 +70,8 @@ def encoder_frames(
     frames = graph.inline(exported, [values])
     if is_whisper and encoder.pad_to_window:
         hops = 2 * WhisperLogMel.hop
-        count = graph.op("Div", graph.op("Add", graph.size(clip, 1), graph.ints(hops - 1)), graph.ints(hops))
-        frames = [graph.op("Slice", values, graph.ints(0), count, graph.ints(2)) for values in frames]
+        count = graph.op("Div", graph.op("Add", graph.size(clip, 1), [hops - 1]), [hops])
+        frames = [graph.op("Slice", values, [0], count, [2]) for values in frames]
     return frames
 
 
@@ -86,12 +86,7 @@ def _exported(module: nn.Module, encoder: SpeechEncoder) -> onnx.ModelProto:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                module.eval(),
-                (example,),
-                dynamo=True,
-                dynamic_shapes=(dynamic,),
-                opset_version=OPSET,
-                verbose=False,
+                module.eval(), (example,), dynamo=True, dynamic_shapes=(dynamic,), opset_version=OPSET, verbose=False
             )
     except Exception as error:  # the exporter's exceptions have no common base class
         raise ValueError(f"torch cannot export this encoder ({encoder.family}) to ONNX: {error}") from error
@@ -102,17 +97,17 @@ def _whisper_log_mel(graph: OnnxGraph, encoder: SpeechEncoder, clip: str) -> str
     """Add the features of [`WhisperLogMel`], (1, mel bins, frames)."""
     log_mel, half = encoder.log_mel, WhisperLogMel.fft_size // 2
     if encoder.pad_to_window:
-        missing = graph.op("Sub", graph.ints(encoder.window_size), graph.size(clip, 1))
+        missing = graph.op("Sub", [encoder.window_size], graph.size(clip, 1))
         clip = graph.op("Pad", clip, graph.join(0, 0, 0, missing))
-    centred = graph.op("Pad", clip, graph.ints(0, half, 0, half), mode="reflect")
+    centred = graph.op("Pad", clip, [0, half, 0, half], mode="reflect")
     spectrum = Spectrum(
         log_mel.window.float().numpy(), WhisperLogMel.hop, WhisperLogMel.fft_size, log_mel.filters.float().numpy()
     )
     energies, _ = band_energies(graph, centred, spectrum)
-    energies = graph.op("Slice", energies, graph.ints(0), graph.ints(-1), graph.ints(2))
-    decades = graph.op("Log", graph.op("Max", energies, graph.constant(np.float32(1e-10))))
-    decades = graph.op("Mul", decades, graph.constant(np.float32(1 / np.log(10))))
-    loudest = graph.op("ReduceMax", decades, graph.ints(1, 2), keepdims=1)
-    floored = graph.op("Max", decades, graph.op("Sub", loudest, graph.constant(np.float32(8))))
-    four = graph.constant(np.float32(4))
+    energies = graph.op("Slice", energies, [0], [-1], [2])
+    decades = graph.op("Log", graph.op("Max", energies, np.float32(1e-10)))
+    decades = graph.op("Mul", decades, np.float32(1 / np.log(10)))
+    loudest = graph.op("ReduceMax", decades, [1, 2], keepdims=1)
+    floored = graph.op("Max", decades, graph.op("Sub", loudest, np.float32(8)))
+    four = np.float32(4)
     return graph.op("Div", graph.op("Add", floored, four), four)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import hashlib
-import json
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -25,7 +23,7 @@ try:
 
     from .encoder import encoder_frames
     from .graph import OnnxGraph
-    from .head import affect_heads, affect_logits, align_frames, array, stream_state, time_conv_gru
+    from .head import affect_heads, align_frames, array, stream_state, time_conv_gru
     from .mel import log_mel
     from .metadata import OnnxMetadata
     from .quantization import store_int8
@@ -35,7 +33,6 @@ except ImportError as error:
 LARGEST_BYTES = 2**31 - 2**24  # of a protobuf message, less the graph itself
 CHECKED_SAMPLES = (9_000, 40_001)
 LARGEST_DIFFERENCE = 1e-3  # on the label scale
-ORIGIN = ("_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version")
 
 
 def build_onnx(model: AffectModel, precision: str = "float32") -> onnx.ModelProto:
@@ -47,8 +44,7 @@ def build_onnx(model: AffectModel, precision: str = "float32") -> onnx.ModelProt
 
     A model without encoders can also be run block by block: `next_context`, `next_hidden`, `next_pooled_sum` and
     `next_pooled_count` of a block go into `context`, `hidden`, `pooled_sum` and `pooled_count` of the next; `logits`
-    are then of all audio so far, and `block_logits` of this block's frames, by a GRU that remembers those before.
-    A model with encoders takes one clip of 0.1 to 30 s at a time.
+    are then of all audio so far. A model with encoders takes one clip of 0.1 to 30 s at a time.
 
     Args:
         model: reads audio alone, with its front end.
@@ -67,7 +63,7 @@ def build_onnx(model: AffectModel, precision: str = "float32") -> onnx.ModelProt
     num_samples = graph.input("num_samples", "int64", [batch])
     model = copy.deepcopy(model).float().cpu().eval()
     if config.encoders:
-        clip = graph.op("Slice", waveform, graph.ints(0), num_samples, graph.ints(1))
+        clip = graph.op("Slice", waveform, [0], num_samples, [1])
         _outputs(graph, model, _pooled_of_clip(graph, model, clip), 1)
     else:
         _streaming(graph, model, waveform, num_samples)
@@ -121,18 +117,14 @@ def _streaming(graph: OnnxGraph, model: AffectModel, waveform: str, num_samples:
     filterbank = model.front_end.acoustic[name].mel_filterbank
     statistics = [array(values) for values in (regressor.inputs[name].frame_mean, regressor.inputs[name].frame_std)]
     frames, _ = log_mel(graph, waveform, filterbank)
-    lengths = graph.op("Sub", num_samples, graph.ints(filterbank.window_size - filterbank.hop))
-    lengths = graph.op("Div", lengths, graph.ints(filterbank.hop))
+    lengths = graph.op("Sub", num_samples, [filterbank.window_size - filterbank.hop])
+    lengths = graph.op("Div", lengths, [filterbank.hop])
     state = stream_state(graph, statistics[0])
     block_sum, block_count, context, hidden = time_conv_gru(graph, tc_gru, frames, statistics, lengths, state)
-    pooled_sum = graph.op("Add", state.pooled_sum, block_sum)
-    pooled_count = graph.op("Add", state.pooled_count, block_count)
+    pooled_sum = graph.op("Add", state["pooled_sum"], block_sum)
+    pooled_count = graph.op("Add", state["pooled_count"], block_count)
     _outputs(graph, model, graph.op("Div", pooled_sum, pooled_count), "batch")
-    block_logits, _ = affect_logits(
-        graph, regressor, graph.op("Div", block_sum, block_count), model.config.label_range
-    )
     size, layers = tc_gru.gru.hidden_size, tc_gru.gru.num_layers
-    graph.output("block_logits", block_logits, ["batch", len(model.config.id2label)])
     graph.output("next_context", context, ["batch", len(statistics[0]), tc_gru.left_context])
     graph.output("next_hidden", hidden, [layers, "batch", size])
     graph.output("next_pooled_sum", pooled_sum, ["batch", size])
@@ -148,7 +140,7 @@ def _pooled_of_clip(graph: OnnxGraph, model: AffectModel, clip: str) -> str:
         mean, std = (
             array(values)[:, None] for values in (regressor.inputs[name].frame_mean, regressor.inputs[name].frame_std)
         )
-        frames[name] = graph.op("Div", graph.op("Sub", raw, graph.constant(mean)), graph.constant(std))
+        frames[name] = graph.op("Div", graph.op("Sub", raw, mean), std)
     for source, encoder in front_end.encoders.items():
         readers = [branch for branch in model.config.branches if branch.source == source]
         if readers:
@@ -201,24 +193,7 @@ def _metadata(model: AffectModel, precision: str) -> OnnxMetadata:
         frame_hop=filterbanks[0].hop if streams else None,
         precision=precision,
         speech_affect_version=_version(),
-        source_fingerprint=fingerprint(model),
     )
-
-
-def fingerprint(model: AffectModel) -> str:
-    """Return the SHA-256 of a model's configuration and weights in hexadecimal; saving and loading keep it."""
-    config = json.dumps(_without_origin(model.config.to_dict()), sort_keys=True, default=str)
-    digest = hashlib.sha256(config.encode())
-    for name, values in sorted(model.state_dict().items()):
-        digest.update(name.encode() + np.ascontiguousarray(array(values)).tobytes())
-    return digest.hexdigest()
-
-
-def _without_origin(value):
-    """Drop the entries of a configuration that depend on where and by which program it was saved."""
-    if isinstance(value, dict):
-        return {str(key): _without_origin(entry) for key, entry in value.items() if key not in ORIGIN}
-    return [_without_origin(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def _version() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -45,32 +47,28 @@ class OnnxGraph:
         self._outputs.append(helper.make_tensor_value_info(name, _ELEMENT_TYPES[dtype], shape))
 
     def constant(self, array) -> str:
-        """Return a constant tensor; equal ones are stored once."""
-        array = np.asarray(array, order="C")
+        """Return a constant tensor of a numpy array or scalar, or a list of integers; equal ones are stored once."""
+        array = np.array(array, np.int64) if isinstance(array, list) else np.asarray(array, order="C")
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             self._constants[key] = self._new_name("c")
             self._initializers.append(numpy_helper.from_array(array, self._constants[key]))
         return self._constants[key]
 
-    def ints(self, *values: int) -> str:
-        """Return a one-dimensional int64 constant, as shapes and indices are."""
-        return self.constant(np.array(values, dtype=np.int64))
-
     def range(self, values: range) -> str:
         """Return the int64 numbers of a range without storing them."""
-        bounds = (values.start, values.stop, values.step)
-        return self.op("Range", *(self.constant(np.int64(bound)) for bound in bounds))
+        return self.op("Range", *map(np.int64, (values.start, values.stop, values.step)))
 
-    def op(self, op_type: str, *inputs: str, outputs: int = 1, **attributes):
+    def op(self, op_type: str, *inputs, outputs: int = 1, **attributes) -> Any:
         """Add an operator and return its output, or a list where `outputs` is above 1; equal ones are added once.
 
         Args:
             op_type: as ONNX names it.
-            inputs: tensors; `""` is one left out.
+            inputs: tensors, numpy arrays or scalars, or lists of integers (int64); `""` is one left out.
             outputs: their number.
             attributes: of the operator.
         """
+        inputs = tuple(value if isinstance(value, str) else self.constant(value) for value in inputs)
         key = (op_type, inputs, outputs, repr(sorted(attributes.items())))
         if key not in self._computed:
             names = [self._new_name(op_type.lower()) for _ in range(outputs)]
@@ -78,7 +76,7 @@ class OnnxGraph:
             self._computed[key] = names[0] if outputs == 1 else names
         return self._computed[key]
 
-    def cast(self, tensor: str, dtype: str) -> str:
+    def cast(self, tensor, dtype: str) -> str:
         """Return the tensor as another numpy type."""
         return self.op("Cast", tensor, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
@@ -88,8 +86,7 @@ class OnnxGraph:
 
     def join(self, *parts: str | int) -> str:
         """Return a shape from numbers and (1,) tensors."""
-        parts = [self.ints(part) if isinstance(part, int) else part for part in parts]
-        return self.op("Concat", *parts, axis=0)
+        return self.op("Concat", *([part] if isinstance(part, int) else part for part in parts), axis=0)
 
     def inline(self, model: onnx.ModelProto, inputs: list[str]) -> list[str]:
         """Add another model's nodes to this graph.
@@ -129,10 +126,7 @@ class OnnxGraph:
         """Return the whole as a checked model with these metadata."""
         graph = helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._initializers)
         model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
-            producer_name="speech-affect",
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="speech-affect"
         )
         helper.set_model_props(model, metadata)
         onnx.checker.check_model(model, full_check=True)

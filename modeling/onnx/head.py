@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,41 +11,29 @@ from ..regressor import STD_RANGE, AffectRegressor, TimeConvGRU
 from .graph import OnnxGraph
 
 
-@dataclass(frozen=True)
-class StreamState:
-    """State that a stream carries from one block to the next; each input has a default, which starts a stream.
-
-    Args:
-        context: (batch, width, kernel size - 1), the raw frames before the block.
-        hidden: (layers, batch, hidden size), of the GRU.
-        pooled_sum: (batch, hidden size), of the hidden frames so far.
-        pooled_count: (batch, 1), how many they are.
-    """
-
-    context: str
-    hidden: str
-    pooled_sum: str
-    pooled_count: str
-
-
-def stream_state(graph: OnnxGraph, frame_mean: np.ndarray) -> StreamState:
-    """Add the inputs of a stream's state.
+def stream_state(graph: OnnxGraph, frame_mean: np.ndarray) -> dict[str, str]:
+    """Add the inputs that carry a stream from one block to the next; their defaults start a stream.
 
     Args:
         graph: to add to.
         frame_mean: (width,), the value of the frames before the first, which is 0 once standardised.
+
+    Returns:
+        `context` (batch, width, kernel size - 1), the raw frames before the block; `hidden` (layers, batch, hidden
+        size) of the GRU; `pooled_sum` (batch, hidden size) and `pooled_count` (batch, 1) of the hidden frames so far.
     """
-    width, zero = len(frame_mean), np.zeros(1)
-    return StreamState(
-        graph.input("context", "float32", ["context_batch", width, "context_frames"], frame_mean.reshape(1, width, 1)),
-        graph.input("hidden", "float32", ["hidden_layers", "hidden_batch", "hidden_size"], zero.reshape(1, 1, 1)),
-        graph.input("pooled_sum", "float32", ["sum_batch", "sum_size"], zero.reshape(1, 1)),
-        graph.input("pooled_count", "float32", ["count_batch", 1], zero.reshape(1, 1)),
-    )
+    mean, zero = frame_mean.reshape(1, -1, 1), np.zeros((1, 1))
+    inputs: dict[str, tuple[list[int | str], np.ndarray]] = {
+        "context": (["context_batch", len(frame_mean), "context_frames"], mean),
+        "hidden": (["hidden_layers", "hidden_batch", "hidden_size"], zero[None]),
+        "pooled_sum": (["sum_batch", "sum_size"], zero),
+        "pooled_count": (["count_batch", 1], zero),
+    }
+    return {name: graph.input(name, "float32", shape, start) for name, (shape, start) in inputs.items()}
 
 
 def time_conv_gru(
-    graph: OnnxGraph, tc_gru: TimeConvGRU, frames: str, statistics, lengths: str, state: StreamState | None
+    graph: OnnxGraph, tc_gru: TimeConvGRU, frames: str, statistics, lengths: str, state: dict[str, str] | None
 ):
     """Add a [`TimeConvGRU`] and the sum over its valid frames.
 
@@ -66,18 +53,21 @@ def time_conv_gru(
     joined, context = _with_context(graph, tc_gru, frames, statistics[0], batch, state)
     weight, bias = _standardising(tc_gru.conv, *statistics)
     stride = tc_gru.stride
-    convolved = graph.op("Conv", joined, graph.constant(weight), graph.constant(bias), strides=[stride])
+    convolved = graph.op("Conv", joined, weight, bias, strides=[stride])
     sequence = graph.op("Transpose", graph.op("Relu", convolved), perm=[2, 0, 1])
-    counts = graph.op("Div", graph.op("Add", lengths, graph.ints(stride - 1)), graph.ints(stride))
+    counts = graph.op("Div", graph.op("Add", lengths, [stride - 1]), [stride])
     sequence, hidden = _gru(graph, tc_gru.gru, sequence, graph.cast(counts, "int32"), batch, state)
     # beyond its length a row of a GRU's output is zero
-    total = graph.op("ReduceSum", sequence, graph.ints(0), keepdims=0)
-    number = graph.op("Unsqueeze", graph.cast(counts, "float32"), graph.ints(1))
+    total = graph.op("ReduceSum", sequence, [0], keepdims=0)
+    number = graph.op("Unsqueeze", graph.cast(counts, "float32"), [1])
     return total, number, context, hidden
 
 
-def affect_logits(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, label_range) -> tuple[str, str]:
-    """Return the logits, clipped to the label scale, and the embedding of pooled frames.
+def affect_heads(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, label_range) -> dict[str, str]:
+    """Return all outputs of the model by name.
+
+    These are `logits`, clipped to the label scale, `embedding`, and where the model has them `uncertainty`,
+    `emotion_logits` and `gender_logits`.
 
     Args:
         graph: to add to.
@@ -89,21 +79,9 @@ def affect_logits(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, lab
     embedding = graph.op("Tanh", _linear(graph, regressor.embedding, pooled))
     # the label scale is folded into the last layer
     logits = _linear(graph, regressor.output, embedding, (high - low) / 2, (high + low) / 2)
-    return graph.op("Clip", logits, *(graph.constant(np.float32(bound)) for bound in (low, high))), embedding
-
-
-def affect_heads(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, label_range) -> dict[str, str]:
-    """Return all outputs of the model by name.
-
-    These are `logits`, `embedding`, and where the model has them `uncertainty`, `emotion_logits`, `gender_logits`.
-
-    Args:
-        graph, regressor, pooled, label_range: as of [`affect_logits`].
-    """
-    logits, embedding = affect_logits(graph, regressor, pooled, label_range)
-    outputs = {"logits": logits, "embedding": embedding}
+    outputs = {"logits": graph.op("Clip", logits, np.float32(low), np.float32(high)), "embedding": embedding}
     if regressor.uncertainty_output is not None:
-        outputs["uncertainty"] = _uncertainty(graph, regressor, embedding, (label_range[1] - label_range[0]) / 2)
+        outputs["uncertainty"] = _uncertainty(graph, regressor, embedding, (high - low) / 2)
     for name in ("emotion", "gender"):
         layer = getattr(regressor, f"{name}_output")
         if layer is not None:
@@ -114,25 +92,23 @@ def affect_heads(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, labe
 def _uncertainty(graph, regressor, embedding: str, half_range: float) -> str:
     low, high = (math.log(bound) for bound in STD_RANGE)
     share = graph.op("Sigmoid", _linear(graph, regressor.uncertainty_output, embedding))
-    log_std = graph.op(
-        "Add", graph.op("Mul", share, graph.constant(np.float32(high - low))), graph.constant(np.float32(low))
-    )
+    log_std = graph.op("Add", graph.op("Mul", share, np.float32(high - low)), np.float32(low))
     scale = array(regressor.uncertainty_scale) * np.float32(half_range)
-    return graph.op("Mul", graph.op("Exp", log_std), graph.constant(scale))
+    return graph.op("Mul", graph.op("Exp", log_std), scale)
 
 
 def _with_context(
-    graph, tc_gru: TimeConvGRU, frames: str, mean, batch: str, state: StreamState | None
+    graph, tc_gru: TimeConvGRU, frames: str, mean, batch: str, state: dict[str, str] | None
 ) -> tuple[str, str]:
     """Return the frames with their left context, and the context of the next block."""
     size = tc_gru.left_context
-    before = state.context if state else graph.constant(mean.reshape(1, -1, 1))
+    before = state["context"] if state else mean.reshape(1, -1, 1)
     before = graph.op("Expand", before, graph.join(batch, 1, size))
     joined = graph.op("Concat", before, frames, axis=2)
     if not size:
         return joined, before
-    end = graph.ints(np.iinfo(np.int64).max)
-    return joined, graph.op("Slice", joined, graph.ints(-size), end, graph.ints(2))
+    end = [np.iinfo(np.int64).max]
+    return joined, graph.op("Slice", joined, [-size], end, [2])
 
 
 def _standardising(conv: torch.nn.Conv1d, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,10 +119,10 @@ def _standardising(conv: torch.nn.Conv1d, mean: np.ndarray, std: np.ndarray) -> 
 
 
 def _gru(
-    graph, gru: torch.nn.GRU, sequence: str, counts: str, batch: str, state: StreamState | None
+    graph, gru: torch.nn.GRU, sequence: str, counts: str, batch: str, state: dict[str, str] | None
 ) -> tuple[str, str]:
     """Return (frames, batch, hidden size), zero beyond each row's count, and the last states (layers, batch, size)."""
-    start = state.hidden if state else graph.constant(np.zeros((1, 1, 1), dtype=np.float32))
+    start = state["hidden"] if state else np.zeros((1, 1, 1), dtype=np.float32)
     start = graph.op("Expand", start, graph.join(gru.num_layers, batch, gru.hidden_size))
     starts = [start]
     if gru.num_layers > 1:
@@ -156,11 +132,11 @@ def _gru(
         weights = [
             _gate_order(getattr(gru, f"{name}_l{layer}")) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         ]
-        tensors = [graph.constant(weight[None]) for weight in (*weights[:2], np.concatenate(weights[2:]))]
+        tensors = [weight[None] for weight in (*weights[:2], np.concatenate(weights[2:]))]
         sequence, last = graph.op(
             "GRU", sequence, *tensors, counts, initial, outputs=2, hidden_size=gru.hidden_size, linear_before_reset=1
         )
-        sequence = graph.op("Squeeze", sequence, graph.ints(1))
+        sequence = graph.op("Squeeze", sequence, [1])
         lasts.append(last)
     return sequence, lasts[0] if len(lasts) == 1 else graph.op("Concat", *lasts, axis=0)
 
@@ -173,7 +149,7 @@ def _gate_order(parameter: torch.Tensor) -> np.ndarray:
 
 def _linear(graph, layer: torch.nn.Linear, values: str, scale: float = 1.0, shift: float = 0.0) -> str:
     weight, bias = array(layer.weight) * np.float32(scale), array(layer.bias) * np.float32(scale) + np.float32(shift)
-    return graph.op("Gemm", values, graph.constant(weight), graph.constant(bias), transB=1)
+    return graph.op("Gemm", values, weight, bias, transB=1)
 
 
 def array(parameter: torch.Tensor) -> np.ndarray:
@@ -194,20 +170,20 @@ def align_frames(graph: OnnxGraph, sequences: list[str], hops: list[int]) -> lis
     """
     averaged = [_average(graph, s, max(hops) // hop) for s, hop in zip(sequences, hops, strict=True)]
     shortest = graph.op("Min", *(graph.size(sequence, 2) for sequence in averaged))
-    return [graph.op("Slice", sequence, graph.ints(0), shortest, graph.ints(2)) for sequence in averaged]
+    return [graph.op("Slice", sequence, [0], shortest, [2]) for sequence in averaged]
 
 
 def _average(graph: OnnxGraph, frames: str, ratio: int) -> str:
     """Return the means of `ratio` frames each; the last may be of fewer."""
     if ratio == 1:
         return frames
-    counts = graph.op("Expand", graph.constant(np.float32(1)), graph.join(1, 1, graph.size(frames, 2)))
+    counts = graph.op("Expand", np.float32(1), graph.join(1, 1, graph.size(frames, 2)))
     return graph.op("Div", _sums(graph, frames, ratio), _sums(graph, counts, ratio))
 
 
 def _sums(graph: OnnxGraph, frames: str, ratio: int) -> str:
     size = graph.size(frames, 2)
     # frames missing to a multiple: -size % ratio
-    missing = graph.op("Mod", graph.op("Neg", size), graph.ints(ratio))
+    missing = graph.op("Mod", graph.op("Neg", size), [ratio])
     whole = graph.op("Pad", frames, graph.join(0, 0, 0, 0, 0, missing))
-    return graph.op("ReduceSum", graph.op("Reshape", whole, graph.ints(0, 0, -1, ratio)), graph.ints(3), keepdims=0)
+    return graph.op("ReduceSum", graph.op("Reshape", whole, [0, 0, -1, ratio]), [3], keepdims=0)

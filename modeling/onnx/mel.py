@@ -45,7 +45,7 @@ def log_mel(graph: OnnxGraph, waveform: str, filterbank: LogMelFilterbank) -> tu
     """
     window, filters = filterbank.window.float().numpy(), filterbank.filters.float().numpy()
     energies, frames = band_energies(graph, waveform, Spectrum(window, filterbank.hop, filterbank.fft_size, filters))
-    floor = graph.constant(np.float32(ENERGY_FLOOR))
+    floor = np.float32(ENERGY_FLOOR)
     return graph.op("Log", graph.op("Max", energies, floor)), frames
 
 
@@ -82,9 +82,7 @@ def band_energies(graph: OnnxGraph, waveform: str, spectrum: Spectrum) -> tuple[
                 _sparse(graph, spectrum.filters[bins]),
             ),
             graph.op(
-                "MatMul",
-                _power(graph, graph.op("Sub", *real), graph.op("Sub", *imaginary)),
-                _sparse(graph, upper),
+                "MatMul", _power(graph, graph.op("Sub", *real), graph.op("Sub", *imaginary)), _sparse(graph, upper)
             ),
         )
     shape = graph.join(graph.size(waveform, 0), frames, spectrum.filters.shape[1])
@@ -94,12 +92,12 @@ def band_energies(graph: OnnxGraph, waveform: str, spectrum: Spectrum) -> tuple[
 def _table(graph, waveform, window_size: int, hop: int) -> tuple[str, str]:
     """Return samples `column * hop + row` as (hop, batch, columns), and the number of windows, (1,)."""
     samples = graph.size(waveform, 1)
-    frames = graph.op("Div", graph.op("Sub", samples, graph.ints(window_size - hop)), graph.ints(hop))
-    columns = graph.op("Add", frames, graph.ints(-(-window_size // hop) - 1))
+    frames = graph.op("Div", graph.op("Sub", samples, [window_size - hop]), [hop])
+    columns = graph.op("Add", frames, [-(-window_size // hop) - 1])
     # negative where samples are left over: they are cut off
-    missing = graph.op("Sub", graph.op("Mul", columns, graph.ints(hop)), samples)
+    missing = graph.op("Sub", graph.op("Mul", columns, [hop]), samples)
     whole = graph.op("Pad", waveform, graph.join(0, 0, 0, missing))
-    return graph.op("Transpose", graph.op("Reshape", whole, graph.ints(0, -1, hop)), perm=[2, 0, 1]), frames
+    return graph.op("Transpose", graph.op("Reshape", whole, [0, -1, hop]), perm=[2, 0, 1]), frames
 
 
 def _window_samples(graph, table, frames, hop: int, first: int, count: int, step: int) -> str:
@@ -111,8 +109,8 @@ def _window_samples(graph, table, frames, hop: int, first: int, count: int, step
         last = row + (taken - 1) * step
         # one past the last; before the first row there is no index but a very negative one
         end = last + 1 if step > 0 else last - 1 if last else -hop - 1
-        stop = graph.join(end, graph.op("Add", frames, graph.ints(column)))
-        parts.append(graph.op("Slice", table, graph.ints(row, column), stop, graph.ints(0, 2), graph.ints(step, 1)))
+        stop = graph.join(end, graph.op("Add", frames, [column]))
+        parts.append(graph.op("Slice", table, [row, column], stop, [0, 2], [step, 1]))
         first, count = first + taken * step, count - taken
     return parts[0] if len(parts) == 1 else graph.op("Concat", *parts, axis=0)
 
@@ -134,7 +132,7 @@ def _half_spectrum(graph, table, frames, spectrum: Spectrum, bins: range, parity
         _window_samples(graph, table, frames, spectrum.hop, start, count, direction)
         for start, direction in ((right, step), (left, -step))
     ]
-    flat = graph.ints(count, -1)
+    flat = [count, -1]
     parts = []
     for operator, shift in (("Add", spectrum.fft_size // 2), ("Sub", 0)):
         folded = graph.op("Reshape", graph.op(operator, *halves), flat)
@@ -150,11 +148,11 @@ def _sine_matrix(graph, twice: range, bins: range, fft_size: int, shift: int, we
     three times as large with it. Angles are reduced as integers and sines taken in double precision: errors here
     would leak strong bands into weak ones.
     """
-    column = graph.op("Unsqueeze", graph.range(twice), graph.ints(1))
+    column = graph.op("Unsqueeze", graph.range(twice), [1])
     turns = graph.op("Mul", column, graph.range(bins))
-    turns = graph.op("Mod", graph.op("Add", turns, graph.ints(shift)), graph.ints(2 * fft_size))
-    angles = graph.op("Mul", graph.cast(turns, "float64"), graph.constant(np.float64(np.pi / fft_size)))
-    column = graph.cast(graph.constant(weights[:, None]), "float64")
+    turns = graph.op("Mod", graph.op("Add", turns, [shift]), [2 * fft_size])
+    angles = graph.op("Mul", graph.cast(turns, "float64"), np.float64(np.pi / fft_size))
+    column = graph.cast(weights[:, None], "float64")
     return graph.cast(graph.op("Mul", graph.op("Sin", angles), column), "float32")
 
 
@@ -175,11 +173,11 @@ def _sparse(graph, matrix: np.ndarray) -> str:
     """Return a constant matrix that is stored as its nonzero numbers and their places."""
     places = np.flatnonzero(matrix)
     index_type = np.uint16 if matrix.size <= 1 << 16 else np.uint32
-    empty = graph.op("Expand", graph.constant(np.float32(0)), graph.ints(matrix.size))
+    empty = graph.op("Expand", np.float32(0), [matrix.size])
     filled = graph.op(
         "ScatterElements",
         empty,
-        graph.cast(graph.constant(places.astype(index_type)), "int64"),
-        graph.constant(matrix.reshape(-1)[places].astype(np.float32)),
+        graph.cast(places.astype(index_type), "int64"),
+        matrix.reshape(-1)[places].astype(np.float32),
     )
-    return graph.op("Reshape", filled, graph.ints(*matrix.shape))
+    return graph.op("Reshape", filled, [*matrix.shape])

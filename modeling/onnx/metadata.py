@@ -30,7 +30,6 @@ class OnnxMetadata:
         frame_hop: in samples, between two frames before the convolution; None without a stream's state.
         precision: of the stored weights, `"float32"` or `"int8"`.
         speech_affect_version: of the package that exported.
-        source_fingerprint: SHA-256 of the exported configuration and weights.
     """
 
     model_type: str
@@ -47,10 +46,9 @@ class OnnxMetadata:
     frame_hop: int | None
     precision: str
     speech_affect_version: str
-    source_fingerprint: str
 
     def __post_init__(self):
-        for name in ("model_type", "precision", "speech_affect_version", "source_fingerprint"):
+        for name in ("model_type", "precision", "speech_affect_version"):
             self._check(name, isinstance(getattr(self, name), str), "a text")
         for name in ("sampling_rate", "shortest_clip"):
             self._check(name, _is_count(getattr(self, name)), f"a whole number from 1 to {LARGEST_COUNT}")

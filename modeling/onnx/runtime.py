@@ -32,8 +32,7 @@ class OnnxAffect:
     estimate("talk.mp3", window_s=4, hop_s=1)     # [{"start_s": 0.0, "end_s": 4.0, "activation": ...}, ...]
     ```
 
-    Inputs, options and results are those of the pipeline `speech-emotion-regression`. Recordings are read from start
-    to end in blocks, so memory does not grow with their length.
+    Recordings are read from start to end in blocks, so memory does not grow with their length.
 
     Args:
         path: of the file.
@@ -75,24 +74,20 @@ class OnnxAffect:
         scale: str = "label",
         batch_size: int = 1,
     ):
-        """Estimate one clip, or several.
+        """Estimate one clip, or several, with the inputs, options and results of the pipeline.
 
         Args:
-            inputs: a clip, or several as a list, tuple or any other iterable. A clip is a path, an http or https
-                address, encoded bytes, a binary file object, an array or list of samples, or a dict with `"array"`
-                (or `"raw"`) and `"sampling_rate"`, or with `"bytes"` or `"path"`.
+            inputs: a clip (path, address, encoded bytes, file object, samples, or a dict of a dataset's audio column),
+                or several as a list, tuple or any other iterable.
             sampling_rate: in hertz, of clips that are samples alone; 16000 without it.
-            window_s: estimate windows of this length, in seconds, at least 0.1; they start at 0, `hop_s`, ... until
-                one reaches the end, where it is cut.
-            hop_s: 0.01 to `window_s`, which it is by default.
-            segments: estimate these instead, (start_s, end_s) each, in any order; they may overlap.
-            scale: of the values: `"label"`, the scale of the labels; `"unit"`, 0 to 1; `"signed"`, -1 to 1.
+            window_s, hop_s: length of windows and distance of their starts (`window_s` without it), in seconds.
+            segments: (start_s, end_s) of each, instead of windows.
+            scale: of the values: `"label"`, `"unit"` (0 to 1) or `"signed"` (-1 to 1).
             batch_size: pieces that go through the model at once.
 
         Returns:
-            Per clip a dict, or with `window_s` or `segments` a list of dicts that begin with `start_s` and `end_s`; a
-            list of these for a list or tuple of clips, an iterator for another iterable. The keys are those of the
-            pipeline. Where `speech_ratio` is 0 all other values are None.
+            Per clip a dict, or with `window_s` or `segments` a list of dicts; a list of these for a list or tuple of
+            clips, an iterator for another iterable.
 
         Raises:
             ValueError: audio that cannot be read, is shorter than 0.1 s or longer than the model takes, or options

@@ -1,14 +1,9 @@
-"""
-Activation, valence and dominance from an ONNX file, within a second of starting Python.
+"""A second name of the package `speech_affect`, under which an exported model runs without importing torch.
 
     from speech_affect_onnx import OnnxAffect
+    print(OnnxAffect("student.onnx")("speech.wav"))
 
-    estimate = OnnxAffect("student.onnx")
-    print(estimate("speech.wav"))
-
-The code is that of `speech_affect`, and so is the folder. But importing `speech_affect` tells the Auto classes of
-transformers about its models, which imports torch and transformers and takes seconds; under this name only files that
-need numpy, soundfile and onnxruntime are imported.
+Importing `speech_affect` registers its models with transformers, which takes seconds. The files are the same ones.
 """
 
 if __name__ != "speech_affect_onnx":  # inside speech_affect it would contain itself

@@ -31,12 +31,7 @@ warnings.filterwarnings("ignore", message="no sound stands out")
 
 @dataclass(frozen=True)
 class TypicalError:
-    """Error of a model on the development split.
-
-    Args:
-        rmse: root mean square error of each dimension, on the label scale.
-        clips: number of clips.
-    """
+    """Root mean square error of each dimension on the label scale, over so many clips of the development split."""
 
     rmse: dict[str, float]
     clips: int

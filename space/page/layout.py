@@ -30,14 +30,14 @@ def build_page(handlers: Handlers) -> gr.Blocks:
     with gr.Blocks(title="What a voice sounds like", analytics_enabled=False, delete_cache=(60, KEPT_S)) as app:
         gr.Markdown(_web("head.md"))
         with gr.Tab("Estimate"):
-            _recorder_tab("clip", "Estimate", "result", handlers.estimate, queue, limits.max_size_mb)
+            _recorder_tab("clip", "Estimate", "result", handlers.estimate, queue)
         with gr.Tab("Live"):
             _live_tab(handlers)
         if len(handlers.estimators) > 1:
             with gr.Tab("Compare"):
                 names = " and ".join(estimator.title for estimator in handlers.estimators)
                 gr.Markdown(f"One recording through {names}, side by side.")
-                _recorder_tab("compare_clip", "Compare", "compare_result", handlers.compare, queue, limits.max_size_mb)
+                _recorder_tab("compare_clip", "Compare", "compare_result", handlers.compare, queue)
         with gr.Tab("About"):
             gr.Markdown(_about(handlers))
         _add_endpoint(handlers.predict, queue)
@@ -62,7 +62,7 @@ def build_empty_page(name: str) -> gr.Blocks:
     return app.queue()
 
 
-def _recorder_tab(clip_id: str, label: str, result_id: str, handler, queue: dict, max_size_mb: float) -> None:
+def _recorder_tab(clip_id: str, label: str, result_id: str, handler, queue: dict) -> None:
     """Add a recorder with its button and result; of several events in a row the last one decides."""
     clip = _files_only(
         gr.Audio(
@@ -77,9 +77,7 @@ def _recorder_tab(clip_id: str, label: str, result_id: str, handler, queue: dict
     )
     button = gr.Button(label, variant="primary", elem_id=label.lower())
     examples = _example_buttons() if clip_id == "clip" else []
-    # the script rejects a file that is too large before it is sent
-    script = _web("upload.js").replace("ELEMENT", f"#{clip_id}").replace("MAX_MB", f"{max_size_mb:g}")
-    result = gr.HTML(elem_id=result_id, elem_classes="affect", js_on_load=_web("curve.js") + script)
+    result = gr.HTML(elem_id=result_id, elem_classes="affect", js_on_load=_web("curve.js"))
     events = [clip.upload, clip.stop_recording, clip.clear, button.click]
     options = {**QUIET, **queue, "show_progress_on": result}
     gr.on(events, handler, clip, [result, clip], trigger_mode="always_last", **options)

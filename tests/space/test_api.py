@@ -85,9 +85,7 @@ def test_a_path_of_the_server_is_not_read(server, clip):
     for path in ("/etc/passwd", str(clip), server[0] + "/theme.css", "https://example.org/a.wav"):
         body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, None, None, "label"]}
         request = urllib.request.Request(
-            server[0] + "/gradio_api/call/predict",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
+            server[0] + "/gradio_api/call/predict", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request) as response:
             event = json.load(response)["event_id"]

@@ -90,8 +90,8 @@ def test_what_torch_cannot_export_is_refused(tiny_backbone, monkeypatch):
 
 def test_an_encoder_that_came_out_different_is_refused(tiny_backbone, monkeypatch):
     def doubled(graph, encoder, readers, clip):
-        column = graph.op("Unsqueeze", graph.op("Add", clip, clip), graph.ints(1))
-        return [graph.op("Expand", column, graph.ints(1, 32, 1)) for _ in readers]
+        column = graph.op("Unsqueeze", graph.op("Add", clip, clip), [1])
+        return [graph.op("Expand", column, [1, 32, 1]) for _ in readers]
 
     monkeypatch.setattr("speech_affect.onnx.export.encoder_frames", doubled)
     model = fusion(tiny_backbone("whisper"), [{"source": "encoder"}], "embedding", pad_to_window=False)

@@ -14,10 +14,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
-from transformers import AutoModel
 
 from speech_affect import AffectFusionConfig, AffectFusionModel, AffectStudentConfig, AffectStudentModel
-from speech_affect.onnx.export import LARGEST_BYTES, build_onnx, export_onnx, fingerprint, main
+from speech_affect.onnx.export import LARGEST_BYTES, build_onnx, export_onnx, main
 from speech_affect.onnx.quantization import SMALLEST_WEIGHT, store_int8
 
 
@@ -97,7 +96,7 @@ def test_any_lengths_in_one_batch_equal_the_model(model, session, lengths):
         np.testing.assert_allclose(outputs[name][shortest], alone[name][0], atol=1e-5)
 
 
-def test_what_follows_a_clip_is_not_heard(session):
+def test_samples_beyond_the_clip_are_ignored(session):
     waveforms = noise(1, 16000)
     louder = waveforms.copy()
     louder[:, 9000:] = 0.9
@@ -141,7 +140,6 @@ def test_estimates_stay_within_the_labels(model):
         bold.regressor.output.weight.mul_(1000)
     outputs = run(session_of(build_onnx(bold)), noise(1, 8000))
     assert set(outputs["logits"].ravel()) <= {1.0, 7.0}
-    assert set(outputs["block_logits"].ravel()) <= {1.0, 7.0}
     assert_equal(outputs, reference(bold, noise(1, 8000)))
 
 
@@ -160,21 +158,6 @@ def test_blocks_with_state_equal_the_whole(model, session, samples, strides):
     assert_equal(outputs, reference(model, waveforms))
     frames = (samples - 400) // 160 + 1
     assert outputs["next_pooled_count"].tolist() == [[-(-frames // 8)]] * 2
-
-
-def test_block_logits_are_of_the_block_alone(model, session):
-    waveforms = noise(1, 1280 * 20 + 240)
-    first = run(session, waveforms[:, : 1280 * 10 + 240])
-    state = {name.removeprefix("next_"): v for name, v in first.items() if name.startswith("next_")}
-    second = run(session, waveforms[:, 1280 * 10 :], **state)
-    with torch.inference_mode():
-        frames, masks = model.front_end(torch.from_numpy(waveforms))
-        [(hidden, _)], _ = model.regressor(frames, masks)
-        for outputs, part in ((first, hidden[:, :10]), (second, hidden[:, 10:])):
-            unit = model.regressor.output(model.regressor.embed(part.mean(dim=1)))
-            np.testing.assert_allclose(outputs["block_logits"], 4 + 3 * unit.numpy(), atol=1e-5)
-    np.testing.assert_allclose(first["block_logits"], first["logits"], atol=1e-6)
-    assert np.abs(second["block_logits"] - second["logits"]).max() > 1e-4
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="no real speech at ../shared/corpora/emodb-msp")
@@ -211,18 +194,7 @@ def test_the_file_says_what_it_is(model, tmp_path):
         "stream_hop": 1280,
         "frame_hop": 160,
         "precision": "float32",
-        "source_fingerprint": fingerprint(model),
     }
-
-
-def test_the_fingerprint_is_of_weights_and_configuration(model, tmp_path):
-    again = student(**HEADS)
-    again.save_pretrained(tmp_path)
-    assert fingerprint(model) == fingerprint(again) == fingerprint(AutoModel.from_pretrained(tmp_path))
-    other = student(**HEADS)
-    with torch.no_grad():
-        other.regressor.output.bias[0] += 1e-3
-    assert len({fingerprint(each) for each in (model, other, student(**{**HEADS, "label_range": (0.0, 6.0)}))}) == 3
 
 
 def test_eight_bits_are_near_and_a_quarter_of_the_size(tmp_path):
@@ -268,11 +240,11 @@ def test_weights_of_zero_stay_zero(tmp_path):
 
 def test_a_model_is_left_as_it_is():
     model = student(dropout=0.5).train()
-    before = fingerprint(model)
+    before = {name: values.clone() for name, values in model.state_dict().items()}
     waveforms = noise(1, 8000)
     outputs = run(session_of(build_onnx(model)), waveforms)
     assert model.training
-    assert fingerprint(model) == before
+    assert all(torch.equal(values, before[name]) for name, values in model.state_dict().items())
     assert_equal(outputs, reference(model.eval(), waveforms))
 
 
@@ -307,7 +279,7 @@ def test_a_model_that_no_file_holds_is_refused(monkeypatch):
     assert LARGEST_BYTES > 2e9
 
 
-def test_a_missing_folder_is_said_before_anything_is_computed(tmp_path):
+def test_a_missing_folder_is_an_error_before_anything_is_computed(tmp_path):
     with pytest.raises(ValueError, match="is no folder; make it first"):
         export_onnx(None, tmp_path / "missing" / "model.onnx")
 
