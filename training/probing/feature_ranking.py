@@ -1,4 +1,4 @@
-"""Which dimensions of a representation matter most for what is sought in it."""
+"""Rank the dimensions of a representation by how much they matter for the targets."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import numpy as np
 
 
 def rank_dimensions(inputs: np.ndarray, targets: np.ndarray, penalty: float) -> np.ndarray:
-    """
-    Forward selection: dimensions by what each adds to those ranked before it.
+    """Rank dimensions by forward selection: each by what it adds to those ranked before it.
 
-    Salience is the drop in the penalised squared error of the targets, brought to unit variance so that the outputs
-    count alike and summed over them, when a ridge regression on the dimensions ranked so far gains this one. Rank by
-    the weights of one fit on all dimensions would be simpler but poor: dimensions are correlated, and among correlated
-    ones large weights cancel.
+    A dimension adds the drop in the penalised squared error when a ridge regression on the dimensions ranked so far
+    gains this one. The error is summed over the targets, each scaled to unit variance so that all count alike. The
+    weights of one fit on all dimensions would rank poorly: among correlated dimensions large weights cancel.
 
     The selection is an elimination on `X'X / N + penalty I`: each step sweeps out the dimension of the highest
     `|b_i|^2 / G_ii`, in width^3 operations altogether.
@@ -20,13 +18,13 @@ def rank_dimensions(inputs: np.ndarray, targets: np.ndarray, penalty: float) -> 
     Args:
         inputs: (clips, width), standardised, of training data.
         targets: (clips, outputs) of the same clips.
-        penalty: of the ridge regression, against the mean squared error; above 0.
+        penalty: Of the ridge regression, relative to the mean squared error; above 0.
 
     Returns:
-        (width,) indices, the most salient first; the lower one first where they are equal.
+        (width,) indices, the most important first; the lower index first where two are equal.
 
     Raises:
-        ValueError: shapes that do not fit, or a penalty that is not above 0.
+        ValueError: The shapes do not fit, or the penalty is not above 0.
     """
     if inputs.ndim != 2 or targets.ndim != 2 or len(inputs) != len(targets) or not len(inputs):
         raise ValueError(

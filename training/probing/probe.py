@@ -1,11 +1,9 @@
-"""Which hidden state of an encoder knows what, and how few of its dimensions suffice."""
+"""Find which hidden state of an encoder knows what, and how few of its dimensions suffice."""
 
 from __future__ import annotations
 
 import csv
-import json
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +14,9 @@ from accelerate import PartialState
 from speech_affect import DIMENSIONS
 
 from ..encoders.library import EncoderLibrary
+from ..files import atomic_path, write_json
 from ..metrics.ccc.concordance import concordance_correlation
+from ..reports.scores import KEYS
 from .feature_ranking import rank_dimensions
 from .pooled_states import PooledStates, extract_pooled_states
 from .probe_figures import draw_layers, draw_subspace
@@ -25,36 +25,32 @@ from .ridge import Ridge, choose_ridge
 
 logger = logging.getLogger(__name__)
 
-KEYS = (*DIMENSIONS, "mean")
-
 
 def probe_layers(pooled: Mapping[str, Sequence[np.ndarray]], labels: Mapping[str, np.ndarray]) -> list[dict]:
-    """
-    CCC of a ridge regression on each hidden state, averaged over the utterance. Nothing in it is random.
+    """Return the CCC of a ridge regression on each hidden state, averaged over the utterance; nothing is random.
 
     Args:
-        pooled: per split its hidden states, each (clips, width): an array (hidden states, clips, width) or
+        pooled: Split -> its hidden states, each (clips, width): an array (hidden states, clips, width) or
             [`PooledStates`]. With `train` to fit on and `development` to choose the penalty by.
-        labels: per split (clips, 3): activation, valence, dominance.
+        labels: Split -> (clips, 3): activation, valence, dominance.
 
     Returns:
-        per hidden state and split other than `train`: `{"hidden_state", "split", "ccc", "penalty"}`, where `ccc` has
-        each dimension and their mean.
-
-    Raises:
-        ValueError: a split is missing, or shapes do not fit.
+        For each hidden state and split other than `train`: `{"hidden_state", "split", "ccc", "penalty"}`, where `ccc`
+        has each dimension and their mean.
     """
-    _check_splits(pooled, labels)
     rows = []
     for hidden_state in range(len(pooled["train"])):
         inputs = {split: states[hidden_state] for split, states in pooled.items()}
-        fit = _fit(inputs, labels)
-        rows += [{"hidden_state": hidden_state, **row} for row in _scores(fit, inputs, labels)]
+        rows += [{"hidden_state": hidden_state, **row} for row in _scores(_fit(inputs, labels), inputs, labels)]
     return rows
 
 
 def best_hidden_state(rows: list[dict]) -> int:
-    """The hidden state with the highest mean CCC on development, the lowest of equals; rows of [`probe_layers`]."""
+    """Return the hidden state with the highest mean CCC on development, the lowest of equals.
+
+    Args:
+        rows: Of [`probe_layers`].
+    """
     development = [row for row in rows if row["split"] == "development"]
     return max(development, key=lambda row: (row["ccc"]["mean"], -row["hidden_state"]))["hidden_state"]
 
@@ -62,20 +58,18 @@ def best_hidden_state(rows: list[dict]) -> int:
 def probe_subspaces(
     inputs: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, list[dict]]:
-    """
-    CCC of ridge regressions on the most salient dimensions of one hidden state, fitted anew for each number of them.
+    """Return the CCC of ridge regressions on the highest ranked dimensions of one hidden state.
 
-    Such low-dimensional subspaces are what Mitra, Nie and Azemi look for ("Investigating salient representations and
-    label variance in dimensional speech emotion analysis", arXiv 2312.16180). The ranking here is forward selection on
-    training data ([`salience.rank_dimensions`]) with the penalty of the fit on all dimensions, and so one for the
-    three outputs together.
+    Such subspaces are studied by Mitra, Nie and Azemi, "Investigating salient representations and label variance in
+    dimensional speech emotion analysis", arXiv 2312.16180. The ranking here is forward selection on training data
+    ([`rank_dimensions`]) with the penalty of the fit on all dimensions, one ranking for the three outputs together.
 
     Args:
-        inputs: per split (clips, width), with `train` and `development`.
-        labels: per split (clips, 3).
+        inputs: Split -> (clips, width), with `train` and `development`.
+        labels: Split -> (clips, 3).
 
     Returns:
-        the ranking (width,), and per number of dimensions (1, 2, 4, ... width) and split other than `train`:
+        The ranking (width,), and for each number of dimensions (1, 2, 4, ... width) and split other than `train`:
         `{"dimensions", "split", "ccc", "penalty"}`.
     """
     fit = _fit(inputs, labels)
@@ -98,26 +92,26 @@ def run_probe(
     batch_size: int,
     output: Path,
 ) -> dict:
-    """
-    Probe one encoder of a run on its corpus: `probe_<encoder>.json`, `.csv`, and per split other than `train` the
-    figures `probe_<encoder>_layers_<split>.png` and `probe_<encoder>_subspace_<split>.png`.
+    """Probe one encoder of a run on its corpus and write what was found.
 
-    Every process has to call it: they share the clips. The main process alone fits and writes.
+    Writes `probe_<encoder>.json`, `.csv`, and for each split other than `train` the figures
+    `probe_<encoder>_layers_<split>.png` and `probe_<encoder>_subspace_<split>.png`. Every process has to call it: they
+    share the extraction; the main process alone fits and writes.
 
     Args:
-        library: made with [`pooled_states.all_states_branch`] of the encoder.
-        encoder: its name in the library.
+        library: Made with [`all_states_branch`] of the encoder.
+        encoder: Its name in the library.
         splits: `corpus.splits` with labelled clips alone, `train` and `development` among them.
-        fingerprints: per split those of its clips' audio.
-        root: folder of the caches.
-        batch_size: clips per batch through the encoder.
-        output: folder, made where it is not there.
+        fingerprints: Split -> those of its clips' audio.
+        root: Folder of the caches.
+        batch_size: Clips per batch through the encoder.
+        output: Folder, created where it does not exist.
 
     Returns:
-        what is in the JSON; in other processes than the main one, nothing.
+        Content of the JSON; in other processes than the main one, nothing.
 
     Raises:
-        ValueError: an encoder or a split that is not there, or clips without labels.
+        ValueError: The encoder or a split is missing, or clips have no labels.
     """
     if not re.fullmatch(r"[\w-]+", encoder):
         raise ValueError(f"encoder name {encoder!r} names files: letters, digits, - and _ only")
@@ -128,7 +122,18 @@ def run_probe(
     result = {}
     if state.is_main_process:
         pooled = {name: PooledStates(cache, fingerprints[name]) for name in splits}
-        result = {"name": encoder, "source": library.identity(encoder), **_probe(pooled, labels)}
+        layers = probe_layers(pooled, labels)
+        best = best_hidden_state(layers)
+        ranking, subspace = probe_subspaces({split: states[best] for split, states in pooled.items()}, labels)
+        result = {
+            "name": encoder,
+            "source": library.identity(encoder),
+            "clips": {split: len(values) for split, values in labels.items()},
+            "best_hidden_state": best,
+            "layers": layers,
+            "ranked_dimensions": ranking.tolist(),
+            "subspace": subspace,
+        }
         _write(result, output)
     state.wait_for_everyone()
     return result
@@ -152,19 +157,6 @@ def _labels(splits: Mapping) -> dict[str, np.ndarray]:
     return labels
 
 
-def _probe(pooled: dict[str, PooledStates], labels: dict[str, np.ndarray]) -> dict:
-    layers = probe_layers(pooled, labels)
-    best = best_hidden_state(layers)
-    ranking, subspace = probe_subspaces({split: states[best] for split, states in pooled.items()}, labels)
-    return {
-        "clips": {split: len(values) for split, values in labels.items()},
-        "best_hidden_state": best,
-        "layers": layers,
-        "salient_dimensions": ranking.tolist(),
-        "subspace": subspace,
-    }
-
-
 def _fit(inputs: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Ridge:
     return choose_ridge(inputs["train"], labels["train"], inputs["development"], labels["development"])
 
@@ -179,45 +171,26 @@ def _scores(fit: Ridge, inputs: Mapping[str, np.ndarray], labels: Mapping[str, n
     return rows
 
 
-def _check_splits(pooled: Mapping[str, Sequence[np.ndarray]], labels: Mapping[str, np.ndarray]) -> None:
-    if set(pooled) != set(labels) or not {"train", "development"} <= set(labels):
-        raise ValueError(
-            f"pooled states are of {', '.join(pooled) or 'no split'}, labels of {', '.join(labels) or 'no split'}; "
-            "give both for the same splits, train and development among them"
-        )
-    counts = {split: len(states) for split, states in pooled.items()}
-    if len(set(counts.values())) != 1 or not counts["train"]:
-        raise ValueError(f"the splits have different numbers of hidden states: {counts}; pool them by one encoder")
-    for split, values in labels.items():
-        if values.ndim != 2 or values.shape[1] != len(DIMENSIONS):
-            raise ValueError(f"labels of {split!r} have shape {values.shape}; give (clips, {len(DIMENSIONS)})")
-
-
 def _write(result: dict, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     stem = f"probe_{result['name']}"
-    _write_csv(output / f"{stem}.csv", result)
+    write_csv(output / f"{stem}.csv", result)
     for split in result["clips"]:
         if split != "train":
             draw_layers(output / f"{stem}_layers_{split}.png", result, split)
             draw_subspace(output / f"{stem}_subspace_{split}.png", result, split)
-    # last, so that it stands for all of them
-    temporary = output / f".{stem}.json"
-    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, output / f"{stem}.json")
+    write_json(output / f"{stem}.json", result)  # last, so that it stands for all of them
     logger.info("probe of %s: best hidden state %d; %s", result["name"], result["best_hidden_state"], output)
 
 
-def _write_csv(path: Path, result: dict) -> None:
-    """A row per fit and split: `layers` on all dimensions of a hidden state, `subspace` on the most salient."""
-    width, best = len(result["salient_dimensions"]), result["best_hidden_state"]
+def write_csv(path: Path, result: dict) -> None:
+    """Write a row for each fit and split: `layers` on all dimensions, `subspace` on the highest ranked."""
+    width, best = len(result["ranked_dimensions"]), result["best_hidden_state"]
     rows = [("layers", row["hidden_state"], width, row) for row in result["layers"]]
     rows += [("subspace", best, row["dimensions"], row) for row in result["subspace"]]
-    temporary = path.with_name(f".{path.name}")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["probe", "hidden_state", "dimensions", "split", "penalty", *(f"ccc_{key}" for key in KEYS)])
         for probe, hidden_state, dimensions, row in rows:
             scores = [repr(row["ccc"][key]) for key in KEYS]
             writer.writerow([probe, hidden_state, dimensions, row["split"], repr(row["penalty"]), *scores])
-    os.replace(temporary, path)

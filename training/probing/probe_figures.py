@@ -2,73 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 from speech_affect import DIMENSIONS
 
-from ..reports.figures import COLOURS  # sets a backend that needs no screen
+from ..reports.figures import COLOURS, save_figure  # sets a backend that needs no screen
 
 
-MEAN_COLOUR = "#333333"
 # a hidden state of 48 layers would crowd the axis
 MOST_TICKS = 16
 
 
 def draw_layers(path: Path, result: dict, split: str) -> None:
-    """
-    CCC by hidden state, a line per dimension; the state that development chose is marked.
+    """Draw CCC by hidden state, a line for each dimension, with a mark at the state that development chose.
 
     Args:
-        path: of the PNG.
-        result: as in `probe_<encoder>.json`.
-        split: to draw.
+        path: PNG to write.
+        result: As in `probe_<encoder>.json`.
+        split: Split to draw.
     """
     rows = [row for row in result["layers"] if row["split"] == split]
     states = [row["hidden_state"] for row in rows]
-    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    _draw_lines(axes, states, rows)
+    figure, axes = _draw_lines(result, rows, "ridge regression on the utterance's mean hidden state")
     axes.axvline(result["best_hidden_state"], color="#bbbbbb", lw=6, alpha=0.5, zorder=1, label="best on development")
     axes.set_xticks(states[:: -(-len(states) // MOST_TICKS)])
     axes.set_xlabel("hidden state (0 is the input to the first layer)")
-    axes.set_title(f"{_heading(result, split)}\nridge regression on the utterance's mean hidden state", fontsize=10)
     _finish(figure, axes, path)
 
 
 def draw_subspace(path: Path, result: dict, split: str) -> None:
-    """
-    CCC against the number of most salient dimensions kept of the best hidden state.
+    """Draw CCC against the number of highest ranked dimensions kept of the best hidden state.
 
     Args:
-        path: of the PNG.
-        result: as in `probe_<encoder>.json`.
-        split: to draw.
+        path: PNG to write.
+        result: As in `probe_<encoder>.json`.
+        split: Split to draw.
     """
     rows = [row for row in result["subspace"] if row["split"] == split]
-    sizes = [row["dimensions"] for row in rows]
-    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    places = list(range(len(sizes)))  # not to scale: the last step is shorter than a doubling, too short for its label
-    _draw_lines(axes, places, rows)
-    axes.set_xticks(places, [str(size) for size in sizes])
-    axes.set_xlabel("most salient dimensions kept")
-    axes.set_title(
-        f"{_heading(result, split)}\nridge regression on dimensions of hidden state {result['best_hidden_state']}",
-        fontsize=10,
-    )
+    about = f"ridge regression on dimensions of hidden state {result['best_hidden_state']}"
+    figure, axes = _draw_lines(result, rows, about)
+    # not to scale: the last step is shorter than a doubling, too short for its label
+    axes.set_xticks(range(len(rows)), [str(row["dimensions"]) for row in rows])
+    axes.set_xlabel("highest ranked dimensions kept")
     _finish(figure, axes, path)
 
 
-def _heading(result: dict, split: str) -> str:
-    return f"{result['name']}, {split}, {result['clips'][split]} clips"
-
-
-def _draw_lines(axes, places: list[int], rows: list[dict]) -> None:
+def _draw_lines(result: dict, rows: Sequence[dict], about: str):
+    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     for dimension in DIMENSIONS:
         values = [row["ccc"][dimension] for row in rows]
-        axes.plot(places, values, "o-", ms=4, lw=1.5, color=COLOURS[dimension], label=dimension, zorder=3)
-    mean = [row["ccc"]["mean"] for row in rows]
-    axes.plot(places, mean, "--", lw=1.2, color=MEAN_COLOUR, label="mean", zorder=2)
+        axes.plot(values, "o-", ms=4, lw=1.5, color=COLOURS[dimension], label=dimension, zorder=3)
+    axes.plot([row["ccc"]["mean"] for row in rows], "--", lw=1.2, color="#333333", label="mean", zorder=2)
+    split = rows[0]["split"]
+    axes.set_title(f"{result['name']}, {split}, {result['clips'][split]} clips\n{about}", fontsize=10)
+    return figure, axes
 
 
 def _finish(figure, axes, path: Path) -> None:
@@ -76,18 +66,6 @@ def _finish(figure, axes, path: Path) -> None:
     axes.axhline(0, color="#333333", lw=0.8)
     axes.grid(color="#dddddd", zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        frameon=False,
-        ncols=5,
-        loc="outside lower center",
-        fontsize=9,
-        columnspacing=1,
-        handlelength=1.5,
-    )
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=150, format="png")
-    plt.close(figure)
-    temporary.replace(path)
+    style = {"frameon": False, "ncols": 5, "fontsize": 9, "columnspacing": 1, "handlelength": 1.5}
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", **style)
+    save_figure(figure, path)

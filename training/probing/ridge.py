@@ -12,18 +12,16 @@ from ..metrics.ccc.concordance import concordance_correlation
 
 # the strongest first, so that of equally good fits the simplest is taken
 PENALTIES = tuple(float(10**exponent) for exponent in np.arange(3, -4.5, -0.5))
-
 # below this share of its mean, the spread of a float32 input is rounding
 CONSTANT_SPREAD = 1e-6
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """
-    A fitted regression.
+    """A fitted regression.
 
     Args:
-        penalty: on the squared weights, against the mean squared error.
+        penalty: On the squared weights, relative to the mean squared error.
         mean: (width,) of the training inputs.
         scale: (width,) their standard deviation (1/N); 1 where they are constant.
         weights: (width, outputs), for standardised inputs; 0 where they are constant.
@@ -37,17 +35,16 @@ class Ridge:
     intercept: np.ndarray
 
     def standardise(self, inputs: np.ndarray) -> np.ndarray:
-        """Inputs (clips, width) by the training inputs' mean and scale."""
+        """Scale inputs (clips, width) by the training inputs' mean and standard deviation."""
         return (np.asarray(inputs, dtype=np.float64) - self.mean) / self.scale
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """(clips, outputs) in the targets' unit, of inputs (clips, width)."""
+        """Return (clips, outputs) in the targets' unit for inputs (clips, width)."""
         return self.standardise(inputs) @ self.weights + self.intercept
 
 
 def fit_ridge(inputs: np.ndarray, targets: np.ndarray, penalties: Sequence[float] = PENALTIES) -> list[Ridge]:
-    """
-    Fit once for every penalty; one eigendecomposition of the inputs' correlation matrix serves them all.
+    """Fit once for every penalty; one eigendecomposition of the inputs' correlation matrix serves them all.
 
     With standardised inputs X and centred targets Y of N clips, the weights W minimise
     `|Y - X W|^2 / N + penalty |W|^2`, that is `(X'X / N + penalty I) W = X'Y / N`
@@ -56,17 +53,23 @@ def fit_ridge(inputs: np.ndarray, targets: np.ndarray, penalties: Sequence[float
     Args:
         inputs: (clips, width), at least two clips.
         targets: (clips, outputs).
-        penalties: each above 0.
+        penalties: Each above 0.
 
     Returns:
-        one fit per penalty, in their order; float64 throughout.
+        One fit per penalty, in their order; float64 throughout.
 
     Raises:
-        ValueError: shapes that do not fit, values that are not finite, or a penalty that is not above 0.
+        ValueError: The shapes do not fit, values are not finite, or a penalty is not above 0.
     """
     inputs, targets = np.asarray(inputs, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     _check(inputs, targets, penalties)
-    mean, scale, standardised = _standardise(inputs)
+    mean = inputs.mean(axis=0)
+    standardised = inputs - mean
+    scale = np.sqrt((standardised**2).mean(axis=0))
+    constant = scale <= CONSTANT_SPREAD * np.abs(mean)
+    standardised[:, constant] = 0
+    scale[constant] = 1
+    standardised /= scale
     intercept = targets.mean(axis=0)
     eigenvalues, vectors = np.linalg.eigh(standardised.T @ standardised / len(inputs))
     eigenvalues = eigenvalues.clip(min=0)  # rounding leaves some below
@@ -77,45 +80,27 @@ def fit_ridge(inputs: np.ndarray, targets: np.ndarray, penalties: Sequence[float
 
 
 def choose_ridge(
-    inputs: np.ndarray,
-    targets: np.ndarray,
-    development_inputs: np.ndarray,
-    development_targets: np.ndarray,
-    penalties: Sequence[float] = PENALTIES,
+    inputs: np.ndarray, targets: np.ndarray, development_inputs: np.ndarray, development_targets: np.ndarray
 ) -> Ridge:
-    """
-    The fit on training data whose penalty gives the highest mean CCC on development data.
+    """Return the fit on training data whose penalty gives the highest mean CCC on development data.
 
-    Ridge shrinks its predictions towards the mean, and CCC counts that as disagreement. The predictions are still not
-    stretched afterwards: that would fit a second model, and what is sought is how much a plain linear reading finds.
-    The development CCC of the chosen penalty is a little too good; test splits have no part in the choice.
+    Ridge shrinks its predictions towards the mean, which CCC counts as disagreement. The predictions are not stretched
+    afterwards: that would fit a second model, and a probe asks how much a plain linear model finds. The development
+    CCC of the chosen penalty is a little too good; test splits have no part in the choice.
 
     Args:
-        inputs: (clips, width) of the training split.
-        targets: (clips, outputs) of the training split.
-        development_inputs, development_targets: the same of the development split.
-        penalties: each above 0; the first of equally good ones is taken.
+        inputs, targets: (clips, width) and (clips, outputs) of the training split.
+        development_inputs, development_targets: The same of the development split.
 
     Raises:
-        ValueError: as in [`fit_ridge`].
+        ValueError: As in [`fit_ridge`].
     """
-    fits = fit_ridge(inputs, targets, penalties)
-    standardised = fits[0].standardise(development_inputs)  # alike for all
+    fits = fit_ridge(inputs, targets)
+    standardised = fits[0].standardise(development_inputs)  # the same for all
     scores = [
         concordance_correlation(standardised @ fit.weights + fit.intercept, development_targets).mean() for fit in fits
     ]
     return fits[int(np.argmax(scores))]
-
-
-def _standardise(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    mean = inputs.mean(axis=0)
-    centred = inputs - mean
-    scale = np.sqrt((centred**2).mean(axis=0))
-    constant = scale <= CONSTANT_SPREAD * np.abs(mean)
-    centred[:, constant] = 0
-    scale[constant] = 1
-    centred /= scale
-    return mean, scale, centred
 
 
 def _check(inputs: np.ndarray, targets: np.ndarray, penalties: Sequence[float]) -> None:

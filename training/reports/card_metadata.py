@@ -1,4 +1,4 @@
-"""The front matter of a model card: what the Hub filters and shows, the licence of the weights among it."""
+"""The front matter of a model card: what the Hub filters by and shows, including the licence of the weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from speech_affect import DIMENSIONS
 
 from ..settings.corpus_facts import CorpusFacts
-from .card_tables import folds_of
+from ..settings.split_key import SplitKey
 from .scores import KEYS
 
 
@@ -21,14 +21,13 @@ TAGS = ("speech-emotion-recognition", "speech", "emotion", "arousal", *DIMENSION
 def card_data(
     results: dict, entry: dict, facts: CorpusFacts, encoders: list[dict], repo_id: str | None = None
 ) -> ModelCardData:
-    """
-    The front matter.
+    """Return the front matter.
 
     Args:
-        results: what is in results.json.
-        entry: the system's part of it.
-        facts: of the corpus.
-        encoders: of the system and its teachers, as [`encoders_of`] lists them.
+        results: Content of results.json.
+        entry: The system's part of it.
+        facts: Facts about the corpus.
+        encoders: Of the system and its teachers, as [`encoders_of`] lists them.
         repo_id: Hub id of the model.
     """
     inside = [encoder["id"] for encoder in encoders if encoder["inside"] and "/" in encoder["id"]]
@@ -44,48 +43,40 @@ def card_data(
         # the nearest of the Hub's relations: a head was trained on an encoder that stays as it was
         base_model_relation="finetune" if inside else None,
         model_name=repo_id or entry["name"],
-        eval_results=eval_results(results, entry, facts),
+        eval_results=[
+            _eval_result(results["corpus"]["name"], entry, facts, split, key)
+            for split in entry["splits"]
+            for key in KEYS
+        ],
     )
 
 
-def eval_results(results: dict, entry: dict, facts: CorpusFacts) -> list[EvalResult]:
-    """Mean CCC over seeds per split and dimension; its interval, spread and size are in the metric's `args`."""
-    name, seeds = results["corpus"]["name"], entry["seeds"]
-    found = []
-    for split, scores in entry["splits"].items():
-        folds = folds_of(split)
-        for key in KEYS:
-            args = {
-                "n": scores["n"],
-                "ci95": [round(bound, 4) for bound in scores["ci95"][key]],
-                "seeds": len(seeds),
-                "std_over_seeds": round(scores["ccc_std_over_seeds"][key], 4),
-            }
-            if not folds:
-                args["these_weights"] = round(scores["ccc_per_seed"][key][seeds.index(entry["checkpoint"]["seed"])], 4)
-            found.append(
-                EvalResult(
-                    task_type=_task(entry),
-                    task_name="Speech emotion regression",
-                    dataset_type=facts.dataset or slug(name),
-                    dataset_name=name,
-                    dataset_split=split,
-                    metric_type="ccc",
-                    metric_name=f"CCC {key}" + (f" ({folds}-fold, by speaker)" if folds else ""),
-                    metric_value=round(scores["ccc"][key], 4),
-                    metric_args=args,
-                )
-            )
-    return found
+def _eval_result(corpus: str, entry: dict, facts: CorpusFacts, split: str, key: str) -> EvalResult:
+    """Return the mean CCC over seeds; its interval, spread and size are in the metric's `args`."""
+    scores, seeds, folds = entry["splits"][split], entry["seeds"], SplitKey.parse(split).folds
+    args = {
+        "n": scores["n"],
+        "ci95": [round(bound, 4) for bound in scores["ci95"][key]],
+        "seeds": len(seeds),
+        "std_over_seeds": round(scores["ccc_std_over_seeds"][key], 4),
+    }
+    if not folds:
+        args["these_weights"] = round(scores["ccc_per_seed"][key][seeds.index(entry["checkpoint"]["seed"])], 4)
+    return EvalResult(
+        task_type=_task(entry),
+        task_name="Speech emotion regression",
+        dataset_type=facts.dataset or slug(corpus),
+        dataset_name=corpus,
+        dataset_split=split,
+        metric_type="ccc",
+        metric_name=f"CCC {key}" + (f" ({folds}-fold, by speaker)" if folds else ""),
+        metric_value=round(scores["ccc"][key], 4),
+        metric_args=args,
+    )
 
 
 def encoders_of(results: dict, entry: dict, teachers: list[dict]) -> list[dict]:
-    """
-    Encoders behind a system.
-
-    Returns:
-        those that it holds, then those that only its teachers do: `{"id", "revision", "license", "inside"}`.
-    """
+    """Return the encoders of a system, then those of its teachers alone: `{"id", "revision", "license", "inside"}`."""
     found: dict[str, dict] = {}
     for system in (entry, *teachers):
         for branch in system["checkpoint"]["branches"]:
@@ -96,13 +87,12 @@ def encoders_of(results: dict, entry: dict, teachers: list[dict]) -> list[dict]:
 
 
 def weights_licence(facts: CorpusFacts, encoders: list[dict]) -> dict:
-    """
-    The licence of the weights: what the terms of the training data allow, unless an encoder allows less.
+    """Return the licence of the weights: what the terms of the training data allow, unless an encoder allows less.
 
-    Where the terms name no licence for weights it is `other`, under the terms' own name.
+    Where the terms name no licence for weights it is `other`, under the name of the terms.
 
     Returns:
-        `license`, and where that is `other` also `license_name` and, where there is one, `license_link`.
+        `license`, and where that is `other` also `license_name` and, if known, `license_link`.
     """
     if not facts.weights_license:
         return {"license": "other", "license_name": slug(facts.license), "license_link": facts.license_link}
@@ -112,16 +102,11 @@ def weights_licence(facts: CorpusFacts, encoders: list[dict]) -> dict:
     return {"license": facts.weights_license}
 
 
-def senses(entry: dict) -> tuple[bool, bool]:
-    """Whether a system hears audio, and whether it reads a transcript."""
-    text = [branch["text"] for branch in entry["checkpoint"]["branches"]]
-    return not all(text), any(text)
-
-
 def slug(name: str) -> str:
-    """A name as the Hub takes it: lower-case letters, digits, dots and dashes."""
+    """Return a name as the Hub takes it: lower-case letters, digits, dots and dashes."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
 
 
 def _task(entry: dict) -> str:
-    return "audio-classification" if senses(entry)[0] else "text-classification"
+    text_only = all(branch["text"] for branch in entry["checkpoint"]["branches"])
+    return "text-classification" if text_only else "audio-classification"

@@ -1,34 +1,26 @@
-"""What a model card says of a system in words and lists, out of results.json."""
+"""Sentences and lists of a model card, made from results.json."""
 
 from __future__ import annotations
 
 from speech_affect import DIMENSIONS
 
 from ..settings.corpus_facts import CorpusFacts
-from .card_tables import (
-    comparison_table,
-    condition_name,
-    condition_table,
-    coverage_table,
-    folds_of,
-    gender_table,
-    score_table,
-    speaker_table,
-    speakers_of,
-)
+from ..settings.split_key import SplitKey
+from .card_tables import condition_table, condition_text, gender_table, score_table, speaker_table, verdict_list
+from .tables import comparison_table, coverage_table
 
 
-# what a busy core is taken to draw, its share of memory and cooling included; nothing here measures it
+# assumed power of a busy core, with its share of memory and cooling; nothing here measures it
 WATTS_PER_CORE = 10
 
 
 def teachers_of(entry: dict) -> list[str]:
-    """Names of the systems that a student was distilled from."""
+    """Return the names of the systems that a student was distilled from."""
     return [entry["teacher"]] if isinstance(entry["teacher"], str) else list(entry["teacher"] or [])
 
 
 def role(entry: dict, by_name: dict[str, dict]) -> str:
-    """What a system is among the others of its run."""
+    """Return what a system is among the others of its run."""
     size = f"{entry['parameters'] / 1e6:.2f} M parameters"
     if entry["teacher"]:
         teachers = [f"`{name}` ({by_name[name]['parameters'] / 1e6:.2f} M)" for name in teachers_of(entry)]
@@ -45,7 +37,7 @@ def role(entry: dict, by_name: dict[str, dict]) -> str:
 
 
 def branch_text(branch: dict, encoders: dict[str, dict]) -> str:
-    """What one branch reads from its input."""
+    """Return what one branch extracts from its input."""
     if branch["source"] in encoders:
         state = branch["hidden_state"]
         which = {"last": "the last hidden state", "weighted_sum": "a learnt weighted sum of all hidden states"}
@@ -57,7 +49,7 @@ def branch_text(branch: dict, encoders: dict[str, dict]) -> str:
 
 
 def training_lines(entry: dict) -> list[str]:
-    """How a system was trained."""
+    """Return how a system was trained."""
     checkpoint, settings = entry["checkpoint"], entry["checkpoint"]["training"]
     lines = [_loss(checkpoint["distillation"])]
     tasks = {
@@ -66,11 +58,11 @@ def training_lines(entry: dict) -> list[str]:
         "the scatter of the grades": checkpoint["predict_uncertainty"],
     }
     if any(tasks.values()):
-        lines.append(f"Learnt besides: {', '.join(task for task, learnt in tasks.items() if learnt)}.")
+        lines.append(f"Also trained to predict: {', '.join(task for task, learnt in tasks.items() if learnt)}.")
     if checkpoint["augmented"]:
         lines.append("Trained on augmented copies of the clips too: speed, timbre, level, rooms, noise, clips joined.")
     if checkpoint["unlabelled"]:
-        lines.append("Trained on speech that nobody rated too, with the teacher's estimates for labels.")
+        lines.append("Trained on unlabelled speech too, with the teacher's predictions as labels.")
     if checkpoint["mask_time_prob"] or checkpoint["mask_feature_prob"]:
         frames, features = checkpoint["mask_time_prob"], checkpoint["mask_feature_prob"]
         lines.append(f"SpecAugment: {frames:.0%} of the frames and {features:.0%} of the features masked.")
@@ -95,56 +87,58 @@ def _loss(distillation: dict | None) -> str:
 
 
 def split_parts(entry: dict, corpus: dict) -> list[dict]:
-    """Per split `{"title", "folds", "table"}`."""
+    """Return for each split `{"title", "folds", "table"}`."""
     parts = []
     for split, scores in entry["splits"].items():
-        folds = folds_of(split)
+        folds = SplitKey.parse(split).folds
         table = score_table(scores, entry["seeds"], None if folds else entry["checkpoint"]["seed"])
         parts.append({"title": f"{split}: {_size(split, scores, corpus)}", "folds": folds, "table": table})
     return parts
 
 
 def further_parts(entry: dict, comparisons: list[dict]) -> list[dict]:
-    """The results that not every system has, as `{"title", "text"}`."""
+    """Return the results that not every system has, as `{"title", "text"}`."""
     own = [row for row in comparisons if row["system"] == entry["name"]]
     parts = {
         "By gender": gender_table(entry["splits"]),
         "By speaker": speaker_table(entry["splits"]),
-        "Against other systems": comparison_table(own) if own else None,
+        "Against other systems": f"{comparison_table('split', own)}\n\n{verdict_list(own)}" if own else None,
         "Under noise and in rooms": condition_table(entry),
-        "Predicted uncertainty": coverage_table(entry["splits"]),
+        "Predicted uncertainty": coverage_table("split", entry["splits"]),
     }
     return [{"title": title, "text": text} for title, text in parts.items() if text]
 
 
 def limit_lines(entry: dict, corpus: dict, facts: CorpusFacts) -> list[str]:
-    """What the results do not show, and where they are weak."""
-    lines = ["The numbers say how speech sounds, not what the speaker feels: people show, hide and play emotions."]
+    """Return what the results do not show, and where they are weak."""
+    lines = [
+        "The numbers describe how speech sounds, not what the speaker feels: people show, hide and play emotions."
+    ]
     if not facts.rated:
         lines.append(
-            "Nobody rated the clips, so a high CCC says that the model finds what the labels were made from, not that "
-            "listeners agree with it."
+            "Nobody rated the clips, so a high CCC means that the model finds what the labels were made from, not "
+            "that listeners agree with it."
         )
     train = corpus["splits"]["train"]
     tested = "; ".join(f"`{split}` {_size(split, scores, corpus)}" for split, scores in entry["splits"].items())
     spoken = f" (language: {', '.join(facts.languages)})" if facts.languages else ""
     lines.append(
-        f"Trained on {_clips(train['clips'], train['speakers'])}; tested on {tested}, all of one corpus{spoken}. How "
-        "it does on other languages, ways of speaking, rooms, devices or ages is not known."
+        f"Trained on {_clips(train['clips'], train['speakers'])}; tested on {tested}, all of one corpus{spoken}. Its "
+        "quality on other languages, ways of speaking, rooms, devices or ages is not known."
     )
     for split, scores in entry["splits"].items():
         weakest = min(DIMENSIONS, key=lambda dimension: scores["ccc"][dimension])
         lines.append(f"On `{split}` it is weakest at {weakest} (CCC {scores['ccc'][weakest]:.2f}). {_gap(scores)}")
     lines += _noise(entry)
     lines.append(
-        "The intervals and p-values are over clips, and clips of one speaker are alike: for new speakers they are too "
-        "sure."
+        "The intervals and p-values are over clips, and clips of one speaker are alike: for new speakers intervals "
+        "would be wider and p-values larger."
     )
     return lines
 
 
 def _gap(scores: dict) -> str:
-    """The dimension on which the genders lie furthest apart."""
+    """Return the dimension on which the genders lie furthest apart."""
     groups = scores["by_gender"]
     if len(groups) < 2:
         return f"Only {next(iter(groups))} speakers were tested." if groups else "Genders were not compared."
@@ -162,14 +156,14 @@ def _noise(entry: dict) -> list[str]:
         worst = min(conditions, key=lambda name: conditions[name]["ccc"]["mean"])
         clean, degraded = entry["splits"][split]["ccc"]["mean"], conditions[worst]["ccc"]["mean"]
         lines.append(
-            f"Mean CCC on `{split}` is {clean:.2f} as recorded and {degraded:.2f} with {condition_name(worst)}."
+            f"Mean CCC on `{split}` is {clean:.2f} as recorded and {degraded:.2f} with {condition_text(worst)}."
         )
     return lines
 
 
 def compute_lines(entry: dict, teachers: list[dict], environment: dict) -> list[str]:
-    """Time, machine and an estimate of the energy."""
-    folds = [folds_of(split) for split in entry["splits"] if folds_of(split)]
+    """Return time, machine and an estimate of the energy."""
+    folds = [key.folds for key in map(SplitKey.parse, entry["splits"]) if key.folds]
     each = f"{len(entry['seeds'])} seeds, each once" + "".join(
         f" and once in each of {count} folds" for count in folds
     )
@@ -199,7 +193,10 @@ def compute_lines(entry: dict, teachers: list[dict], environment: dict) -> list[
 
 
 def _size(split: str, scores: dict, corpus: dict) -> str:
-    return _clips(scores["n"], speakers_of(split, corpus))
+    sizes = corpus["splits"]
+    if SplitKey.parse(split).folds:  # cross-validation has the speakers of all splits
+        return _clips(scores["n"], sum(size["speakers"] for size in sizes.values()))
+    return _clips(scores["n"], sizes[split]["speakers"])
 
 
 def _clips(clips: int, speakers: int) -> str:

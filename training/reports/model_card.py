@@ -1,7 +1,7 @@
-"""The model card of a system, filled from results.json: every figure in it stands there.
+"""Write the model card of a system from results.json.
 
-python training/model_card.py --results RESULTS.json --system NAME --output FILE_OR_CHECKPOINT_FOLDER
-    [--repo_id USER/NAME] [--contact TEXT]
+python -m speech_affect_training.reports.model_card --results RESULTS.json --system NAME
+    --output FILE_OR_CHECKPOINT_FOLDER [--repo_id USER/NAME] [--contact TEXT]
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -19,9 +18,9 @@ import jinja2
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
+from ..files import read_json, write_text
 from ..settings.corpus_facts import CorpusFacts
-from .card_metadata import card_data, encoders_of, senses
-from .card_tables import corpus_table
+from .card_metadata import card_data, encoders_of
 from .card_text import (
     branch_text,
     compute_lines,
@@ -32,25 +31,30 @@ from .card_text import (
     teachers_of,
     training_lines,
 )
+from .tables import corpus_table
 
 
 logger = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "model_cards" / "template.md"
-# all headings of the template but the contact's
-SECTIONS = (
-    "What it is",
-    "How to use it",
-    "Training data",
-    "Licence",
-    "Training",
-    "Results",
-    "Limits",
-    "Intended and excluded uses",
-    "Compute and energy",
-    "Versions",
-    "Citation",
-)
+FACTS = "give the run --corpus_facts (a mapping with labels, license, terms, or `msp_podcast`)"
+AGAIN = "run training/run.py again: earlier versions did not record it"
+# what a section cannot do without, by its path in the results -> the section, and what to do
+NEEDED = {
+    "system.checkpoint": ("What it is", AGAIN),
+    "system.parameters": ("What it is", AGAIN),
+    "encoders": ("What it is", AGAIN),
+    "corpus.note": ("Training data", "give the run --corpus_note"),
+    "corpus.facts.labels": ("Training data", FACTS),
+    "corpus.splits": ("Training data", AGAIN),
+    "corpus.facts.license": ("Licence", FACTS),
+    "corpus.facts.terms": ("Licence", FACTS),
+    "system.splits": ("Results", "the corpus has no test split with labels: add one, or --folds"),
+    "system.training_seconds": ("Compute and energy", AGAIN),
+    "environment.stage_workers": ("Compute and energy", AGAIN),
+    "environment.packages": ("Versions", AGAIN),
+    "corpus.fingerprint": ("Versions", AGAIN),
+}
 
 
 def build_card(
@@ -61,78 +65,69 @@ def build_card(
     contact: str | None = None,
     checkpoint: Path | None = None,
 ) -> ModelCard:
-    """
-    The card of one system.
+    """Return the card of one system.
 
     Args:
-        results: what is in results.json.
-        system: name of the system.
+        results: Content of results.json.
+        system: Name of the system.
         repo_id: Hub id (user/name) that the examples load; without it they load the system's folder.
-        contact: whom to write to.
-        checkpoint: the system's folder, to make sure that the results are its own.
+        contact: Whom to write to.
+        checkpoint: The system's folder, to make sure that the results are its own.
 
     Returns:
-        the card; `content` is the text of the README.
+        The card; `content` is the text of the README.
 
     Raises:
-        ValueError: a section would be empty (it is named), the results lack the system, the folder is of another run,
-            or `repo_id` is no Hub id.
+        ValueError: A section would be empty (the error names it), the results lack the system, the folder is of
+            another run, or `repo_id` is not a Hub id.
     """
     by_name = {entry["name"]: entry for entry in results["systems"]}
     if system not in by_name:
         raise ValueError(f"the results have no system {system!r}; they have {', '.join(by_name)}")
     entry = by_name[system]
-    _check_filled(results, entry)
+    _check_filled({**results, "system": entry})
     if checkpoint is not None:
         _check_same_run(checkpoint, entry)
     if repo_id is not None:
         _check_repo_id(repo_id)
-    facts = _facts(results["corpus"])
-    teachers = [by_name[name] for name in teachers_of(entry)]
-    encoders = encoders_of(results, entry, teachers)
-    data = card_data(results, entry, facts, encoders, repo_id)
-    template = _environment().from_string(TEMPLATE.read_text(encoding="utf-8"))
+    template = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    ).from_string(TEMPLATE.read_text(encoding="utf-8"))
     content = template.render(
-        card_data=data.to_yaml().strip(),
         model=json.dumps(repo_id or system),
         contact=contact,
-        facts=facts,
-        encoders=encoders,
-        weights=_weights(data, facts),
-        role=role(entry, by_name),
-        compute=compute_lines(entry, teachers, results["environment"]),
-        **_described(results, entry, facts),
+        **_provenance(results, entry, by_name, repo_id),
+        **_description(results, entry, by_name),
     )
-    _check_sections(content)
+    for section, body in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", content, flags=re.MULTILINE | re.DOTALL):
+        if not re.sub(r"^###.*$", "", body, flags=re.MULTILINE).strip():
+            raise ValueError(f"section {section!r} of the model card is empty; fill it in {TEMPLATE.name}")
     return ModelCard(content)
 
 
 def write_card(card: ModelCard, path: Path) -> Path:
-    """Write a card to a file, at once or not at all; into a folder as its README.md. Returns the file."""
+    """Write a card to a file, or into a folder as its README.md; returns the file."""
     path = path / "README.md" if path.is_dir() else path
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(card.content, encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, card.content)
     return path
 
 
 def write_cards(results: dict, output: Path, repo_id: Callable[[str], str] | None = None) -> list[Path]:
-    """
-    Write the card of every system into its checkpoint.
+    """Write the card of every system into its checkpoint.
 
-    A card that cannot be built is left out with a warning, and one of an earlier run is taken away: a run is not lost
-    for want of a licence.
+    A card that cannot be built is left out with a warning, and one of an earlier run is removed: a run is not lost
+    because a licence is missing.
 
     Args:
-        results: of the run.
-        output: folder of the run, with a folder per system.
-        repo_id: per system the Hub id that its examples load; ids without an owner are not shown.
+        results: Of the run.
+        output: Folder of the run, with a folder for each system.
+        repo_id: Returns the Hub id that the examples of a system load; ids without an owner are not shown.
 
     Returns:
-        the files written.
+        The files written.
     """
-    written, refused = [], {}
+    written, failed = [], {}
     for entry in results["systems"]:
         folder = output / entry["name"]
         name = repo_id(entry["name"]) if repo_id else ""
@@ -141,34 +136,55 @@ def write_cards(results: dict, output: Path, repo_id: Callable[[str], str] | Non
             written.append(write_card(card, folder))
         except ValueError as error:
             (folder / "README.md").unlink(missing_ok=True)
-            refused.setdefault(str(error), []).append(entry["name"])
-    for reason, names in refused.items():
+            failed.setdefault(str(error), []).append(entry["name"])
+    for reason, names in failed.items():
         logger.warning("no model card for %s: %s", ", ".join(names), reason)
     return written
 
 
-def _described(results: dict, entry: dict, facts: CorpusFacts) -> dict:
-    """What the template takes of the system itself, its corpus and its results."""
+def _description(results: dict, entry: dict, by_name: dict[str, dict]) -> dict:
+    """Return what the template says about the system itself and its results."""
     corpus, checkpoint = results["corpus"], entry["checkpoint"]
-    hears, reads = senses(entry)
     low, high = (f"{bound:g}" for bound in corpus["label_range"])
     return {
         "system": entry,
         "checkpoint": checkpoint,
+        "role": role(entry, by_name),
         "branches": [branch_text(branch, results["encoders"]) for branch in checkpoint["branches"]],
-        "hears": hears,
-        "reads": reads,
+        "takes_audio": not all(branch["text"] for branch in checkpoint["branches"]),
+        "takes_text": any(branch["text"] for branch in checkpoint["branches"]),
         "low": low,
         "high": high,
-        "corpus": {**corpus, "note": " ".join(corpus["note"].split())},
-        "corpus_table": corpus_table(corpus),
         "training": training_lines(entry),
         "splits": split_parts(entry, corpus),
         "parts": further_parts(entry, results["comparisons"]),
+    }
+
+
+def _provenance(results: dict, entry: dict, by_name: dict[str, dict], repo_id: str | None) -> dict:
+    """Return what the template says about corpus, licences, limits, compute and versions."""
+    corpus, environment = results["corpus"], results["environment"]
+    try:
+        facts = CorpusFacts(**corpus["facts"])
+    except TypeError as error:
+        raise ValueError(
+            f"the corpus's facts in the results are not as training/settings/corpus_facts.py has them: {error}"
+        ) from error
+    teachers = [by_name[name] for name in teachers_of(entry)]
+    encoders = encoders_of(results, entry, teachers)
+    data = card_data(results, entry, facts, encoders, repo_id)
+    return {
+        "card_data": data.to_yaml().strip(),
+        "facts": facts,
+        "corpus": {**corpus, "note": " ".join(corpus["note"].split())},
+        "corpus_table": corpus_table(corpus),
+        "encoders": encoders,
+        "weights": _weights(data, facts),
         "limits": limit_lines(entry, corpus, facts),
-        "python": results["environment"]["python"],
-        "packages": ", ".join(f"{name} {v}" for name, v in results["environment"]["packages"].items()),
-        "commit": _commit(results["environment"]["git_commit"]),
+        "compute": compute_lines(entry, teachers, environment),
+        "python": environment["python"],
+        "packages": ", ".join(f"{name} {version}" for name, version in environment["packages"].items()),
+        "commit": _commit(environment["git_commit"]),
     }
 
 
@@ -187,55 +203,20 @@ def _commit(commit: str | None) -> str:
     return f"commit {clean}" + (", with changes that were not committed" if clean != commit else "")
 
 
-def _facts(corpus: dict) -> CorpusFacts:
-    try:
-        return CorpusFacts(**corpus["facts"])
-    except TypeError as error:
-        raise ValueError(
-            f"the corpus's facts in the results are not as training/settings/corpus_facts.py has them: {error}"
-        ) from error
-
-
-def _check_filled(results: dict, entry: dict) -> None:
-    """That all is there which a section cannot do without."""
-    corpus, environment = results.get("corpus") or {}, results.get("environment") or {}
-    facts = corpus.get("facts") or {}
-    ask = "give the run --corpus_facts (a mapping with labels, license, terms, or `msp_podcast`)"
-    again = "run training/run.py again: earlier versions did not note it"
-    needed = [
-        ("What it is", "checkpoint", entry.get("checkpoint"), again),
-        ("What it is", "parameters", entry.get("parameters"), again),
-        ("What it is", "encoders", results.get("encoders") is not None, again),
-        ("Training data", "corpus.note", (corpus.get("note") or "").strip(), "give the run --corpus_note"),
-        ("Training data", "corpus.facts.labels", (facts.get("labels") or "").strip(), ask),
-        ("Training data", "corpus.splits", corpus.get("splits"), again),
-        ("Licence", "corpus.facts.license", (facts.get("license") or "").strip(), ask),
-        ("Licence", "corpus.facts.terms", (facts.get("terms") or "").strip(), ask),
-        ("Results", "splits", entry.get("splits"), "the corpus has no test split with labels: add one, or --folds"),
-        ("Compute and energy", "training_seconds", entry.get("training_seconds"), again),
-        ("Compute and energy", "environment.stage_workers", environment.get("stage_workers"), again),
-        ("Versions", "environment.packages", environment.get("packages"), again),
-        ("Versions", "corpus.fingerprint", corpus.get("fingerprint"), again),
-    ]
-    for section, name, value, remedy in needed:
-        if not value:
-            raise ValueError(f"section {section!r} of the model card would be empty: there is no {name}; {remedy}")
-
-
-def _check_sections(content: str) -> None:
-    """That every section has a body, whatever the template says."""
-    bodies = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", content, flags=re.MULTILINE | re.DOTALL))
-    for section in SECTIONS:
-        if not re.sub(r"^###.*$", "", bodies.get(section, ""), flags=re.MULTILINE).strip():
-            raise ValueError(f"section {section!r} of the model card is empty; fill it in {TEMPLATE.name}")
+def _check_filled(results: dict) -> None:
+    for path, (section, remedy) in NEEDED.items():
+        value = results
+        for name in path.split("."):
+            value = (value or {}).get(name)
+        empty = value is None if path == "encoders" else not (value.strip() if isinstance(value, str) else value)
+        if empty:
+            raise ValueError(f"section {section!r} of the model card would be empty: there is no {path}; {remedy}")
 
 
 def _check_same_run(folder: Path, entry: dict) -> None:
-    """That a checkpoint is the one that the results are of."""
-    try:
-        own = json.loads((folder / "run.json").read_text(encoding="utf-8"))["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is no checkpoint that training/run.py wrote ({error!r})") from error
+    own = read_json(folder / "run.json").get("fingerprint")
+    if own is None:
+        raise ValueError(f"{folder} is no checkpoint that training/run.py wrote: run.json lacks its fingerprint")
     if own != entry["checkpoint"]["fingerprint"]:
         raise ValueError(f"{folder} was not trained in the run of these results; give the results of its own run")
 
@@ -248,12 +229,6 @@ def _check_repo_id(repo_id: str) -> None:
         complete = False
     if not complete:
         raise ValueError(f"repo_id is {repo_id!r}; give a Hub id such as user/name")
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
 
 
 def main(argv: list[str]) -> Path:

@@ -43,6 +43,12 @@ class Condition:
             return self.kind
         return f"{self.kind}_{self.value:g}{'s' if self.kind == 'room' else 'db'}"
 
+    @classmethod
+    def parse(cls, name: str) -> Condition:
+        """Read a condition from its name."""
+        kind, _, value = name.partition("_")
+        return cls(kind, float(value.removesuffix("s").removesuffix("db") or 0))
+
 
 def check_t60(name: str, t60_s: float) -> None:
     """Raise a `ValueError` unless the reverberation time lies within 0.01 to 10 s."""

@@ -36,15 +36,12 @@ def test_a_system_is_pushed_when_finished_and_again_with_its_card(hub, arguments
         hub.fail("commit", 503)  # the push at the end fails
         return write_report(*given, **more)
 
-    def cards(results, output, repo_id):
-        (output / "mfb" / "README.md").write_text(f"---\nlicense: apache-2.0\n---\n# the card of {repo_id('mfb')}\n")
-
     publications, early, write_report = [], [], run.write_report
     monkeypatch.setattr(run, "Publication", lambda *a: publications.append(Publication(*a)) or publications[-1])
     monkeypatch.setattr(run, "write_report", report)
-    monkeypatch.setattr(run, "write_cards", cards)
     monkeypatch.chdir(ROOT)
-    results = main([*arguments, "--seeds", "0", "1"])
+    facts = "{labels: tones, license: own, terms: ours, weights_license: mit}"
+    results = main([*arguments, "--seeds", "0", "1", "--corpus_facts", facts])
     assert [system["name"] for system in results["systems"]] == ["mfb"]
     assert len(early) == 1 and {"model.safetensors", "config.json", "run.json", "modeling_affect.py"} <= early[0]
     assert "README.md" not in early[0]
@@ -61,7 +58,7 @@ def test_a_system_is_pushed_when_finished_and_again_with_its_card(hub, arguments
     assert command[:2] == ["python", "training/publish.py"]
     done = subprocess.run([sys.executable, *command[1:]], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert b"# the card of alice/tiny-mfb" in model.files()["README.md"]
+    assert b'name = "alice/tiny-mfb"' in model.files()["README.md"]  # the run's card
     assert {name: content for name, content in model.files().items() if name != ".gitattributes"} == {
         path.name: path.read_bytes() for path in folder.iterdir()
     }

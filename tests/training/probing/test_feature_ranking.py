@@ -50,7 +50,7 @@ def test_the_outputs_count_alike_whatever_their_unit(data):
     np.testing.assert_array_equal(rank_dimensions(inputs, rescaled, 0.1), rank_dimensions(inputs, targets, 0.1))
 
 
-def test_a_copy_of_a_salient_dimension_comes_after_a_lesser_one_that_adds_something():
+def test_a_copy_is_ranked_below_a_weaker_dimension_that_adds_something():
     generator = np.random.default_rng(0)
     independent = standardised(np.linalg.qr(standardised(generator.standard_normal((40, 2))))[0])
     targets = independent @ np.array([[3.0], [1.0]]) @ np.ones((1, 3))
@@ -63,7 +63,7 @@ def test_equals_are_ranked_by_index():
     assert rank_dimensions(np.eye(4), np.ones((4, 3)), 1.0).tolist() == [0, 1, 2, 3]
 
 
-def test_what_cannot_be_ranked_is_refused(data):
+def test_inputs_that_do_not_fit(data):
     inputs, targets = data
     with pytest.raises(ValueError, match=r"inputs have shape \(50, 8\) and targets \(49, 3\); give"):
         rank_dimensions(inputs, targets[1:], 1.0)

@@ -13,7 +13,7 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
-from speech_affect import AffectEncoderConfig, AffectFeatureExtractor
+from speech_affect import AffectEncoderConfig
 from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.files import clip_fingerprint
 from speech_affect_training.frames.frame_cache import FrameCache
@@ -65,84 +65,35 @@ def make_library(folder, **settings) -> EncoderLibrary:
 
 
 @torch.no_grad()
-def test_pooled_states_of_whisper_are_means_over_the_clip_without_its_padding(clips, tiny_encoder, tmp_path):
-    cache = extract_pooled_states(clips, make_library(tiny_encoder), "tiny", tmp_path / "frames", 2)
-    encoder = AutoModel.from_pretrained(tiny_encoder).get_encoder().eval()
-    extractor = AutoFeatureExtractor.from_pretrained(tiny_encoder)
+@pytest.mark.parametrize("family", ["whisper", "hubert"])
+def test_pooled_states_are_the_means_of_each_clip_without_its_padding(family, clips, request, tmp_path):
+    folder = request.getfixturevalue("tiny_encoder" if family == "whisper" else "tiny_hubert")
+    cache = extract_pooled_states(clips, make_library(folder), "tiny", tmp_path / "frames", 3)
+    encoder = AutoModel.from_pretrained(folder).eval()
+    encoder = encoder.get_encoder() if family == "whisper" else encoder
+    extractor = AutoFeatureExtractor.from_pretrained(folder)
     for fingerprint, audio in clips.items():
         wave, _ = soundfile.read(audio["path"], dtype="float32")
         inputs = extractor(wave, sampling_rate=16000, return_tensors="pt")
         states = encoder(**inputs, output_hidden_states=True).hidden_states
-        expected = torch.stack([state[0, : -(-len(wave) // 320)].mean(dim=0) for state in states])
+        valid = -(-len(wave) // 320) if family == "whisper" else None  # Whisper's input is padded to 30 s
+        expected = torch.stack([state[0, :valid].mean(dim=0) for state in states])
         pooled = cache.read(fingerprint)
-        assert pooled.shape == (4, 16) and pooled.dtype == np.float32
+        assert len(pooled) == (4 if family == "whisper" else 3) and pooled.dtype == np.float32
         np.testing.assert_allclose(pooled, expected.numpy(), atol=1e-4)
 
 
-@torch.no_grad()
-def test_pooled_states_of_hubert_are_those_of_each_clip_alone(clips, tiny_hubert, tmp_path):
-    cache = extract_pooled_states(clips, make_library(tiny_hubert), "tiny", tmp_path / "frames", 3)
-    encoder = AutoModel.from_pretrained(tiny_hubert).eval()
-    extractor = AutoFeatureExtractor.from_pretrained(tiny_hubert)
-    for fingerprint, audio in clips.items():
-        wave, _ = soundfile.read(audio["path"], dtype="float32")
-        inputs = extractor(wave, sampling_rate=16000, return_tensors="pt")
-        states = encoder(**inputs, output_hidden_states=True).hidden_states
-        expected = torch.stack([state[0].mean(dim=0) for state in states])
-        assert len(expected) == 3
-        np.testing.assert_allclose(cache.read(fingerprint), expected.numpy(), atol=1e-4)
-
-
-def test_nothing_is_computed_twice(clips, tiny_encoder, tmp_path, monkeypatch):
-    library = make_library(tiny_encoder)
-    extract_pooled_states(clips, library, "tiny", tmp_path / "frames", 2)
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("the encoder was built again")
-
-    monkeypatch.setattr(pooled_states, "SpeechEncoder", refuse)
-    extract_pooled_states(clips, library, "tiny", tmp_path / "frames", 2)
-
-
-def test_an_interrupted_extraction_goes_on_where_it_was(clips, tiny_encoder, tmp_path, monkeypatch):
-    seen = []
-    call = AffectFeatureExtractor.__call__
-
-    def counted(self, batch, **kwargs):
-        if len(seen) == 4:
-            raise KeyboardInterrupt
-        seen.extend(batch)
-        return call(self, batch, **kwargs)
-
-    monkeypatch.setattr(AffectFeatureExtractor, "__call__", counted)
-    library = make_library(tiny_encoder)
-    with pytest.raises(KeyboardInterrupt):
-        extract_pooled_states(clips, library, "tiny", tmp_path / "frames", 2)
-    seen.clear()
-    cache = extract_pooled_states(clips, library, "tiny", tmp_path / "frames", 2)
-    assert len(seen) == 1 and not cache.missing(clips)
-
-
 def test_the_cache_depends_on_how_the_encoder_is_run(tiny_encoder, tmp_path):
-    padded, unpadded = make_library(tiny_encoder), make_library(tiny_encoder, pad_to_window=False)
-    assert pooled_cache(padded, "tiny", tmp_path).folder != pooled_cache(unpadded, "tiny", tmp_path).folder
-    assert pooled_cache(padded, "tiny", tmp_path).folder == pooled_cache(padded, "tiny", tmp_path).folder
+    padded, again, unpadded = (
+        pooled_cache(make_library(tiny_encoder, pad_to_window=pad), "tiny", tmp_path) for pad in (True, True, False)
+    )
+    assert padded.folder == again.folder != unpadded.folder
 
 
-def test_an_encoder_that_is_not_there_is_named(tiny_encoder, tmp_path):
-    with pytest.raises(ValueError, match="no encoder 'hubert' to probe; .*: tiny$"):
-        pooled_cache(make_library(tiny_encoder), "hubert", tmp_path)
-
-
-def test_an_encoder_without_its_upper_layers_is_refused(tiny_encoder, tmp_path):
-    branch = {"source": "tiny", "hidden_state": 1}
-    library = EncoderLibrary({"tiny": {"id": str(tiny_encoder)}}, [branch], None)
-    with pytest.raises(ValueError, match="'tiny' was loaded with 2 of its 3 layers; .*'weighted_sum'"):
-        pooled_cache(library, "tiny", tmp_path)
-
-
-def test_an_encoder_of_text_is_refused(tiny_encoder, tmp_path):
+def test_encoders_that_cannot_be_probed(tiny_encoder, tmp_path):
     library = make_library(tiny_encoder)
+    with pytest.raises(ValueError, match="no encoder 'hubert' to probe; .*: tiny$"):
+        pooled_cache(library, "hubert", tmp_path)
     library.configs["roberta"] = AffectEncoderConfig(backbone=RobertaConfig(num_hidden_layers=1))
     with pytest.raises(ValueError, match="'roberta' reads text, and a probe runs on audio: name an encoder of speech"):
         pooled_cache(library, "roberta", tmp_path)

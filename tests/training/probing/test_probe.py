@@ -9,10 +9,8 @@ import pytest
 from speech_affect_training.corpora.load import load_corpus
 from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.files import clip_fingerprint
-from speech_affect_training.metrics.ccc.concordance import concordance_correlation
 from speech_affect_training.probing.pooled_states import PooledStates, all_states_branch, pooled_cache
 from speech_affect_training.probing.probe import KEYS, best_hidden_state, probe_layers, probe_subspaces, run_probe
-from speech_affect_training.probing.ridge import choose_ridge
 
 
 CLIPS = {"train": 200, "development": 80, "test1": 80}
@@ -44,15 +42,6 @@ def test_the_state_that_carries_the_labels_is_found(hidden):
         assert all(v > 0.98 if row["hidden_state"] == 2 else abs(v) < 0.35 for v in row["ccc"].values())
 
 
-def test_a_row_is_the_ccc_of_the_chosen_ridge(hidden):
-    pooled, labels = hidden
-    row = next(row for row in probe_layers(*hidden) if (row["hidden_state"], row["split"]) == (1, "test1"))
-    fit = choose_ridge(pooled["train"][1], labels["train"], pooled["development"][1], labels["development"])
-    expected = concordance_correlation(fit.predict(pooled["test1"][1]), labels["test1"])
-    assert row["penalty"] == fit.penalty
-    np.testing.assert_allclose([row["ccc"][key] for key in KEYS[:3]], expected)
-
-
 def test_the_best_state_is_that_of_development_and_the_lowest_of_equals():
     rows = [
         {"hidden_state": state, "split": split, "ccc": {"mean": ccc}}
@@ -73,22 +62,8 @@ def test_the_dimensions_that_carry_the_labels_are_ranked_first_and_suffice(hidde
     assert test1[2]["valence"] > 0.98
     last = [row["ccc"] for row in probe_layers(pooled, labels) if (row["hidden_state"], row["split"]) == (2, "test1")]
     assert test1[12] == pytest.approx(last[0])
-
-
-def test_a_width_that_is_a_power_of_two_is_not_fitted_twice(hidden):
-    pooled, labels = hidden
     rows = probe_subspaces({split: states[2, :, :8] for split, states in pooled.items()}, labels)[1]
-    assert [row["dimensions"] for row in rows if row["split"] == "test1"] == [1, 2, 4, 8]
-
-
-def test_splits_that_do_not_fit_are_refused(hidden):
-    pooled, labels = hidden
-    with pytest.raises(ValueError, match="labels of train, test1; .* train and development among them"):
-        probe_layers(pooled, {split: labels[split] for split in ("train", "test1")})
-    with pytest.raises(ValueError, match="different numbers of hidden states: .*'test1': 3"):
-        probe_layers({**pooled, "test1": pooled["test1"][:3]}, labels)
-    with pytest.raises(ValueError, match=r"labels of 'test1' have shape \(80, 2\); give \(clips, 3\)"):
-        probe_layers(pooled, {**labels, "test1": labels["test1"][:, :2]})
+    assert [row["dimensions"] for row in rows if row["split"] == "test1"] == [1, 2, 4, 8]  # no size twice
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +120,7 @@ def test_the_same_again_is_the_same(corpus, library, tmp_path):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
-def test_a_run_that_cannot_be_is_refused_before_any_clip_is_heard(corpus, library, tmp_path):
+def test_errors_come_before_any_clip_is_encoded(corpus, library, tmp_path):
     splits, fingerprints = corpus
     rest = (fingerprints, tmp_path / "frames", 8, tmp_path / "out")
     with pytest.raises(ValueError, match=r"encoder name '\.\./x' names files: letters, digits, - and _ only"):

@@ -79,6 +79,6 @@ def test_of_equally_good_penalties_the_strongest_is_taken():
         (np.ones((2, 1)), np.ones((2, 3)), [], "give at least one"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(inputs, targets, penalties, message):
+def test_inputs_that_do_not_fit(inputs, targets, penalties, message):
     with pytest.raises(ValueError, match=message):
         fit_ridge(inputs, targets, penalties)

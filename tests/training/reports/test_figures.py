@@ -18,13 +18,13 @@ CORPUS = {"name": "made up", "label_range": [1.0, 7.0]}
 def drawn(monkeypatch):
     """Keeps figures open, to be looked into; returns them in order."""
     found = []
-    save = figures._save
+    save = figures.save_figure
 
     def keep(figure, path):
         save(figure, path)
         found.append(figure)
 
-    monkeypatch.setattr(figures, "_save", keep)
+    monkeypatch.setattr(figures, "save_figure", keep)
     return found
 
 
