@@ -20,13 +20,12 @@ OUTPUT_FIELDS = ("logits", "uncertainty", "emotion_logits", "gender_logits")
 
 @dataclass
 class AffectEstimate:
-    """A model's outputs for one clip.
+    """A model's outputs for one clip, None where the model has no such head.
 
     Args:
         logits: of the dimensions, on the label scale; None where nothing was estimated.
-        uncertainty: standard deviations of the dimensions on the label scale; None where the model predicts none.
-        emotion_logits: of the emotion classes; None where the model has none.
-        gender_logits: of the genders; None where the model has none.
+        uncertainty: standard deviations of the dimensions, on the label scale.
+        emotion_logits, gender_logits: of the classes.
     """
 
     logits: Sequence[float] | None
@@ -61,8 +60,7 @@ class ModelInput:
         index: place of the piece among the results.
         is_last: whether the piece ends here.
         sampling_rate: of `samples`, in hertz.
-        times: `start_s` and `end_s` of the piece; empty when the piece is the whole recording.
-        speech_ratio: of the piece, known in its last part.
+        times, speech_ratio: `start_s` and `end_s` (unless it is the whole recording) and ratio, in the last part.
         waveform: (samples,) at the model's rate: a whole piece that goes through the model at once.
         samples: (samples,) at the recording's rate: the next part of a long piece, which is streamed.
         estimate: of the piece, once its last part has been through the model; None for silence.

@@ -25,34 +25,30 @@ SPARE_THREADS = 16  # beside computation: uploads, downloads, the page itself
 
 
 def load_models(settings: Settings) -> list[Estimator]:
-    """Load the models, the one that estimates first.
-
-    Raises:
-        OSError, ValueError: the first one cannot be loaded. A teacher that cannot be loaded is left out, with a line.
-    """
+    """Load the models, the one that estimates first; a teacher that cannot be loaded is left out, with a line."""
     revision = settings.revision or None
     estimators = [Estimator(settings.model, revision)]
     if settings.teacher and settings.teacher != settings.model:
         try:
             estimators.append(Estimator(settings.teacher, revision))
         except (OSError, ValueError) as error:
-            print(f"no comparison: {_first_line(error)}", file=sys.stderr)
+            print(f"no comparison: {error}", file=sys.stderr)
     return estimators
 
 
 def build_app(settings: Settings) -> gr.Blocks:
     """Return the page of the models, or the one that explains how to get a model."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.concurrency))
     if settings.model:
         try:
             return build_page(Handlers(settings, load_models(settings)))
         except (OSError, ValueError) as error:
-            print(f"no model: {_first_line(error)}", file=sys.stderr)
+            print(f"no model: {error}", file=sys.stderr)
     return build_empty_page(settings.model)
 
 
 def launch(settings: Settings) -> None:
     """Serve the page until it is interrupted."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // settings.concurrency))
     build_app(settings).launch(
         server_port=settings.port,
         max_threads=settings.concurrency + settings.live_sessions + SPARE_THREADS,
@@ -78,10 +74,6 @@ def use_own_temporary_folder() -> None:
         os._exit(0)  # without waiting for what is being computed
 
     signal.signal(signal.SIGTERM, end)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 if __name__ == "__main__":

@@ -51,7 +51,6 @@ def encoder_frames(
     """Add an encoder, and return the standardised frames (1, width, frames) of each branch that reads it.
 
     Args:
-        graph: to add to.
         encoder: the module, in evaluation mode.
         readers: hidden state and input module of each branch that reads it.
         clip: (1, samples), without padding.
@@ -109,5 +108,4 @@ def _whisper_log_mel(graph: OnnxGraph, encoder: SpeechEncoder, clip: str) -> str
     decades = graph.op("Mul", decades, np.float32(1 / np.log(10)))
     loudest = graph.op("ReduceMax", decades, [1, 2], keepdims=1)
     floored = graph.op("Max", decades, graph.op("Sub", loudest, np.float32(8)))
-    four = np.float32(4)
-    return graph.op("Div", graph.op("Add", floored, four), four)
+    return graph.op("Div", graph.op("Add", floored, np.float32(4)), np.float32(4))

@@ -6,7 +6,7 @@ import argparse
 import copy
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -78,21 +78,16 @@ def _check_model(model: AffectModel) -> None:
         raise ValueError(f"a {type(model).__name__} is no model of this package")
     size = 4 * sum(parameter.numel() for parameter in model.parameters())
     if size > LARGEST_BYTES:
-        raise ValueError(
-            f"this model has {size / 1e9:.1f} GB of weights; an ONNX file holds {LARGEST_BYTES / 1e9:.1f}"
-        )
+        raise ValueError(f"this model has {size / 1e9:.1f} GB of weights; a file holds {LARGEST_BYTES / 1e9:.1f}")
     if model.config.reads_text:
-        raise ValueError(
-            "this model reads a transcript, which the exported graph does not take; export an audio model"
-        )
+        raise ValueError("this model reads a transcript, which the exported graph does not; export an audio model")
     if model.front_end is None:
         raise ValueError("this model was built with_front_end=False; attach_front_end first")
-    for branch in model.config.branches:
-        if branch.source == "mfb_f0":
-            raise ValueError(
-                "the branch 'mfb_f0' follows pitch along the whole clip, which the exported graph cannot; "
-                "export a model with 'mfb'"
-            )
+    if any(branch.source == "mfb_f0" for branch in model.config.branches):
+        raise ValueError(
+            "the branch 'mfb_f0' follows pitch along the whole clip, which the exported graph cannot; export a model "
+            "with 'mfb'"
+        )
 
 
 def _check_equal(model: AffectModel, exported: onnx.ModelProto) -> None:
@@ -115,7 +110,7 @@ def _streaming(graph: OnnxGraph, model: AffectModel, waveform: str, num_samples:
     """Add the outputs of a model whose only branch is of mel energies, and the state of a stream."""
     [name], [tc_gru], regressor = model.regressor.names, model.regressor.tc_grus, model.regressor
     filterbank = model.front_end.acoustic[name].mel_filterbank
-    statistics = [array(values) for values in (regressor.inputs[name].frame_mean, regressor.inputs[name].frame_std)]
+    statistics = [array(values) for values in _statistics(regressor, name)]
     frames, _ = log_mel(graph, waveform, filterbank)
     lengths = graph.op("Sub", num_samples, [filterbank.window_size - filterbank.hop])
     lengths = graph.op("Div", lengths, [filterbank.hop])
@@ -137,17 +132,14 @@ def _pooled_of_clip(graph: OnnxGraph, model: AffectModel, clip: str) -> str:
     frames: dict[str, str] = {}
     for name, source in front_end.acoustic.items():
         raw, _ = log_mel(graph, clip, source.mel_filterbank)
-        mean, std = (
-            array(values)[:, None] for values in (regressor.inputs[name].frame_mean, regressor.inputs[name].frame_std)
-        )
+        mean, std = (array(values)[:, None] for values in _statistics(regressor, name))
         frames[name] = graph.op("Div", graph.op("Sub", raw, mean), std)
     for source, encoder in front_end.encoders.items():
         readers = [branch for branch in model.config.branches if branch.source == source]
         if readers:
             inputs = [(branch.hidden_state, regressor.inputs[branch.name]) for branch in readers]
-            frames.update(
-                zip((branch.name for branch in readers), encoder_frames(graph, encoder, inputs, clip), strict=True)
-            )
+            tensors = encoder_frames(graph, encoder, inputs, clip)
+            frames.update({branch.name: tensor for branch, tensor in zip(readers, tensors, strict=True)})
     sequences = [frames[name] for name in regressor.names]
     if regressor.fusion_level == "frame":
         sequences = [graph.op("Concat", *align_frames(graph, sequences, regressor.hops), axis=1)]
@@ -158,6 +150,10 @@ def _pooled_of_clip(graph: OnnxGraph, model: AffectModel, clip: str) -> str:
         total, count, _, _ = time_conv_gru(graph, tc_gru, sequence, standard, graph.size(sequence, 2), None)
         pooled.append(graph.op("Div", total, count))
     return pooled[0] if len(pooled) == 1 else graph.op("Concat", *pooled, axis=1)
+
+
+def _statistics(regressor, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    return regressor.inputs[name].frame_mean, regressor.inputs[name].frame_std
 
 
 def _outputs(graph: OnnxGraph, model: AffectModel, pooled: str, batch: int | str) -> None:
@@ -192,15 +188,8 @@ def _metadata(model: AffectModel, precision: str) -> OnnxMetadata:
         stream_hop=filterbanks[0].hop * stride if streams else None,
         frame_hop=filterbanks[0].hop if streams else None,
         precision=precision,
-        speech_affect_version=_version(),
+        speech_affect_version=version("speech-affect"),
     )
-
-
-def _version() -> str:
-    try:
-        return version("speech-affect")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def export_onnx(model: AffectModel, path: str | os.PathLike, *, int8: bool = False) -> Path:

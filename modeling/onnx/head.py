@@ -64,10 +64,7 @@ def time_conv_gru(
 
 
 def affect_heads(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, label_range) -> dict[str, str]:
-    """Return all outputs of the model by name.
-
-    These are `logits`, clipped to the label scale, `embedding`, and where the model has them `uncertainty`,
-    `emotion_logits` and `gender_logits`.
+    """Return all outputs of the model by name, the logits clipped to the label scale.
 
     Args:
         graph: to add to.
@@ -162,11 +159,8 @@ def align_frames(graph: OnnxGraph, sequences: list[str], hops: list[int]) -> lis
 
     Args:
         graph: to add to.
-        sequences: (1, width, frames) each, all valid.
+        sequences: (1, width, frames) each, all valid; those returned have equal length.
         hops: samples between two frames of each; each divides the largest.
-
-    Returns:
-        Sequences (1, width, frames) of equal length.
     """
     averaged = [_average(graph, s, max(hops) // hop) for s, hop in zip(sequences, hops, strict=True)]
     shortest = graph.op("Min", *(graph.size(sequence, 2) for sequence in averaged))

@@ -33,58 +33,43 @@ class Spectrum:
 
 
 def log_mel(graph: OnnxGraph, waveform: str, filterbank: LogMelFilterbank) -> tuple[str, str]:
-    """Add the features of a [`LogMelFilterbank`].
+    """Return the features of a [`LogMelFilterbank`], (batch, mel bins, frames), and the number of frames, (1,) int64.
 
     Args:
         graph: to add to.
         waveform: (batch, samples) float32, at least one window long.
         filterbank: the module.
-
-    Returns:
-        (batch, mel bins, frames), and (1,) int64, the number of frames.
     """
     window, filters = filterbank.window.float().numpy(), filterbank.filters.float().numpy()
     energies, frames = band_energies(graph, waveform, Spectrum(window, filterbank.hop, filterbank.fft_size, filters))
-    floor = np.float32(ENERGY_FLOOR)
-    return graph.op("Log", graph.op("Max", energies, floor)), frames
+    return graph.op("Log", graph.op("Max", energies, np.float32(ENERGY_FLOOR))), frames
 
 
 def band_energies(graph: OnnxGraph, waveform: str, spectrum: Spectrum) -> tuple[str, str]:
-    """Add the energies of the bands in every window, as matrix products with a quarter of a Fourier matrix's work.
+    """Return the energies of the bands in every window, (batch, bands, frames), and the number of frames, (1,) int64.
 
+    They are matrix products with a quarter of the work of a Fourier matrix.
     Real and imaginary part of a spectrum about the window's middle are sums over cosines and sines, so the two halves
     of a window can be added and subtracted first: e[m] = x[c + m] + x[c - m], o[m] = x[c + m] - x[c - m]. And as
     cos(2 pi m (N/2 - k) / N) is cos(2 pi m k / N) for even m and its negative for odd m (a sine the other way round),
     the sums over even and over odd m give two bins at once: k by their sum and N/2 - k by their difference.
 
     Args:
-        graph: to add to.
         waveform: (batch, samples) float32, at least one window long.
         spectrum: window, hop, transform and bands.
-
-    Returns:
-        (batch, bands, frames), and (1,) int64, the number of frames.
     """
     table, frames = _table(graph, waveform, len(spectrum.window), spectrum.hop)
     steps = (0, 1) if len(spectrum.window) % 2 == 0 else (None,)
     bins = _bins(spectrum, len(steps))
     real, imaginary = zip(*(_half_spectrum(graph, table, frames, spectrum, bins, step) for step in steps), strict=True)
     if len(steps) == 1:
-        energies = graph.op("MatMul", _power(graph, *real, *imaginary), _sparse(graph, spectrum.filters[bins]))
+        energies = _project(graph, *real, *imaginary, spectrum.filters[bins])
     else:
         mirrored = spectrum.fft_size // 2 - np.array(bins)
         upper = spectrum.filters[mirrored] * (mirrored != bins)[:, None]
-        energies = graph.op(
-            "Add",
-            graph.op(
-                "MatMul",
-                _power(graph, graph.op("Add", *real), graph.op("Add", *imaginary)),
-                _sparse(graph, spectrum.filters[bins]),
-            ),
-            graph.op(
-                "MatMul", _power(graph, graph.op("Sub", *real), graph.op("Sub", *imaginary)), _sparse(graph, upper)
-            ),
-        )
+        low = _project(graph, graph.op("Add", *real), graph.op("Add", *imaginary), spectrum.filters[bins])
+        high = _project(graph, graph.op("Sub", *real), graph.op("Sub", *imaginary), upper)
+        energies = graph.op("Add", low, high)
     shape = graph.join(graph.size(waveform, 0), frames, spectrum.filters.shape[1])
     return graph.op("Transpose", graph.op("Reshape", energies, shape), perm=[0, 2, 1]), frames
 
@@ -165,8 +150,9 @@ def _bins(spectrum: Spectrum, parts: int) -> range:
     return range(places[0], places[-1] + 1)
 
 
-def _power(graph, real: str, imaginary: str) -> str:
-    return graph.op("Add", graph.op("Mul", real, real), graph.op("Mul", imaginary, imaginary))
+def _project(graph, real: str, imaginary: str, filters: np.ndarray) -> str:
+    power = graph.op("Add", graph.op("Mul", real, real), graph.op("Mul", imaginary, imaginary))
+    return graph.op("MatMul", power, _sparse(graph, filters))
 
 
 def _sparse(graph, matrix: np.ndarray) -> str:
@@ -174,10 +160,6 @@ def _sparse(graph, matrix: np.ndarray) -> str:
     places = np.flatnonzero(matrix)
     index_type = np.uint16 if matrix.size <= 1 << 16 else np.uint32
     empty = graph.op("Expand", np.float32(0), [matrix.size])
-    filled = graph.op(
-        "ScatterElements",
-        empty,
-        graph.cast(places.astype(index_type), "int64"),
-        matrix.reshape(-1)[places].astype(np.float32),
-    )
+    values = matrix.reshape(-1)[places].astype(np.float32)
+    filled = graph.op("ScatterElements", empty, graph.cast(places.astype(index_type), "int64"), values)
     return graph.op("Reshape", filled, [*matrix.shape])

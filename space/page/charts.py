@@ -32,9 +32,9 @@ def plane_svg(
     """Draw the plane, valence to the right and activation upwards, with a label for screen readers.
 
     Args:
-        point: `activation` and `valence` of the whole; None values for silence.
-        spread: uncertainty of these, drawn around the point; None for unknown.
-        trail: the same of windows in order; those with None are left out.
+        point: values of the whole; None for silence.
+        spread: their uncertainty, drawn around the point; None for unknown.
+        trail: values of windows in order; those with None are left out.
         label_range: of both axes.
     """
     low, high = label_range

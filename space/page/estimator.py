@@ -39,35 +39,23 @@ class TypicalError:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Results of the pipeline for one recording.
-
-    Args:
-        whole: of the recording.
-        windows: of its windows, with `start_s` and `end_s`; none for a short one.
-        window_s, hop_s: of those windows, in seconds; None without any.
-        seconds: of computation for the whole, without the windows.
-    """
+    """Results of the pipeline for one recording."""
 
     whole: dict
-    windows: list[dict]
+    windows: list[dict]  # with `start_s` and `end_s`; none for a short recording
     window_s: float | None
     hop_s: float | None
-    seconds: float
+    seconds: float  # of computation for the whole, without the windows
 
 
 class Estimator:
     """A model in the pipeline `speech-emotion-regression`, with a time limit.
 
-    Args:
-        name: folder or Hub id.
-        revision: on the Hub.
-
     Attributes:
         label_range: lowest and highest value.
         parameters: number of weights.
         bytes: of the weights on disk; None where they are in several files.
-        corpus: name of the training corpus; None where run.json has none.
-        typical_error: [`TypicalError`]; None where run.json has none.
+        corpus, typical_error: of the training; None where the model's run.json has none.
     """
 
     def __init__(self, name: str, revision: str | None = None):
@@ -88,13 +76,7 @@ class Estimator:
     def estimate(
         self, path: str, duration_s: float, deadline: Deadline, scale: str = "label", window_s=None, hop_s=None
     ) -> Estimate:
-        """Estimate a recording and, from 4 s on or where windows are asked for, a curve.
-
-        Args:
-            path: of the recording.
-            duration_s: its length in seconds, which decides about the windows where they are not given.
-            deadline: after which the computation stops.
-            scale, window_s, hop_s: as of the pipeline.
+        """Estimate a recording with the options of the pipeline; from 4 s on it has windows, unless others are given.
 
         Raises:
             UserError: it took too long, or too many windows.

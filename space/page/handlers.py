@@ -22,12 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Handlers:
-    """What happens on the events of a page.
-
-    Args:
-        settings: limits.
-        estimators: the first one estimates, all of them are compared.
-    """
+    """What happens on the events of a page; the first model estimates, all of them are compared."""
 
     def __init__(self, settings: Settings, estimators: Sequence[Estimator]):
         self.settings = settings
@@ -47,14 +42,7 @@ class Handlers:
         return self._show(path, request, "compared", self._comparison)
 
     def push_audio(self, piece: dict) -> dict:
-        """Add audio of a microphone to its live session.
-
-        Args:
-            piece: of [`read_piece`].
-
-        Returns:
-            `html`, what the page shows, and `ended`, whether the session is over.
-        """
+        """Add audio of a microphone to its session; return `html` for the page, and `ended`."""
         name = None
         try:
             name, rate, samples, last = read_piece(piece)

@@ -46,11 +46,7 @@ def build_page(handlers: Handlers) -> gr.Blocks:
 
 
 def build_empty_page(name: str) -> gr.Blocks:
-    """Return the page where there is no model: it explains how to get one, and `/predict` raises an error.
-
-    Args:
-        name: of the model that was not found; empty if none was given.
-    """
+    """Return the page where no model was found (or, with an empty name, given): it explains how to get one."""
 
     def predict(audio: str | None, window_s: float | None = None, hop_s: float | None = None, scale: str = "label"):
         raise gr.Error("No model is loaded here: see the page.", print_exception=False)
@@ -76,22 +72,17 @@ def _recorder_tab(clip_id: str, label: str, result_id: str, handler, queue: dict
         )
     )
     button = gr.Button(label, variant="primary", elem_id=label.lower())
-    examples = _example_buttons() if clip_id == "clip" else []
+    with gr.Row(elem_id=f"{clip_id}_examples"):
+        paths = sorted(EXAMPLES.glob("*.ogg"))
+        names = [path.stem.replace("_", " ") for path in paths]
+        examples = [gr.Button(f"Example: {name}", size="sm", min_width=120) for name in names]
     result = gr.HTML(elem_id=result_id, elem_classes="affect", js_on_load=_web("curve.js"))
     events = [clip.upload, clip.stop_recording, clip.clear, button.click]
     options = {**QUIET, **queue, "show_progress_on": result}
     gr.on(events, handler, clip, [result, clip], trigger_mode="always_last", **options)
-    for example, path in examples:
+    for example, path in zip(examples, paths, strict=True):
         chosen = example.click(lambda path=path: str(path), None, clip, api_visibility="private")
         chosen.then(handler, clip, [result, clip], **options)
-
-
-def _example_buttons() -> list[tuple[gr.Button, Path]]:
-    with gr.Row(elem_id="examples"):
-        return [
-            (gr.Button(f"Example: {path.stem.replace('_', ' ')}", size="sm", min_width=120), path)
-            for path in sorted(EXAMPLES.glob("*.ogg"))
-        ]
 
 
 def _live_tab(handlers: Handlers) -> None:

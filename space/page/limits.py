@@ -19,11 +19,7 @@ class UserError(ValueError):
 
 
 class Deadline:
-    """A time limit, checked between two blocks of work.
-
-    Args:
-        timeout_s: from now, in seconds.
-    """
+    """A time limit in seconds from now, checked between two blocks of work."""
 
     def __init__(self, timeout_s: float):
         self._timeout_s = timeout_s
@@ -37,33 +33,17 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Settings:
-    """Models and limits of a page.
+    """Models and limits of a page; a number that is not above 0 raises a `ValueError`."""
 
-    Args:
-        model: folder or Hub id of the model that estimates.
-        teacher: folder or Hub id of the model beside it in the comparison; empty for none.
-        revision: of both on the Hub; empty for the newest.
-        max_size_mb: largest uploaded file.
-        max_length_s: longest recording and longest live session, in seconds.
-        timeout_s: longest computation for one request, in seconds.
-        concurrency: requests that are computed at the same time.
-        queue_size: requests that may wait; further ones are turned away.
-        live_sessions: microphones at the same time.
-        port: of the server.
-
-    Raises:
-        ValueError: a number that is not above 0.
-    """
-
-    model: str = ""
-    teacher: str = ""
-    revision: str = ""
-    max_size_mb: float = 50.0
-    max_length_s: float = 900.0
-    timeout_s: float = 60.0
-    concurrency: int = 2
-    queue_size: int = 20
-    live_sessions: int = 8
+    model: str = ""  # folder or Hub id of the model that estimates
+    teacher: str = ""  # of the model beside it in the comparison; empty for none
+    revision: str = ""  # of both on the Hub; empty for the newest
+    max_size_mb: float = 50.0  # largest uploaded file
+    max_length_s: float = 900.0  # longest recording and longest live session
+    timeout_s: float = 60.0  # longest computation for one request
+    concurrency: int = 2  # requests that are computed at the same time
+    queue_size: int = 20  # requests that may wait; further ones are turned away
+    live_sessions: int = 8  # microphones at the same time
     port: int = 7860
 
     def __post_init__(self):

@@ -29,13 +29,8 @@ NO_PIECE = "This is no piece of a microphone's audio: record again."
 class LiveSession:
     """One visitor's microphone; memory does not grow with time.
 
-    Args:
-        estimator: whose model is used.
-        sampling_rate: of the microphone, in hertz.
-        max_length_s: of the session, in seconds.
-
     Attributes:
-        seconds: values of the last seconds, as windows of a curve.
+        seconds: values of the last minute, a second each, as windows of a curve.
         whole: result for all audio so far, as of the pipeline.
         last_used: by the monotonic clock.
     """
@@ -57,10 +52,7 @@ class LiveSession:
         return self._stream.duration_s
 
     def push(self, samples: np.ndarray) -> None:
-        """Add the next piece of audio.
-
-        Args:
-            samples: (samples,) int16, or floating-point in [-1, 1].
+        """Add the next piece of audio, (samples,) int16, or floating-point in [-1, 1].
 
         Raises:
             UserError: the session has reached its maximum length.
@@ -80,12 +72,7 @@ class LiveSession:
 
 
 class LiveSessions:
-    """The live sessions of all visitors, by the names that their pages chose.
-
-    Args:
-        limit: sessions at the same time; further ones are turned away.
-        idle_s: a session ends after so many seconds without audio.
-    """
+    """The live sessions of all visitors, up to a limit, by the names that their pages chose; idle ones end."""
 
     def __init__(self, limit: int, idle_s: float = IDLE_S):
         self._limit, self._idle_s = limit, idle_s
@@ -121,13 +108,7 @@ class LiveSessions:
 
 
 def read_piece(piece: dict) -> tuple[str, int, np.ndarray, bool]:
-    """Check a piece of audio from the page's script.
-
-    Args:
-        piece: `session`, `sampling_rate` in hertz, `samples`, 16-bit in base64, and `last`.
-
-    Returns:
-        Session, sampling rate, (samples,) int16, and whether it is the last one.
+    """Return session, sampling rate in hertz, (samples,) int16, and `last` of a piece from the page's script.
 
     Raises:
         UserError: it has another form, or is too long.

@@ -25,29 +25,18 @@ NOT_AUDIO = "This file cannot be read as audio: give a wav, flac, ogg, opus or m
 
 @dataclass(frozen=True)
 class Recording:
-    """A decoded recording.
-
-    Args:
-        path: of the file.
-        duration_s: of the decoded audio, in seconds, whatever the header says.
-        peaks: (columns,) the largest absolute sample of each equal part of the time, 0 to 1.
-    """
+    """A recording that was decoded."""
 
     path: str
-    duration_s: float
-    peaks: np.ndarray
+    duration_s: float  # of the decoded audio, whatever the header says
+    peaks: np.ndarray  # (columns,) the largest absolute sample of each equal part of the time, 0 to 1
 
 
 def read_recording(path: str | None, limits: Settings, deadline: Deadline) -> Recording:
     """Decode a file once, block by block, up to the longest recording allowed.
 
-    Args:
-        path: of the uploaded file; None where none was given.
-        limits: `max_size_mb` and `max_length_s` apply.
-        deadline: of the request.
-
     Raises:
-        UserError: no file, too large, too long, too short, too slow, or no audio.
+        UserError: no file (`path` is None), too large, too long, too short, too slow, or no audio.
     """
     if not path:
         raise UserError("Give a recording first: upload a file, record one, or choose an example.")
@@ -106,12 +95,9 @@ def clock(seconds: float) -> str:
 
 
 class VisitorFiles:
-    """Deletes a visitor's file when another one replaces it or the page is left.
+    """Deletes a visitor's file in gradio's folder when another one replaces it or the page is left.
 
     Gradio stores equal files once, so a file stays while another visitor's page shows it.
-
-    Args:
-        folder: gradio's temporary one.
     """
 
     def __init__(self, folder: Path):
@@ -120,13 +106,7 @@ class VisitorFiles:
         self._lock = threading.Lock()
 
     def show(self, visitor: str, place: str, path: str | None) -> None:
-        """Note which file is at a place of a visitor's page now, and delete the one before.
-
-        Args:
-            visitor: gradio's session.
-            place: on the page.
-            path: of the file; None for none.
-        """
+        """Note which file, or None, is at a place of a visitor's page now, and delete the one before."""
         with self._lock:
             before = self._shown.pop((visitor, place), None)
             if path:

@@ -29,13 +29,7 @@ def message_html(text: str) -> str:
 
 
 def result_html(estimate: Estimate, recording: Recording, estimator: Estimator) -> str:
-    """Return the whole result of a recording: numbers, plane, curve, table and downloads.
-
-    Args:
-        estimate: of the recording.
-        recording: as it was decoded.
-        estimator: that made the estimate.
-    """
+    """Return the whole result of a recording: numbers, plane, curve, table and downloads."""
     whole, windows, label_range = estimate.whole, estimate.windows, estimator.label_range
     spread, explanation = _spread(whole, estimator)
     curve = legend = table = ""
@@ -77,13 +71,7 @@ def live_html(session: LiveSession, estimator: Estimator) -> str:
 
 
 def comparison_html(estimates: Sequence[Estimate], estimators: Sequence[Estimator], duration_s: float) -> str:
-    """Return a table of what each model estimates for one recording, and what it costs.
-
-    Args:
-        estimates: one per model.
-        estimators: the models.
-        duration_s: of the recording, in seconds.
-    """
+    """Return a table of what each model estimates for one recording of so many seconds, and what it costs."""
     rows = []
     for estimate, estimator in zip(estimates, estimators, strict=True):
         size = NO_VALUE if estimator.bytes is None else f"{estimator.bytes / 1e6:.1f} MB"

@@ -140,7 +140,5 @@ def test_encoders_in_eight_bits_have_scales_for_inputs_and_outputs(tiny_backbone
 def test_a_model_that_reads_text_is_refused():
     text = {"backbone": RobertaConfig(num_hidden_layers=1, hidden_size=8, num_attention_heads=1, vocab_size=20)}
     model = AffectFusionModel(AffectFusionConfig(branches=[{"source": "text"}], encoders={"text": text})).eval()
-    with pytest.raises(
-        ValueError, match="reads a transcript, which the exported graph does not take; export an audio"
-    ):
+    with pytest.raises(ValueError, match="reads a transcript, which the exported graph does not; export an audio"):
         build_onnx(model)

@@ -274,7 +274,7 @@ def test_another_package_s_model_is_refused(tmp_path):
 
 def test_a_model_that_no_file_holds_is_refused(monkeypatch):
     monkeypatch.setattr("speech_affect.onnx.export.LARGEST_BYTES", 1000)
-    with pytest.raises(ValueError, match="GB of weights; an ONNX file holds"):
+    with pytest.raises(ValueError, match="GB of weights; a file holds"):
         build_onnx(student())
     assert LARGEST_BYTES > 2e9
 
