@@ -4,11 +4,10 @@ import hashlib
 import logging
 import math
 import os
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, namedtuple
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import NamedTuple
 
 import datasets
 import pyarrow.compute as pc
@@ -208,6 +207,12 @@ def parse_ratings(
     return tuple(parse_rating(value, *label_range, column) for value, column in zip(values, columns, strict=True))
 
 
+def listed(items: Iterable[str], limit: int = 10) -> str:
+    """Return the first items as a message may list them, and how many more there are."""
+    items = list(items)
+    return ", ".join(items[:limit]) + (f" and {len(items) - limit} more" if len(items) > limit else "")
+
+
 def check_inside(name: str) -> str:
     """Return a file name or relative path with `/` between its parts.
 
@@ -225,12 +230,7 @@ def check_inside(name: str) -> str:
     return str(PurePosixPath(*path.parts))
 
 
-class _Clip(NamedTuple):
-    split: str
-    index: int
-    file: str
-    path: str | None
-    size: int
+_Clip = namedtuple("_Clip", "split index file path size")
 
 
 def check_disjoint(corpus: Corpus, audio: bool = True) -> None:
@@ -254,17 +254,12 @@ def check_disjoint(corpus: Corpus, audio: bool = True) -> None:
                 seen[speaker].append(name)
     shared = {speaker: names for speaker, names in seen.items() if len(names) > 1 and set(names) & set(LEARNT_FROM)}
     if shared:
-        listed = _listed(f"{speaker} in {' and '.join(names)}" for speaker, names in sorted(shared.items()))
-        raise ValueError(f"{corpus.name}: {len(shared)} speakers occur in more than one split: {listed}.")
+        places = listed(f"{speaker} in {' and '.join(names)}" for speaker, names in sorted(shared.items()))
+        raise ValueError(f"{corpus.name}: {len(shared)} speakers occur in more than one split: {places}.")
     groups = _same_audio(corpus) if audio else []
     if groups:
-        listed = _listed(" = ".join(f"{clip.split}/{clip.file}" for clip in group) for group in groups)
-        raise ValueError(f"{corpus.name}: {len(groups)} clips have the same audio in more than one split: {listed}.")
-
-
-def _listed(items: Iterable[str], limit: int = 10) -> str:
-    items = list(items)
-    return ", ".join(items[:limit]) + (f" and {len(items) - limit} more" if len(items) > limit else "")
+        places = listed(" = ".join(f"{clip.split}/{clip.file}" for clip in group) for group in groups)
+        raise ValueError(f"{corpus.name}: {len(groups)} clips have the same audio in more than one split: {places}.")
 
 
 def _same_audio(corpus: Corpus) -> list[list[_Clip]]:

@@ -79,15 +79,8 @@ GRADERS = 60
 GRADE_NOISE = 0.8  # standard deviation on the 1..7 scale
 
 # a grader's word for an emotion, and the word given as secondary emotion
-SECONDARY = {
-    "Angry": "Frustrated",
-    "Sad": "Disappointed",
-    "Happy": "Amused",
-    "Surprise": "Confused",
-    "Fear": "Concerned",
-    "Contempt": "Annoyed",
-    "Neutral": "Concerned",
-}
+SECONDARY = {"Angry": "Frustrated", "Sad": "Disappointed", "Happy": "Amused", "Surprise": "Confused"}
+SECONDARY |= {"Fear": "Concerned", "Contempt": "Annoyed", "Neutral": "Concerned"}
 NO_AGREEMENT = "X"
 
 _BATCH_CLIPS = 500  # clips that are synthesised before they are written
@@ -165,12 +158,11 @@ def _publish(scratch: Path, corpus: Path, settings: dict) -> None:
     try:
         os.replace(scratch, corpus)
     except OSError:  # a folder that is not empty is in the way
-        if _is_complete(corpus, settings):
-            return
-        damaged = scratch.with_name(f"{scratch.name}-damaged")
-        os.replace(corpus, damaged)
-        shutil.rmtree(damaged, ignore_errors=True)
-        os.replace(scratch, corpus)
+        if not _is_complete(corpus, settings):
+            damaged = scratch.with_name(f"{scratch.name}-damaged")
+            os.replace(corpus, damaged)
+            shutil.rmtree(damaged, ignore_errors=True)
+            os.replace(scratch, corpus)
 
 
 def _write_corpus(folder: Path, settings: dict) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 ESPEAK_SAMPLING_RATE = 22_050
 
-# The names and values of espeak-ng/speak_lib.h.
+# names and values of espeak-ng/speak_lib.h
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _INITIALIZE_DONT_EXIT = 0x8000
 _POS_CHARACTER = 1
@@ -111,9 +111,8 @@ class _Worker:
         self.variants = set(os.listdir(data / "voices" / "!v"))
         self.lib = ctypes.CDLL(espeakng_loader.get_library_path())
         c_int, c_uint, c_void_p = ctypes.c_int, ctypes.c_uint, ctypes.c_void_p
-        self.lib.espeak_Synth.argtypes = [
-            ctypes.c_char_p, ctypes.c_size_t, c_uint, c_int, c_uint, c_uint, c_void_p, c_void_p
-        ]  # fmt: skip
+        position = (c_uint, c_int, c_uint)
+        self.lib.espeak_Synth.argtypes = [ctypes.c_char_p, ctypes.c_size_t, *position, c_uint, c_void_p, c_void_p]
         # eSpeak NG cuts the path of its data at 160 bytes; relative to the working directory it is always short.
         os.chdir(data.parent)
         rate = self.lib.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, b".", _INITIALIZE_DONT_EXIT)

@@ -5,7 +5,7 @@ import json
 import operator
 import os
 import sys
-from collections import defaultdict
+from collections import defaultdict, namedtuple
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,18 +21,9 @@ GRADE_COLUMNS = ("EmoClass_Major", "EmoClass_Second", "EmoAct", "EmoVal", "EmoDo
 WORKER_COLUMNS = ("Workers", "WorkerID")  # release 1.6 and release 2.0
 
 
-class Label(NamedTuple):
-    """The consensus of one turn as written: text, not yet checked. `row` counts from 1."""
-
-    row: int
-    file: str
-    emotion: str
-    activation: str
-    valence: str
-    dominance: str
-    speaker: str
-    gender: str
-    split: str
+# the consensus of one turn and a line of Partitions.txt: text as written, not yet checked; rows count from 1
+Label = namedtuple("Label", "row file emotion activation valence dominance speaker gender split")
+Partition = namedtuple("Partition", "row split file")
 
 
 class Grade(NamedTuple):
@@ -47,14 +38,6 @@ class Grade(NamedTuple):
     dominance: float | None
     emotion: str | None
     emotion_secondary: str | None
-
-
-class Partition(NamedTuple):
-    """A line of Partitions.txt as written."""
-
-    row: int
-    split: str
-    file: str
 
 
 def read_consensus(
@@ -104,12 +87,10 @@ def read_partitions(path: Path, bad_rows: BadRows) -> list[Partition]:
     """
     partitions = []
     for row, line in _lines(path):
-        split, separator, file = (part.strip() for part in line.partition(";"))
-        if not line:
-            continue
-        if separator and split and file.rstrip(";"):
-            partitions.append(Partition(row, split, file.rstrip("; ")))
-        else:
+        split, _, file = (part.strip("; ") for part in line.partition(";"))
+        if split and file:
+            partitions.append(Partition(row, split, file))
+        elif line:
             error = RowError("malformed row", f"{line!r} is not of the form 'Train; MSP-PODCAST_0001_0008.wav'")
             bad_rows.add(path, row, error)
     return partitions
@@ -238,8 +219,7 @@ def _grade(worker: str, emotion: str, secondary: str, activation: str, valence: 
 def _grade_of_line(line: str) -> Grade:
     """The grade in `WORKER00000001; Neutral; Concerned; A:1.000000; V:4.000000; D:1.000000;`."""
     head, ratings = _split_ratings(line)
-    worker, emotion, secondary = head[0], head[1] if len(head) > 1 else "", "; ".join(head[2:])
-    return _grade(worker, emotion, secondary, *ratings)
+    return _grade(head[0], "".join(head[1:2]), "; ".join(head[2:]), *ratings)
 
 
 def _grades_csv(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, str, Sequence[str]]]:

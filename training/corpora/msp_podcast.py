@@ -13,7 +13,6 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
@@ -131,46 +130,38 @@ def _known(text: str) -> str:
     return UNKNOWN if common.is_empty(text) or text.casefold() == UNKNOWN.casefold() else text
 
 
-@dataclass
-class MspPodcastConfig(datasets.BuilderConfig):
-    """What to load out of a release.
-
-    Args:
-        labels_file: Label file of an older release, relative to `Previous_releases_information`.
-        on_error: `"raise"` to stop at the first bad row, `"skip"` to leave bad rows out and say how many.
-    """
-
-    labels_file: str | None = None
-    on_error: str = "raise"
-
-
 class MspPodcast(datasets.GeneratorBasedBuilder):
     """Builder of the splits of a release; see `corpora.corpus.FEATURES` for the columns.
 
-    The cache is keyed by the absolute `data_dir` and by the content of the label files, so changes are noticed.
+    The cache is keyed by the absolute `data_dir`, the arguments, and the content of the label files.
+
+    Args:
+        data_dir: The folder of the release.
+        labels_file: Label file of an older release, relative to `Previous_releases_information`.
+        on_error: `"raise"` to stop at the first bad row, `"skip"` to leave bad rows out and log how many.
 
     Raises:
-        CorpusError: `data_dir` is not a release.
+        CorpusError: `data_dir` is not a release, or another `on_error`.
     """
 
-    BUILDER_CONFIG_CLASS = MspPodcastConfig
     VERSION = datasets.Version("1.0.0")
 
-    def __init__(self, *args, data_dir: str | os.PathLike, labels_file: str | None = None, **kwargs):
-        data_dir = os.path.abspath(data_dir)
-        if labels_file is not None:
-            kwargs["labels_file"] = os.fspath(labels_file)
-        release = msp_release.find_release(data_dir, labels_file)
-        kwargs.setdefault("hash", hashlib.sha256((_code() + release.fingerprint()).encode()).hexdigest()[:16])
+    def __init__(
+        self, *args, data_dir: str | os.PathLike, labels_file: str | None = None, on_error: str = "raise", **kwargs
+    ):
+        BadRows(on_error)  # another word is an error even where the cache would answer
+        self.on_error = on_error
+        self.release = msp_release.find_release(data_dir, labels_file)
+        identity = f"{_code()}{self.release.fingerprint()}{on_error}"
+        kwargs.setdefault("hash", hashlib.sha256(identity.encode()).hexdigest()[:16])
         kwargs.setdefault("dataset_name", "msp_podcast")
-        super().__init__(*args, data_dir=data_dir, **kwargs)
+        super().__init__(*args, data_dir=str(self.release.root), **kwargs)
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(features=common.FEATURES)
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
-        release = msp_release.find_release(self.config.data_dir, self.config.labels_file)
-        bad_rows = BadRows(self.config.on_error)
+        release, bad_rows = self.release, BadRows(self.on_error)
         rows = read_rows(release, bad_rows)
         bad_rows.warn()
         # The description is stored with the prepared splits, so the count outlives this process.
@@ -221,10 +212,9 @@ def load_msp_podcast(
         split: One of train, development, test1, test2, test3 (or an expression such as `train[:100]`); all by default.
         streaming: Yield rows as they are read instead of writing them to the cache first. Rows are the same; the
             feature type of `audio` is then a plain struct, because streaming through `Audio` needs a decoder.
-        num_proc: Processes that write the cache.
-        on_error: `"raise"` to stop at the first bad row, `"skip"` to leave bad rows out and log how many.
+        num_proc: Number of processes that write the cache.
+        on_error, labels_file: As for `MspPodcast`.
         cache_dir: Where to keep the cache; by default where `datasets` keeps its own.
-        labels_file: Label file of an older release, relative to `Previous_releases_information`.
 
     Returns:
         Splits by name, or the one split; the columns are those of `corpora.corpus.FEATURES`.
@@ -232,8 +222,11 @@ def load_msp_podcast(
     Raises:
         CorpusError: `data_dir` is not a release, a column is missing, or a row is bad and `on_error` is `"raise"`.
     """
-    builder = _prepared(data_dir, streaming, num_proc, on_error, cache_dir, labels_file)
-    return builder.as_streaming_dataset(split) if streaming else builder.as_dataset(split)
+    builder = MspPodcast(data_dir=data_dir, labels_file=labels_file, on_error=on_error, cache_dir=cache_dir)
+    if streaming:
+        return builder.as_streaming_dataset(split)
+    builder.download_and_prepare(num_proc=num_proc)
+    return builder.as_dataset(split)
 
 
 def load_msp_podcast_corpus(
@@ -244,19 +237,12 @@ def load_msp_podcast_corpus(
     labels_file: str | None = None,
 ) -> Corpus:
     """Load a release of MSP-Podcast as a `Corpus`, named after its folder; arguments as for `load_msp_podcast`."""
-    builder = _prepared(data_dir, False, num_proc, on_error, cache_dir, labels_file)
+    builder = MspPodcast(data_dir=data_dir, labels_file=labels_file, on_error=on_error, cache_dir=cache_dir)
+    builder.download_and_prepare(num_proc=num_proc)
     return Corpus(
-        name=os.path.basename(builder.config.data_dir),
+        name=builder.release.root.name,
         splits=builder.as_dataset(),
         label_range=LABEL_RANGE,
         note=builder.info.description,
         skipped=builder.skipped,
     )
-
-
-def _prepared(data_dir, streaming, num_proc, on_error, cache_dir, labels_file) -> MspPodcast:
-    BadRows(on_error)  # a wrong word is an error even where the cache would answer
-    builder = MspPodcast(data_dir=data_dir, cache_dir=cache_dir, on_error=on_error, labels_file=labels_file)
-    if not streaming:
-        builder.download_and_prepare(num_proc=num_proc)
-    return builder

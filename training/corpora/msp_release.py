@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..files import sha256_of_file
-from .corpus import CorpusError, RowError, check_inside
+from .corpus import CorpusError, RowError, check_inside, listed
 
 
 LABEL_FOLDERS = ("labels", "label")
@@ -26,15 +26,15 @@ PREVIOUS_FOLDER = "previous_releases_information"
 
 @dataclass(frozen=True)
 class Release:
-    """Where the parts of a release lie; names are matched without regard to case.
+    """Where the parts of a release lie, absolute; names are matched without regard to case.
 
     Args:
-        root: The release's folder, absolute.
+        root: The release's folder.
         labels: The consensus labels.
         grades: The labels of single graders, where there are any.
         partitions: Partitions.txt, where there is one.
         speakers: Speaker_ids.txt, where there is one.
-        audio_folders: Folders that hold audio, the first found in counts.
+        audio_folders: Folders that hold audio; of files with the same name that in the first folder counts.
         transcript_folders: Folders that hold transcripts.
     """
 
@@ -98,20 +98,12 @@ def find_release(data_dir: str | os.PathLike, labels_file: str | None = None) ->
     partitions = _first(places, ("partitions.txt",))
     if labels.suffix.casefold() == ".txt" and partitions is None:
         raise CorpusError(f"{labels} gives no splits, and Partitions.txt is not in {' or '.join(map(str, places))}.")
-    if labels_file:
-        audio_folders += _removed_audio(root, labels)
     transcripts = [folder for folder in _entries(root, "transcripts") if folder.is_dir()]
     if labels_file:
+        audio_folders += _removed_audio(root, labels)
         transcripts += [folder for folder, _ in _previous_tree(root) if folder.name.casefold() == "transcripts"]
-    return Release(
-        root=root,
-        labels=labels,
-        grades=grades,
-        partitions=partitions,
-        speakers=_first(places, ("speaker_ids.txt",)),
-        audio_folders=tuple(audio_folders),
-        transcript_folders=tuple(transcripts),
-    )
+    speakers = _first(places, ("speaker_ids.txt",))
+    return Release(root, labels, grades, partitions, speakers, tuple(audio_folders), tuple(transcripts))
 
 
 def _names(folder: Path) -> list[str]:
@@ -158,33 +150,28 @@ def _previous_labels(root: Path, labels_file: str) -> Path:
     for folder in [*_entries(root, PREVIOUS_FOLDER), root]:
         if (folder / name).is_file():
             return folder / name
-    there = [
-        str((folder / file).relative_to(root))
-        for folder, names in _previous_tree(root)
-        for file in names
-        if file.casefold() in LABEL_FILES
-    ]
-    listed = ", ".join(there) or "none"
-    raise CorpusError(f"labels_file {labels_file!r} is not in {root}; earlier label files there: {listed}.")
-
-
-def _versions(path: Path) -> set[str]:
-    return set(re.findall(r"\d+(?:\.\d+)+", str(path)))
+    paths = [folder.relative_to(root) / file for folder, names in _previous_tree(root) for file in names]
+    there = [str(path) for path in paths if path.name.casefold() in LABEL_FILES]
+    raise CorpusError(
+        f"labels_file {labels_file!r} is not in {root}; earlier label files there: {listed(there) or 'none'}."
+    )
 
 
 def _removed_audio(root: Path, labels: Path) -> list[Path]:
     """Folders of audio removed since; those named after the version of the labels come first."""
-    version = _versions(labels.relative_to(root))
+
+    def versions(path: Path) -> set[str]:
+        return set(re.findall(r"\d+(?:\.\d+)+", str(path.relative_to(root))))
+
     folders = [
         folder for folder, names in _previous_tree(root) if any(name.casefold().endswith(".wav") for name in names)
     ]
-    return sorted(folders, key=lambda folder: not version & _versions(folder.relative_to(root)))
+    return sorted(folders, key=lambda folder: not versions(labels) & versions(folder))
 
 
 def _not_a_release(root: Path, labels: Path | None, audio_folders: list[Path]) -> str:
     missing = ([] if labels else ["a label file"]) + ([] if audio_folders else ["an audio folder"])
-    names = sorted(path.name for path in root.iterdir())
-    holds = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    holds = listed(sorted(path.name for path in root.iterdir()))
     return (
         f"{root} is not an MSP-Podcast release: it has not {' and not '.join(missing)}. Looked for (in any case) a "
         f"folder Labels or Label holding {', '.join(LABEL_FILES)}, and a folder Audios or Audio. The folder holds: "

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import logging
 import os
 import shutil
 import sys
@@ -36,8 +35,6 @@ from .corpus import Corpus, CorpusError, audio_sizes, with_audio
 from .msp_podcast import LICENCE, load_msp_podcast_corpus
 
 
-logger = logging.getLogger(__name__)
-
 MANIFEST = "corpus.json"
 LAYOUT = 1  # raise when the same corpus is written in another way
 ROW_GROUP_ROWS = 100  # a reader of one row reads its whole group, some 30 MB of speech
@@ -57,8 +54,7 @@ def write_parquet(
         corpus: What to write.
         output: A folder that does not exist, is empty, or holds the very same corpus (which is then left as it is).
         licence: A sentence that opens the card.
-        max_shard_size: Bytes of audio in a shard on average, or a text such as `"500MB"`; a shard holds at least one
-            row.
+        max_shard_size: Bytes of audio in a shard on average, or a text such as `"500MB"`.
 
     Returns:
         The absolute path of the folder.
@@ -70,7 +66,6 @@ def write_parquet(
     output = Path(os.path.abspath(output))
     manifest = _manifest(corpus, _size(max_shard_size))
     if _holds(output, manifest):
-        logger.info("%s already holds this corpus", output)
         return output
     work = output.with_name(output.name + ".incomplete")
     _open_work_folder(work, manifest)
@@ -113,7 +108,7 @@ def load_parquet_corpus(folder: str | os.PathLike, cache_dir: str | os.PathLike 
                 f"{len(missing)} shards are missing: {', '.join(missing[:5])}. Copy or write them again."
             )
         rows = datasets.Dataset.from_parquet(
-            list(map(str, paths)), split=datasets.NamedSplit(split), cache_dir=cache_dir and os.fspath(cache_dir)
+            list(map(str, paths)), split=datasets.NamedSplit(split), cache_dir=cache_dir and str(cache_dir)
         )
         if len(rows) != count["rows"]:
             raise CorpusError(f"{folder}: {split} has {len(rows)} rows; {MANIFEST} says {count['rows']}.")
@@ -133,13 +128,7 @@ def shard_name(split: str, index: int, count: int) -> str:
 
 
 def dataset_card(corpus: Corpus, counts: dict[str, dict[str, int]], licence: str) -> str:
-    """Return the card of a corpus written as Parquet.
-
-    Args:
-        corpus: What was written.
-        counts: Split -> its `rows` and `shards`.
-        licence: A sentence that opens the card.
-    """
+    """Return the card of a corpus written as Parquet; `counts` are per split its `rows` and `shards`."""
     # the number of shards is in the pattern: those of an earlier writing under the same name are not mixed in
     files = [{"split": split, "path": f"data/{split}-*-of-{n['shards']:05d}.parquet"} for split, n in counts.items()]
     front = {
@@ -151,20 +140,13 @@ def dataset_card(corpus: Corpus, counts: dict[str, dict[str, int]], licence: str
     }
     low, high = corpus.label_range
     rows = "\n".join(f"| `{split}` | {count['rows']:,} |" for split, count in counts.items())
-    facts = {"name": corpus.name, "licence": licence, "dimensions": ", ".join(DIMENSIONS), "note": corpus.note}
-    text = CARD.read_text(encoding="utf-8").format(low=low, high=high, rows=rows, **facts)
+    scale = f"{', '.join(DIMENSIONS)} from {low:g} to {high:g}"
+    text = CARD.read_text(encoding="utf-8").format(corpus=corpus, licence=licence, scale=scale, rows=rows)
     return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n{text}"
 
 
 def push_privately(folder: str | os.PathLike, repo_id: str) -> str:
-    """Upload a folder as a private dataset repository.
-
-    Args:
-        folder: What to upload.
-        repo_id: `user/name`; made when it does not exist.
-
-    Returns:
-        The address of the repository.
+    """Upload a folder as a private dataset repository `user/name`, made where it does not exist; return its address.
 
     Raises:
         ValueError: The repository exists and is public; nothing is uploaded then.

@@ -198,8 +198,9 @@ class TableReader:
         if row["file"] in self.seen and row["path"] is None:
             # embedded audio keeps the base name of its path only, which need not tell clips apart
             row["file"] = "_".join(filter(None, (table.split, f"{number:08d}", row["file"])))
-        place = self.seen.setdefault(row["file"], _place(len(self.tables) - 1, number))
-        if place != _place(len(self.tables) - 1, number):
+        here = (len(self.tables) - 1) << 40 | number
+        place = self.seen.setdefault(row["file"], here)
+        if place != here:
             index, first = divmod(place, 1 << 40)
             split = self.tables[index].split
             where = f"row {first}" + (f" of {split}" if split else "")
@@ -214,9 +215,8 @@ class TableReader:
         ratings = parse_ratings([record[dimension] for dimension in DIMENSIONS], split, self.label_range, names)
         speaker = _text(record.get("speaker")) or UNKNOWN
         if self.deal and speaker == UNKNOWN:
-            raise RowError(
-                "unknown speaker", f"{self.columns['speaker']} is empty; splits by speaker need each speaker"
-            )
+            column = self.columns["speaker"]
+            raise RowError("unknown speaker", f"{column} is empty; splits by speaker need each speaker")
         return {
             **dict(zip(DIMENSIONS, ratings, strict=True)),
             "emotion": _emotion(record.get("emotion"), self.columns.get("emotion")),
@@ -263,18 +263,10 @@ class TableReader:
             labels = _dataset(rows.select(list(_LABELS)), _LABELS)
             whole = datasets.concatenate_datasets([labels, with_audio(audio)], axis=1)
             return whole.select_columns(list(FEATURES))
-        audio = pa.chunked_array([_pointed_to(part) for part in rows["path"].chunks])
+        parts = [[pa.nulls(len(part), pa.binary()), part] for part in rows["path"].chunks]
+        audio = pa.chunked_array([pa.StructArray.from_arrays(part, ["bytes", "path"]) for part in parts])
         whole = rows.select(list(_LABELS)).append_column("audio", audio).select(list(FEATURES))
         return with_audio(_dataset(whole, FEATURES))
-
-
-def _place(table: int, number: int) -> int:
-    return table << 40 | number
-
-
-def _pointed_to(paths: pa.Array) -> pa.Array:
-    nothing = pa.nulls(len(paths), pa.binary())
-    return pa.StructArray.from_arrays([nothing, paths], ["bytes", "path"])
 
 
 def _dataset(rows: pa.Table, features: Features) -> Dataset:

@@ -47,10 +47,8 @@ class Piece:
 
     def load(self) -> dict:
         """Read the samples: `{"array": (samples, channels) float32, "sampling_rate"}`."""
-        array, sampling_rate = soundfile.read(
-            self.path, start=self.start, stop=self.stop, dtype="float32", always_2d=True
-        )
-        return {"array": array, "sampling_rate": sampling_rate}
+        array, rate = soundfile.read(self.path, start=self.start, stop=self.stop, dtype="float32", always_2d=True)
+        return {"array": array, "sampling_rate": rate}
 
 
 def unlabelled_pieces(folders: Sequence[str | os.PathLike]) -> list[Piece]:

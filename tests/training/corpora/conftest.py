@@ -129,10 +129,9 @@ class MspRelease:
             detail = [(name, f"{w}; {e}; {s}; A:{a}; V:{v}; D:{d};") for name, w, e, s, a, v, d in flat]
             write_csv(path.with_name("labels_detailed.csv"), ("FileName", "EmoDetail"), detail)
         elif path.suffix == ".json":
-            entries = {
-                name: {worker: dict(zip(keys, rest, strict=True)) for worker, *rest in grades}
-                for name, grades in GRADES.items()
-            }
+            entries = {name: {} for name in GRADES}
+            for name, worker, *rest in flat:
+                entries[name][worker] = dict(zip(keys, rest, strict=True))
             path.write_text(json.dumps(entries), encoding="utf-8")
         else:
             self._write_labels_txt(path, self.rows())
@@ -149,11 +148,7 @@ class MspRelease:
 @pytest.fixture
 def make_release(tmp_path):
     """Writes a release: `make_release("1.11")`, or with a folder name `make_release("1.11", "here")`."""
-
-    def make(layout: str, folder: str = "release") -> MspRelease:
-        return MspRelease(tmp_path / folder, LAYOUTS[layout])
-
-    return make
+    return lambda layout, folder="release": MspRelease(tmp_path / folder, LAYOUTS[layout])
 
 
 @pytest.fixture(autouse=True)

@@ -125,7 +125,6 @@ def test_loudness_tells_dominance(corpus):
     clips = plan_clips(PER_SPEAKER, 0)
     levels = [np.log(np.std(soundfile.read(corpus / "Audios" / f"{clip.name}.wav")[0])) for clip in clips]
     assert np.corrcoef(levels, [clip.dominance for clip in clips])[0, 1] > 0.9
-    assert (corpus / "Transcripts" / f"{clips[7].name}.txt").read_text() == f"{clips[7].text}\n"
 
 
 def test_valence_is_in_the_words_only():
@@ -174,20 +173,10 @@ def test_the_mean_grade_is_the_label_of_the_latent():
     assert means == pytest.approx([5.5, 4.0, 2.5], abs=0.06)
 
 
-@pytest.mark.parametrize(
-    ("grade", "emotion"),
-    [
-        ((1, 5, 1), "Happy"),
-        ((6, 4, 1), "Surprise"),
-        ((5, 4, 7), "Neutral"),
-        ((4, 3, 4), "Angry"),
-        ((4, 3, 3), "Fear"),
-        ((3, 3, 5), "Contempt"),
-        ((3, 3, 4), "Sad"),
-    ],
-)
-def test_emotion_of_a_grade(grade, emotion):
-    assert emotion_of(*grade) == emotion
+def test_emotion_of_a_grade():
+    grades = [(1, 5, 1), (6, 4, 1), (5, 4, 7), (4, 3, 4), (4, 3, 3), (3, 3, 5), (3, 3, 4)]
+    emotions = ["Happy", "Surprise", "Neutral", "Angry", "Fear", "Contempt", "Sad"]
+    assert [emotion_of(*grade) for grade in grades] == emotions
 
 
 def test_speech_is_resampled_levelled_and_tilted():

@@ -10,6 +10,12 @@ from speech_affect_training.corpora.corpus import CorpusError
 from speech_affect_training.corpora.msp_podcast import MspPodcast, load_msp_podcast, load_msp_podcast_corpus
 
 
+def fails(match, folder, **options):
+    """Load a release that is not as it should be."""
+    with pytest.raises(CorpusError, match=match):
+        load_msp_podcast(folder, **options)
+
+
 GOOD = ("MSP-PODCAST_0002_0001.wav", "H", "5.5", "6.25", "5.0", "7", "Female", "Train")
 BAD_ROWS = {
     "missing audio": (("MSP-PODCAST_9_9.wav", *GOOD[1:]), "there is no audio file MSP-PODCAST_9_9.wav"),
@@ -35,10 +41,8 @@ def test_bad_row_raises_or_is_skipped(make_release, fault, caplog):
     release.write_wav(release.root / "secret.wav", 1)
     rows = [row for row in release.rows() if row[0] != GOOD[0]]
     release.write_labels([*rows[:2], bad, *rows[2:]])
-    with pytest.raises(CorpusError, match=re.escape(f"{release.labels}, row 4: ") + ".*" + re.escape(message)):
-        load_msp_podcast(release.root)
-    with pytest.raises(CorpusError, match="on_error='skip'"):
-        load_msp_podcast(release.root, streaming=True)
+    fails(re.escape(f"{release.labels}, row 4: ") + ".*" + re.escape(message), release.root)
+    fails("on_error='skip'", release.root, streaming=True)
     with caplog.at_level(logging.WARNING, logger=common.__name__):
         corpus = load_msp_podcast_corpus(release.root, on_error="skip")
     assert corpus.skipped == 1
@@ -59,8 +63,7 @@ def test_duplicate_file(make_release, layout):
     else:
         release.write_labels([*release.rows(), release.rows()[0]])
         copies = 1
-    with pytest.raises(CorpusError, match=r"row \d+: MSP-PODCAST_0001_0008.wav is already in row \d+"):
-        load_msp_podcast(release.root)
+    fails(r"row \d+: MSP-PODCAST_0001_0008.wav is already in row \d+", release.root)
     assert load_msp_podcast_corpus(release.root, on_error="skip").skipped == copies
 
 
@@ -83,8 +86,7 @@ def test_skipped_rows_are_counted_by_reason_and_remembered(make_release, caplog)
 def test_nothing_left(make_release):
     release = make_release("bare")
     release.write_labels([BAD_ROWS["NaN"][0]])
-    with pytest.raises(CorpusError, match=r"no usable row \(1 were left out\)"):
-        load_msp_podcast(release.root, on_error="skip")
+    fails(r"no usable row \(1 were left out\)", release.root, on_error="skip")
 
 
 @pytest.mark.parametrize(("on_error", "column"), [("raise", 1), *(("skip", column) for column in range(8))])
@@ -93,8 +95,7 @@ def test_missing_column_always_raises(make_release, on_error, column):
     rows = [row[:column] + row[column + 1 :] for row in release.rows()]
     names = release.columns[:column] + release.columns[column + 1 :]
     release.write_labels(rows, names)
-    with pytest.raises(CorpusError, match=f"labels_consensus.csv has no {release.columns[column]}; it has {names[0]}"):
-        load_msp_podcast(release.root, on_error=on_error)
+    fails(f"labels_consensus.csv has no {release.columns[column]}; it has {names[0]}", release.root, on_error=on_error)
 
 
 @pytest.mark.parametrize(
@@ -108,15 +109,13 @@ def test_missing_column_always_raises(make_release, on_error, column):
 def test_broken_json(make_release, text, message):
     release = make_release("json")
     release.labels.write_text(text)
-    with pytest.raises(CorpusError, match=f"labels_consensus.json{message}"):
-        load_msp_podcast(release.root, on_error="skip")
+    fails(f"labels_consensus.json{message}", release.root, on_error="skip")
 
 
 def test_json_entry_that_is_no_object(make_release):
     release = make_release("json")
     release.labels.write_text(release.labels.read_text()[:-1] + ', "a.wav": [1]}')
-    with pytest.raises(CorpusError, match=r"row 7: the entry of a.wav is not a JSON object"):
-        load_msp_podcast(release.root)
+    fails(r"row 7: the entry of a.wav is not a JSON object", release.root)
     assert load_msp_podcast_corpus(release.root, on_error="skip").skipped == 1
 
 
@@ -138,8 +137,7 @@ def test_bad_grade_or_line(make_release, layout, old, new, message):
     text = grades.read_text()
     assert old in text
     grades.write_text(text.replace(old, new))
-    with pytest.raises(CorpusError, match=f"{re.escape(str(grades))}, row [0-9]+: .*{re.escape(message)}"):
-        load_msp_podcast(release.root)
+    fails(f"{re.escape(str(grades))}, row [0-9]+: .*{re.escape(message)}", release.root)
     corpus = load_msp_podcast_corpus(release.root, on_error="skip")
     assert corpus.skipped == 1
     assert len(corpus.splits["test1"][0]["graders"]) == (2 if "H; A" in old else 1)
@@ -148,19 +146,16 @@ def test_bad_grade_or_line(make_release, layout, old, new, message):
 def test_missing_columns_of_grades(make_release):
     release = make_release("1.6")
     release.write_csv(release.labels.with_name("labels_detailed.csv"), ("FileName", "Comment"), [("a.wav", "b")])
-    with pytest.raises(CorpusError, match=r"has no Workers and no EmoClass_Major.*; it has FileName, Comment"):
-        load_msp_podcast(release.root, on_error="skip")
+    fails(r"has no Workers and no EmoClass_Major.*; it has FileName, Comment", release.root, on_error="skip")
 
 
 def test_grades_json_that_is_no_object(make_release):
     release = make_release("1.11")
     path = release.labels.with_name("labels_detailed.json")
     path.write_text('{"a.wav": "b"}')
-    with pytest.raises(CorpusError, match=r"row 1: the entry of a.wav is not a JSON object of workers"):
-        load_msp_podcast(release.root)
+    fails(r"row 1: the entry of a.wav is not a JSON object of workers", release.root)
     path.write_text('{"a.wav": {"WORKER1": {"EmoAct": "1"}}}')
-    with pytest.raises(CorpusError, match=r"row 1 \(a.wav, WORKER1\) has no EmoClass_Major"):
-        load_msp_podcast(release.root, on_error="skip")
+    fails(r"row 1 \(a.wav, WORKER1\) has no EmoClass_Major", release.root, on_error="skip")
 
 
 def test_partitions(make_release, caplog):
@@ -168,28 +163,23 @@ def test_partitions(make_release, caplog):
     path = release.root / "Partitions.txt"
     good = path.read_text()
     path.write_text(good.replace("Train; MSP-PODCAST_0002_0001.wav\n", ""))
-    with pytest.raises(CorpusError, match=r"labels.txt, row 5: MSP-PODCAST_0002_0001.wav is not listed in Partitions"):
-        load_msp_podcast(release.root)
+    fails(r"labels.txt, row 5: MSP-PODCAST_0002_0001.wav is not listed in Partitions", release.root)
     path.write_text(good + "\n\nTrain MSP-PODCAST_0009_0009.wav\n")
-    with pytest.raises(CorpusError, match=r"Partitions.txt, row 8: .* is not of the form 'Train; MSP"):
-        load_msp_podcast(release.root)
+    fails(r"Partitions.txt, row 8: .* is not of the form 'Train; MSP", release.root)
     path.write_text(good.replace("Test2", "Test7"))
-    with pytest.raises(CorpusError, match=r"Split_Set is 'Test7'"):
-        load_msp_podcast(release.root)
+    fails(r"Split_Set is 'Test7'", release.root)
     path.write_text(good + "Train; MSP-PODCAST_0009_0009.wav\n")
     with caplog.at_level(logging.WARNING, logger="speech_affect_training.corpora.msp_podcast"):
         assert len(load_msp_podcast(release.root)["train"]) == 2
     assert "1 files listed in" in caplog.text
     path.unlink()
-    with pytest.raises(CorpusError, match=r"labels.txt gives no splits, and Partitions.txt is not in"):
-        load_msp_podcast(release.root, on_error="skip")
+    fails(r"labels.txt gives no splits, and Partitions.txt is not in", release.root, on_error="skip")
 
 
 def test_withheld_file_without_audio(make_release):
     release = make_release("2.0")
     (release.root / "Audios" / release.withheld).unlink()
-    with pytest.raises(CorpusError, match=r"Partitions.txt, row 6: there is no audio file MSP-PODCAST_test3_0001.wav"):
-        load_msp_podcast(release.root)
+    fails(r"Partitions.txt, row 6: there is no audio file MSP-PODCAST_test3_0001.wav", release.root)
     corpus = load_msp_podcast_corpus(release.root, on_error="skip")
     assert corpus.skipped == 1 and "test3" not in corpus.splits
 

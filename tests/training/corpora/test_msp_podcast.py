@@ -10,6 +10,12 @@ from speech_affect_training.corpora.corpus import FEATURES, CorpusError, check_d
 from speech_affect_training.corpora.msp_podcast import MspPodcast, load_msp_podcast, load_msp_podcast_corpus
 
 
+def fails(match, folder, **options):
+    """Load a release that is not as it should be."""
+    with pytest.raises(CorpusError, match=match):
+        load_msp_podcast(folder, **options)
+
+
 REAL = (Path(__file__).resolve().parents[3] / "../shared/corpora/emodb-msp").resolve()
 
 COUNTS = {"train": 2, "development": 1, "test1": 1, "test2": 1}
@@ -153,18 +159,15 @@ def test_older_release(with_previous, prefix):
 
 def test_older_release_that_is_not_there(with_previous):
     match = r"labels_file 'v1.3/labels.txt' is not in .*previous_releases_info/v1.6/label/labels_concensus.csv"
-    with pytest.raises(CorpusError, match=match):
-        load_msp_podcast(with_previous.root, labels_file="v1.3/labels.txt")
+    fails(match, with_previous.root, labels_file="v1.3/labels.txt")
     for outside in ("../../etc/labels.txt", "/etc/labels.txt"):
-        with pytest.raises(CorpusError, match=r"labels_file: .*leaves the corpus folder"):
-            load_msp_podcast(with_previous.root, labels_file=outside)
+        fails(r"labels_file: .*leaves the corpus folder", with_previous.root, labels_file=outside)
 
 
 def test_removed_audio_is_only_for_older_releases(with_previous):
     row = ("MSP-PODCAST_0009_0009.wav", "S", "2.0", "2.0", "3.0", "8", "Male", "Train")
     with_previous.write_labels([*with_previous.rows(), row])
-    with pytest.raises(CorpusError, match=r"row 8: there is no audio file MSP-PODCAST_0009_0009.wav"):
-        load_msp_podcast(with_previous.root)
+    fails(r"row 8: there is no audio file MSP-PODCAST_0009_0009.wav", with_previous.root)
 
 
 # --- folders that are not a release ---
@@ -179,24 +182,19 @@ def test_not_a_release(make_release, tmp_path):
         (tmp_path, r"The folder holds: .*release"),
         (release.labels, "is not a folder"),
     ):
-        with pytest.raises(CorpusError, match=message):
-            load_msp_podcast(folder, on_error="skip")
+        fails(message, folder, on_error="skip")
     release.labels.unlink()
-    with pytest.raises(CorpusError, match=r"it has not a label file\. "):
-        load_msp_podcast(release.root, on_error="skip")
+    fails(r"it has not a label file\. ", release.root, on_error="skip")
     release.write_labels(release.rows())
     shutil.rmtree(release.root / "Audios")
-    with pytest.raises(CorpusError, match=r"it has not an audio folder\. "):
-        load_msp_podcast(release.root)
+    fails(r"it has not an audio folder\. ", release.root)
 
 
 def test_empty_label_file_and_wrong_option(make_release):
     release = make_release("bare")
-    with pytest.raises(CorpusError, match="on_error is 'ignore'; allowed are 'raise' and 'skip'"):
-        load_msp_podcast(release.root, on_error="ignore")
+    fails("on_error is 'ignore'; allowed are 'raise' and 'skip'", release.root, on_error="ignore")
     release.labels.write_text("")
-    with pytest.raises(CorpusError, match=r"labels_consensus.csv is empty"):
-        load_msp_podcast(release.root)
+    fails(r"labels_consensus.csv is empty", release.root)
 
 
 # --- the cache ---
