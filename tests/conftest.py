@@ -101,11 +101,17 @@ def write_encoder(folder):
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_settings(tiny_encoder):
+    """Settings of a recipe with every role; not to be changed."""
+    return recipe_settings(tiny_encoder)
+
+
 @pytest.fixture
-def tiny_recipe(tiny_encoder, tmp_path):
-    """A recipe file with every role, one training step from done."""
+def tiny_recipe(tiny_settings, tmp_path):
+    """A recipe file with these settings."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(recipe_settings(tiny_encoder), sort_keys=False))
+    path.write_text(yaml.safe_dump(tiny_settings, sort_keys=False))
     return path
 
 

@@ -1,10 +1,12 @@
-"""The main job from end to end on tiny parts: what it writes, resuming, two processes."""
+"""A run from end to end on tiny parts: what it writes, what a second run does, several processes."""
 
 import json
 import re
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,27 +15,35 @@ import torch
 import yaml
 from transformers import AutoFeatureExtractor, AutoModel
 
-from speech_affect import AffectFusionModel, AffectStudentModel
+from speech_affect import DIMENSIONS, AffectFusionModel, AffectStudentModel
 from speech_affect_training.jobs.prediction import read_predictions
+from speech_affect_training.jobs.trainer import AffectTrainer
 from speech_affect_training.metrics.ccc.concordance import concordance_correlation
 from speech_affect_training.run import main
-from speech_affect_training.settings import cores
-from speech_affect_training.settings.recipe import parse_arguments
 
 
 TRAINING = Path(__file__).resolve().parents[2] / "training"
 DDP_CPU = str(TRAINING / "launch" / "ddp_cpu.yaml")
-KEYS = {"activation", "valence", "dominance", "mean"}
+KEYS = {*DIMENSIONS, "mean"}
 
 
-def arguments(recipe, corpus, tmp_path, *more) -> list[str]:
-    base = ["--recipe", recipe, "--data_dir", corpus, "--output_dir", tmp_path / "out", "--cache_dir", tmp_path / "c"]
+def arguments(recipe, corpus, folder, *more) -> list[str]:
+    base = ["--recipe", recipe, "--data_dir", corpus, "--output_dir", folder / "out", "--cache_dir", folder / "cache"]
     return [str(argument) for argument in (*base, *more)]
 
 
-def test_the_whole_path(tiny_recipe, tiny_corpus, tmp_path):
-    results = main(arguments(tiny_recipe, tiny_corpus, tmp_path))
-    out = tmp_path / "out"
+@pytest.fixture(scope="module")
+def finished(tiny_settings, tiny_corpus, tmp_path_factory):
+    """A finished run: its arguments, its folder `out`, the folder `cache`, its results. Tests do not write into it."""
+    folder = tmp_path_factory.mktemp("run")
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump(tiny_settings, sort_keys=False))
+    given = arguments(recipe, tiny_corpus, folder)
+    return SimpleNamespace(given=given, results=main(given), out=folder / "out", cache=folder / "cache")
+
+
+def test_results_figures_and_tables(finished):
+    results, out = finished.results, finished.out
     assert json.loads((out / "results.json").read_text()) == results
     assert [system["name"] for system in results["systems"]] == ["mfb", "fusion", "student", "student_kd"]
     for system in results["systems"]:
@@ -53,12 +63,11 @@ def test_the_whole_path(tiny_recipe, tiny_corpus, tmp_path):
     }
     table = (out / "results.md").read_text()
     assert "## test1: CCC on 10 clips" in table and "| student_kd | student | mfb |" in table
-    _check_checkpoints(out, tiny_corpus)
-    _check_that_a_second_run_trains_nothing(tiny_recipe, tiny_corpus, tmp_path, results)
 
 
-def _check_checkpoints(out, corpus):
-    wav = str(sorted((corpus / "Audios").iterdir())[0])
+def test_checkpoints(finished, tiny_corpus):
+    out = finished.out
+    wav = str(sorted((tiny_corpus / "Audios").iterdir())[0])
     history = json.loads((out / "jobs" / "fusion" / "seed0" / "history.json").read_text())
     assert [entry["eval_ccc_mean"] for entry in history if "eval_ccc_mean" in entry]
     assert any("loss_emotion" in entry for entry in history)
@@ -74,27 +83,62 @@ def _check_checkpoints(out, corpus):
         assert run["environment"]["packages"]
 
 
-def _check_that_a_second_run_trains_nothing(recipe, corpus, tmp_path, results):
-    jobs = sorted((tmp_path / "out" / "jobs").rglob("job.json"))
+def test_workers_give_what_one_process_gives(finished, tmp_path):
+    more = ("--only", "student_kd", "--seeds", "0", "--job_workers", "2", "--output_dir", str(tmp_path))
+    main([*finished.given, *more])
+    paths = sorted((tmp_path / "jobs").rglob("predictions_*.csv"))
+    assert len(paths) == 2 * 3
+    for path in paths:
+        assert path.read_bytes() == (finished.out / path.relative_to(tmp_path)).read_bytes()
+
+
+def test_an_interrupted_job_continues_and_ends_the_same(finished, tmp_path, monkeypatch, capsys):
+    given = [*finished.given, "--only", "mfb", "--seeds", "0", "--output_dir", str(tmp_path)]
+    evaluate, calls = AffectTrainer.evaluate, []
+
+    def interrupted(self, *args, **kwargs):
+        calls.append(self)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return evaluate(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AffectTrainer, "evaluate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            main(given)
+    assert list((tmp_path / "jobs/mfb/seed0/checkpoints").glob("checkpoint-*"))
+    assert "development_ccc=" not in capsys.readouterr().err  # the recipe disables the bar
+    main([*given, "--disable_tqdm", "false"])
+    shown = capsys.readouterr()
+    assert "development_ccc=" in shown.err and "eval_loss" not in shown.out + shown.err
+    name = "jobs/mfb/seed0/predictions_test1.csv"
+    assert (tmp_path / name).read_bytes() == (finished.out / name).read_bytes()
+
+
+def test_a_second_run_trains_only_what_changed(finished):
+    """The last test of the finished run, which it adds to."""
+    jobs = sorted((finished.out / "jobs").rglob("job.json"))
+    clean = sorted((finished.out / "jobs").rglob("predictions_*.csv"))
     assert len(jobs) == 8
-    before = [path.stat().st_mtime_ns for path in jobs]
-    again = main(arguments(recipe, corpus, tmp_path))
-    assert [path.stat().st_mtime_ns for path in jobs] == before
-    assert again["systems"] == results["systems"]
-    main(arguments(recipe, corpus, tmp_path, "--only", "mfb", "--learning_rate", "0.02"))
-    changed = [path for path, time in zip(jobs, before, strict=True) if path.stat().st_mtime_ns != time]
-    assert changed == [path for path in jobs if "/mfb/" in str(path)]
+    before = {path: path.stat().st_mtime_ns for path in (*jobs, *clean)}
+    again = main([*finished.given, "--conditions", "{systems: [mfb], white_db: [10]}"])
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    for system, earlier in zip(again["systems"], finished.results["systems"], strict=True):
+        assert list(system["conditions"].get("test1", [])) == (["white_10db"] if system["name"] == "mfb" else [])
+        assert system | {"conditions": {}} == earlier
+    main([*finished.given, "--only", "mfb", "--learning_rate", "0.02"])
+    assert [path for path in jobs if path.stat().st_mtime_ns != before[path]] == [p for p in jobs if "/mfb/" in str(p)]
 
 
 @pytest.fixture
-def rich_recipe(tiny_recipe, tmp_path):
+def rich_recipe(tiny_settings, tmp_path):
     """The tiny recipe with all that a run can do beside it, trained for one epoch."""
     folder = tmp_path / "unlabelled"
     folder.mkdir()
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, 9 * 16000)
     soundfile.write(folder / "long.wav", noise, 16000)
     soundfile.write(folder / "short.wav", noise[:8000], 16000)
-    recipe = yaml.safe_load(tiny_recipe.read_text())
+    recipe = deepcopy(tiny_settings)
     del recipe["systems"]["student"]
     recipe["systems"]["student_kd"] |= {"augmented": True, "unlabelled": True}
     recipe["systems"]["rated"] = {"role": "student", "emotions": "votes", "gender": True, "uncertainty": True}
@@ -104,6 +148,7 @@ def rich_recipe(tiny_recipe, tmp_path):
         "augmentation_copies": 1,
         "unlabelled_dir": [str(folder)],
         "conditions": {"systems": ["mfb"], "white_db": [10], "babble_db": [5], "room_s": [0.5]},
+        "probe": ["whisper"],
         "seeds": [0],
         "num_train_epochs": 1,
         "bootstrap_samples": 10,
@@ -115,23 +160,18 @@ def rich_recipe(tiny_recipe, tmp_path):
 
 def test_folds_copies_unlabelled_speech_conditions_and_probe(rich_recipe, tiny_corpus, tmp_path):
     out = tmp_path / "out"
-    given = arguments(rich_recipe, tiny_corpus, tmp_path, "--probe", "whisper")
+    given = arguments(rich_recipe, tiny_corpus, tmp_path)
     results = main(given)
-    assert json.loads((out / "results.json").read_text()) == results
     systems = {system["name"]: system for system in results["systems"]}
     assert list(systems) == ["mfb", "fusion", "rated", "student_kd"]
     sizes = {name: {split: s["n"] for split, s in system["splits"].items()} for name, system in systems.items()}
     plain = {"test1": 10, "test2": 6}
     assert sizes == {"mfb": {**plain, "cv3": 52}, "fusion": plain, "rated": plain, "student_kd": plain}
     _check_folds(out, systems["mfb"])
-    conditions = ["white_10db", "babble_5db", "room_0.5s"]
-    assert {split: list(found) for split, found in systems["mfb"]["conditions"].items()} == {
-        "test1": conditions,
-        "test2": conditions,
-    }
+    conditions = {key: ["white_10db", "babble_5db", "room_0.5s"] for key in plain}
+    assert {split: list(found) for split, found in systems["mfb"]["conditions"].items()} == conditions
     means = [scores["ccc"]["mean"] for scores in systems["mfb"]["conditions"]["test1"].values()]
     assert len({*means, systems["mfb"]["splits"]["test1"]["ccc"]["mean"]}) == 4
-    assert not any(system["conditions"] for name, system in systems.items() if name != "mfb")
     _check_tasks(out, systems)
     _check_probe(out)
     text = (out / "results.md").read_text()
@@ -140,13 +180,11 @@ def test_folds_copies_unlabelled_speech_conditions_and_probe(rich_recipe, tiny_c
     drawn = {f"{kind}_{split}.png" for kind in ("ccc", "scatter", "circumplex") for split in (*plain, "cv3")}
     drawn |= {f"conditions_{split}.png" for split in plain}
     assert {path.name for path in (out / "figures").iterdir()} == drawn
-    jobs = sorted((out / "jobs").rglob("job.json"))
-    assert len(jobs) == 4 + 3
-    frames = sorted((tmp_path / "c").rglob("*.frames"))
-    assert len(frames) >= 3
+    jobs, frames = sorted((out / "jobs").rglob("job.json")), sorted((tmp_path / "cache").rglob("*.frames"))
+    assert len(jobs) == 4 + 3 and len(frames) >= 3
     before = [path.stat().st_mtime_ns for path in (*jobs, *frames)]
     assert main(given)["systems"] == results["systems"]
-    assert sorted((tmp_path / "c").rglob("*.frames")) == frames
+    assert sorted((tmp_path / "cache").rglob("*.frames")) == frames
     assert [path.stat().st_mtime_ns for path in (*jobs, *frames)] == before
 
 
@@ -180,56 +218,6 @@ def _check_probe(out):
     assert (out / "probe_whisper_layers_test1.png").is_file() and (out / "probe_whisper.csv").is_file()
 
 
-def test_workers_give_what_one_process_gives(tiny_recipe, tiny_corpus, tmp_path):
-    assert cores.available_cores() == 1  # so many threads as each worker has
-    said = {}
-    for workers in ("1", "2"):
-        out = tmp_path / f"out{workers}"
-        more = ("--only", "student_kd", "--seeds", "0", "--job_workers", workers, "--output_dir", out)
-        main(arguments(tiny_recipe, tiny_corpus, tmp_path, *more))
-        paths = sorted((out / "jobs").rglob("predictions_*.csv"))
-        said[workers] = {path.relative_to(out): path.read_bytes() for path in paths}
-    assert len(said["1"]) == 2 * 3 and said["1"] == said["2"]
-
-
-def test_a_new_condition_is_predicted_and_nothing_trained(tiny_recipe, tiny_corpus, tmp_path):
-    more = ("--only", "mfb", "--seeds", "0")
-    main(arguments(tiny_recipe, tiny_corpus, tmp_path, *more))
-    job = tmp_path / "out" / "jobs" / "mfb" / "seed0"
-    trained = (job / "job.json").stat().st_mtime_ns
-    clean = (job / "predictions_test1.csv").stat().st_mtime_ns
-    conditions = "{systems: [mfb], white_db: [10]}"
-    results = main(arguments(tiny_recipe, tiny_corpus, tmp_path, *more, "--conditions", conditions))
-    assert (job / "job.json").stat().st_mtime_ns == trained
-    assert (job / "predictions_test1.csv").stat().st_mtime_ns == clean
-    assert list(results["systems"][0]["conditions"]["test1"]) == ["white_10db"]
-
-
-def test_an_interrupted_stage_goes_on_and_ends_the_same(tiny_recipe, tiny_corpus, tmp_path, monkeypatch):
-    only = ("--only", "mfb", "--seeds", "0", "--num_train_epochs", "4")
-    undisturbed = main(arguments(tiny_recipe, tiny_corpus, tmp_path / "a", *only))
-
-    from speech_affect_training.jobs import trainer
-
-    count = 0
-    evaluate = trainer.AffectTrainer.evaluate
-
-    def interrupted(self, *args, **kwargs):
-        nonlocal count
-        count += 1
-        if count == 3:
-            raise KeyboardInterrupt
-        return evaluate(self, *args, **kwargs)
-
-    monkeypatch.setattr(trainer.AffectTrainer, "evaluate", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        main(arguments(tiny_recipe, tiny_corpus, tmp_path / "b", *only))
-    assert list((tmp_path / "b/out/jobs/mfb/seed0/checkpoints").glob("checkpoint-*"))
-    monkeypatch.setattr(trainer.AffectTrainer, "evaluate", evaluate)
-    resumed = main(arguments(tiny_recipe, tiny_corpus, tmp_path / "b", *only))
-    assert resumed["systems"][0]["splits"] == undisturbed["systems"][0]["splits"]
-
-
 @pytest.mark.parametrize(
     "launch",
     [
@@ -254,24 +242,9 @@ def test_two_processes(tiny_recipe, tiny_corpus, tmp_path, launch):
     assert results["environment"]["processes"] == 2
 
 
-def test_errors_are_one_line(tmp_path):
+def test_an_error_is_one_line(tmp_path):
     command = [sys.executable, str(TRAINING / "run.py"), "--data_dir", str(tmp_path / "nowhere")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("disable_tqdm", ["true", "false"])
-def test_training_shows_a_bar_or_nothing(tiny_recipe, tiny_corpus, tmp_path, capsys, disable_tqdm):
-    more = ("--only", "mfb", "--seeds", "0", "--disable_tqdm", disable_tqdm)
-    main(arguments(tiny_recipe, tiny_corpus, tmp_path, *more))
-    shown = capsys.readouterr()
-    assert "eval_loss" not in shown.out + shown.err
-    assert ("development_ccc=" in shown.err) == (disable_tqdm == "false")
-
-
-def test_defaults_of_the_demo_recipe():
-    run, training = parse_arguments([])
-    assert run.corpus == "demo" and training.output_dir == "outputs/demo"
-    assert list(run.specs) == ["mfb", "fusion", "student", "student_kd"]
