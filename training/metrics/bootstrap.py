@@ -1,11 +1,11 @@
-"""How sure a CCC is: bootstrap intervals over clips, and a paired test of two systems.
+"""Uncertainty of a CCC: bootstrap intervals over clips, and a paired test of two systems.
 
 Sources: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile intervals); Davison and
 Hinkley, "Bootstrap Methods and their Application", 1997, section 4.2 (one added to the counts of a p-value).
 
 Clips are drawn with replacement. Seeds (repeated trainings) are not: in every resample CCC is averaged over them, so
-an interval is that of the mean over these seeds. Clips of one speaker are not independent, so that the uncertainty
-on new speakers is larger than what these intervals show.
+an interval is that of the mean over these seeds. Clips of one speaker are not independent, so the uncertainty on new
+speakers is larger than these intervals show.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ROUNDING = 1e-12
 class Interval:
     """A CCC and its bootstrap interval.
 
-    Attributes:
+    Args:
         estimate: CCC of all clips (mean over seeds).
         low: Lower end of the interval.
         high: Upper end of the interval.
@@ -43,33 +43,17 @@ class Interval:
 class Difference(Interval):
     """CCC of system A less that of system B, its interval, and how likely it is by chance.
 
-    Attributes:
+    Args:
         p_value: Two-sided, in (0, 1].
     """
 
     p_value: float
 
 
-@dataclass(frozen=True)
-class BootstrapIntervals:
-    """Intervals for each dimension, in the order of the columns, and for the mean over dimensions."""
-
-    dimensions: tuple[Interval, ...]
-    mean: Interval
-
-
-@dataclass(frozen=True)
-class PairedDifferences:
-    """Differences for each dimension, in the order of the columns, and for the mean over dimensions."""
-
-    dimensions: tuple[Difference, ...]
-    mean: Difference
-
-
 def bootstrap_ccc(
     predictions, references, *, num_samples: int = 1000, seed: int = 0, confidence: float = 0.95
-) -> BootstrapIntervals:
-    """Percentile bootstrap intervals of CCC over clips.
+) -> list[Interval]:
+    """Compute percentile bootstrap intervals of CCC over clips.
 
     Args:
         predictions: Array-like of the shape of `references`, or with one more axis of seeds in front:
@@ -80,24 +64,23 @@ def bootstrap_ccc(
         confidence: Share of the resamples inside the interval, between 0 and 1.
 
     Returns:
-        An interval for each dimension and for their mean. A resample that is constant counts as CCC 0.
+        An interval for each dimension, then for their mean. A resample that is constant counts as CCC 0.
 
     Raises:
         ValueError: Shapes that do not fit, values that are empty or not finite, or a setting out of its range.
     """
     predictions, references = _checked_system(predictions, references, "predictions")
     _check_settings(num_samples, confidence)
-    estimate = _with_mean(_seed_mean_ccc(predictions, references))
-    samples = _with_mean(_resampled_ccc([predictions], references, num_samples, seed)[0])
-    low, high = _percentile_interval(samples, confidence)
-    *dimensions, mean = (Interval(*map(float, row)) for row in zip(estimate, low, high, strict=True))
-    return BootstrapIntervals(dimensions=tuple(dimensions), mean=mean)
+    estimate = _seed_mean_ccc(predictions, references)
+    (samples,) = _resampled_ccc([predictions], references, num_samples, seed)
+    rows = zip(estimate, *_percentile_interval(samples, confidence), strict=True)
+    return [Interval(*map(float, row)) for row in rows]
 
 
 def paired_bootstrap(
     predictions_a, predictions_b, references, *, num_samples: int = 1000, seed: int = 0, confidence: float = 0.95
-) -> PairedDifferences:
-    """Difference in CCC of two systems on the same clips, every resample drawing the same clips for both.
+) -> list[Difference]:
+    """Compute the difference in CCC of two systems on the same clips, drawn alike for both in every resample.
 
     The two-sided p-value is, over B resamples with the differences d = CCC(A) - CCC(B)::
 
@@ -108,13 +91,10 @@ def paired_bootstrap(
     Args:
         predictions_a: Predictions of system A, shaped as for `bootstrap_ccc`.
         predictions_b: Predictions of system B; its number of seeds may differ from that of A.
-        references: Array-like of shape `(clips,)` or `(clips, dimensions)`, at least two clips.
-        num_samples: Number of resamples B, at least 1.
-        seed: Seed of the resampling.
-        confidence: Share of the resamples inside the interval, between 0 and 1.
+        references, num_samples, seed, confidence: As for `bootstrap_ccc`.
 
     Returns:
-        A difference for each dimension and for their mean.
+        A difference for each dimension, then for their mean.
 
     Raises:
         ValueError: As `bootstrap_ccc`.
@@ -123,19 +103,17 @@ def paired_bootstrap(
     predictions_b, _ = _checked_system(predictions_b, references, "predictions_b")
     _check_settings(num_samples, confidence)
     systems = [predictions_a, predictions_b]
-    estimate_a, estimate_b = (_with_mean(_seed_mean_ccc(system, checked_references)) for system in systems)
+    estimate_a, estimate_b = (_seed_mean_ccc(system, checked_references) for system in systems)
     samples_a, samples_b = _resampled_ccc(systems, checked_references, num_samples, seed)
-    differences = _with_mean(samples_a) - _with_mean(samples_b)
-    low, high = _percentile_interval(differences, confidence)
+    differences = samples_a - samples_b
     tail = np.minimum((differences <= 0).sum(axis=0), (differences >= 0).sum(axis=0))
     p_values = np.minimum(1.0, 2 * (tail + 1) / (num_samples + 1))
-    rows = zip(estimate_a - estimate_b, low, high, p_values, strict=True)
-    *dimensions, mean = (Difference(*map(float, row)) for row in rows)
-    return PairedDifferences(dimensions=tuple(dimensions), mean=mean)
+    rows = zip(estimate_a - estimate_b, *_percentile_interval(differences, confidence), p_values, strict=True)
+    return [Difference(*map(float, row)) for row in rows]
 
 
 def resample_indices(num_clips: int, num_samples: int, seed: int) -> Iterator[np.ndarray]:
-    """The clips of each resample: `num_samples` arrays of shape `(num_clips,)`, drawn with replacement."""
+    """Yield the clips of each resample: `num_samples` arrays of shape `(num_clips,)`, drawn with replacement."""
     generator = np.random.default_rng(seed)
     for _ in range(num_samples):
         yield generator.integers(num_clips, size=num_clips)
@@ -164,16 +142,11 @@ class _Resampler:
         self._num_dimensions = num_dimensions
 
     def ccc(self, weights: np.ndarray) -> np.ndarray:
-        """Mean CCC over seeds, `(resamples, dimensions)`, for weights `(resamples, clips)` that sum to 1."""
+        """Return mean CCC over seeds, `(resamples, dimensions)`, for weights `(resamples, clips)` that sum to 1."""
         means = (weights @ self._columns).reshape(len(weights), -1, self._num_dimensions)
         x, xx, xy, y, yy = np.split(means, self._splits, axis=1)
         ccc = ccc_from_statistics(self._offset + x - y, _variance(x, xx), _variance(y, yy), xy - x * y)
         return ccc.mean(axis=1)
-
-
-def _seed_mean_ccc(predictions: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """CCC of shape `(dimensions,)` of all clips, averaged over seeds."""
-    return np.mean([concordance_correlation(seed_predictions, references) for seed_predictions in predictions], axis=0)
 
 
 def _variance(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
@@ -182,7 +155,7 @@ def _variance(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
 
 
 def _resampled_ccc(systems: list[np.ndarray], references: np.ndarray, num_samples: int, seed: int) -> list[np.ndarray]:
-    """For each system the CCC of every resample, `(num_samples, dimensions)`, all on the same clips."""
+    """Return for each system the CCC of every resample, `(num_samples, dimensions + 1)`, all on the same clips."""
     num_clips = len(references)
     chunk = max(1, _CHUNK_BYTES // (8 * num_clips))
     resamplers = [_Resampler(system, references) for system in systems]
@@ -193,21 +166,25 @@ def _resampled_ccc(systems: list[np.ndarray], references: np.ndarray, num_sample
         counts = np.stack([np.bincount(next(indices), minlength=num_clips) for _ in range(size)])
         for resampler, result in zip(resamplers, results, strict=True):
             result.append(resampler.ccc(counts / num_clips))
-    return [np.concatenate(result) for result in results]
+    return [_with_mean(np.concatenate(result)) for result in results]
+
+
+def _seed_mean_ccc(predictions: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Return the CCC of all clips, averaged over seeds, `(dimensions + 1,)`."""
+    return _with_mean(np.mean([concordance_correlation(one, references) for one in predictions], axis=0))
 
 
 def _with_mean(ccc: np.ndarray) -> np.ndarray:
-    """Append the mean over the last axis, dimensions, as one more column."""
+    """Append the mean over dimensions, the last axis, as one more column."""
     return np.concatenate([ccc, ccc.mean(axis=-1, keepdims=True)], axis=-1)
 
 
-def _percentile_interval(samples: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return low, high
+def _percentile_interval(samples: np.ndarray, confidence: float) -> np.ndarray:
+    return np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
 
 
 def _checked_system(predictions, references, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions as `(seeds, clips, dimensions)` and references as `(clips, dimensions)`, both float64."""
+    """Return predictions as `(seeds, clips, dimensions)` and references as `(clips, dimensions)`, both float64."""
     predictions, references = finite_array(predictions, name), finite_array(references, "references")
     if references.ndim not in (1, 2):
         raise ValueError(f"The references must have shape (clips,) or (clips, dimensions), got {references.shape}.")

@@ -1,4 +1,4 @@
-"""Whether predicted standard deviations are right: the factor that makes them so, and how many labels they cover.
+"""Calibration of predicted standard deviations: the factor that makes them right, and how many labels they cover.
 
 Labels are taken as Gaussian about their predictions. Source of the factor: Laves et al., "Well-calibrated regression
 uncertainty in medical imaging with deep learning", 2020 (there called sigma scaling, in closed form).
@@ -11,9 +11,11 @@ from statistics import NormalDist
 
 import numpy as np
 
+from .ccc.concordance import finite_array
+
 
 def uncertainty_scale(predictions, labels, uncertainty) -> np.ndarray:
-    """Factor per dimension by which predicted standard deviations must be multiplied to be right on average.
+    """Return the factor per dimension that makes predicted standard deviations right on average.
 
     `sqrt(mean(((label - prediction) / uncertainty)^2))`: afterwards the mean squared standardised error is 1, and no
     other factor gives the labels a higher Gaussian likelihood. Measure it on clips that were not trained on, and apply
@@ -25,8 +27,7 @@ def uncertainty_scale(predictions, labels, uncertainty) -> np.ndarray:
         uncertainty: The same shape and scale, standard deviations greater than 0.
 
     Returns:
-        Array `(dimensions,)`, at least 0: above 1 where the model was too sure of itself, 0 only where every
-        prediction of a dimension equals its label.
+        Array `(dimensions,)`, at least 0: above 1 where the predicted deviations were too small.
 
     Raises:
         ValueError: Empty input, unequal shapes, values that are not finite or standard deviations that are not
@@ -36,19 +37,17 @@ def uncertainty_scale(predictions, labels, uncertainty) -> np.ndarray:
 
 
 def coverage(predictions, labels, uncertainty, levels: Iterable[float] = (0.68, 0.95)) -> dict[float, np.ndarray]:
-    """Share of labels within the central Gaussian interval of each level; equal to the level where all is right.
+    """Return the share of labels within the central Gaussian interval of each level.
 
     Args:
-        predictions: Array-like `(clips, dimensions)`, finite.
-        labels: The same shape and scale as `predictions`; leave out clips without a rating.
-        uncertainty: The same shape and scale, standard deviations greater than 0.
+        predictions, labels, uncertainty: As for [`uncertainty_scale`].
         levels: Probabilities of the intervals, each greater than 0 and less than 1.
 
     Returns:
-        Per level an array `(dimensions,)` in [0, 1].
+        Level -> array `(dimensions,)` in [0, 1]; equal to the level where the deviations are right.
 
     Raises:
-        ValueError: As `uncertainty_scale`, or a level that is no such probability.
+        ValueError: As [`uncertainty_scale`], or a level that is no such probability.
     """
     levels = list(levels)
     for level in levels:
@@ -59,20 +58,12 @@ def coverage(predictions, labels, uncertainty, levels: Iterable[float] = (0.68, 
 
 
 def _standardised_errors(predictions, labels, uncertainty) -> np.ndarray:
-    """(label - prediction) / uncertainty, (clips, dimensions), of checked arrays."""
+    """Return (label - prediction) / uncertainty, (clips, dimensions), of checked arrays."""
     given = {"predictions": predictions, "labels": labels, "uncertainty": uncertainty}
-    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in given.items()}
-    shape = arrays["predictions"].shape
-    if len(shape) != 2 or 0 in shape or any(array.shape != shape for array in arrays.values()):
+    arrays = {name: finite_array(values, name) for name, values in given.items()}
+    if len({array.shape for array in arrays.values()}) > 1 or arrays["labels"].ndim != 2:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise ValueError(f"The shapes are {shapes}; give all one shape (clips, dimensions), with at least one clip.")
-    for name, array in arrays.items():
-        bad = array.size - int(np.isfinite(array).sum())
-        if bad:
-            raise ValueError(
-                f"The {name} hold {bad} value(s) of {array.size} that are not finite (NaN or infinity); leave out "
-                "clips without a rating, or find out where the values come from."
-            )
+        raise ValueError(f"The shapes are {shapes}; give all one shape (clips, dimensions).")
     if arrays["uncertainty"].min() <= 0:
         raise ValueError(
             f"The smallest uncertainty is {arrays['uncertainty'].min()}; standard deviations must be greater than 0."

@@ -8,7 +8,7 @@ import numpy as np
 
 from speech_affect import DIMENSIONS
 
-from ..metrics.bootstrap import BootstrapIntervals, PairedDifferences, bootstrap_ccc, paired_bootstrap
+from ..metrics.bootstrap import bootstrap_ccc, paired_bootstrap
 from ..metrics.calibration import coverage
 from ..metrics.ccc.concordance import concordance_correlation
 from ..settings.labels import UNKNOWN
@@ -86,12 +86,8 @@ def _over_seeds(seeds: np.ndarray) -> dict:
 
 
 def _intervals(logits: np.ndarray, labels: np.ndarray, bootstrap_samples: int) -> dict[str, list[float]]:
-    intervals = _by_key(bootstrap_ccc(logits, labels, num_samples=bootstrap_samples))
-    return {key: [interval.low, interval.high] for key, interval in intervals.items()}
-
-
-def _by_key(results: BootstrapIntervals | PairedDifferences) -> dict:
-    return dict(zip(KEYS, [*results.dimensions, results.mean], strict=True))
+    intervals = bootstrap_ccc(logits, labels, num_samples=bootstrap_samples)
+    return {key: [interval.low, interval.high] for key, interval in zip(KEYS, intervals, strict=True)}
 
 
 def _coverage(evaluation: Evaluation) -> dict:
@@ -142,7 +138,7 @@ def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
 
 
 def _compare(a: Evaluation, b: Evaluation, samples: int) -> dict:
-    test = _by_key(paired_bootstrap(a.logits, b.logits, a.labels, num_samples=samples))
+    test = dict(zip(KEYS, paired_bootstrap(a.logits, b.logits, a.labels, num_samples=samples), strict=True))
     own, other = (_ccc_per_seed(e.logits, e.labels).mean(axis=0) for e in (a, b))
     relative = [float(x / y - 1) if y > 0 else None for x, y in zip(own, other, strict=True)]
     return {

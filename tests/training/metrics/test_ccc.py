@@ -1,3 +1,5 @@
+"""The metric as a module of `evaluate`: offline, with any kind of array, batches and names."""
+
 import doctest
 import re
 from pathlib import Path
@@ -55,17 +57,7 @@ def test_three_dimensions_have_names(ccc, emotion):
     assert all(type(value) is float for value in result.values())
 
 
-@pytest.mark.parametrize(
-    "convert",
-    [
-        np.ndarray.tolist,
-        np.asarray,
-        lambda x: x.astype(np.float32),
-        torch.from_numpy,
-        lambda x: torch.tensor(x).float(),
-    ],
-    ids=["list", "float64", "float32", "torch", "torch-float32"],
-)
+@pytest.mark.parametrize("convert", [np.ndarray.tolist, lambda x: x.astype(np.float32), torch.from_numpy])
 @pytest.mark.parametrize("columns", [slice(None), 0])
 def test_every_kind_of_array(ccc, emotion, convert, columns):
     predictions, references = emotion[0][:, columns], emotion[1][:, columns]
