@@ -42,10 +42,9 @@ def test_a_split_as_a_table(make_corpus):
 def test_graders_words_are_classes(make_corpus):
     words = {name: name[0] for name in ("Angry", "Happy", "Sad", "Neutral", "Fear", "Disgust", "Contempt", "Other")}
     words |= {"Surprise": "U", "Other-Curious": "O", "Other-angry": "O", "X": "X", "bewildered": "", "": "", None: ""}
-    rows = [{"file": str(word), "graders": [grade(word, 1.0)]} for word in words]
-    assert clip_table(make_corpus({"train": rows}).splits["train"], list(words)).votes == [
-        tuple(c) for c in words.values()
-    ]
+    rows = [{"file": f"a{index}", "graders": [grade(word, 1.0)]} for index, word in enumerate(words)]
+    votes = clip_table(make_corpus({"train": rows}).splits["train"], list(words)).votes
+    assert votes == [tuple(codes) for codes in words.values()]
 
 
 def test_rows_are_chosen_in_order(make_table):
