@@ -14,7 +14,6 @@ from .configuration_checks import (
     MAX_BRANCHES,
     check_backbone,
     check_encoder_names,
-    check_encoder_size,
     check_frame_grid,
     check_head,
     check_head_size,
@@ -22,7 +21,6 @@ from .configuration_checks import (
     check_second_tasks,
     check_transformers_settings,
     check_whole_numbers,
-    check_window,
 )
 
 
@@ -75,7 +73,6 @@ class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
             super().__post_init__(**kwargs)
         except (ValueError, *_CONFIG_ERRORS) as error:
             raise ValueError(f"backbone is no configuration of transformers: {_one_line(error)}") from error
-        check_encoder_size(self.backbone)
         if self.is_text and self.backbone.is_encoder_decoder:
             raise ValueError(
                 f"the text encoder {self.backbone.model_type} has a decoder too, which no branch reads; "
@@ -133,7 +130,6 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
             raise ValueError(
                 f"hidden_state is {self.hidden_state!r}; allowed are 'last', 'weighted_sum' or the index of one"
             )
-        check_window(self)
         check_whole_numbers(self, BRANCH_LIMITS)
 
     @property
@@ -237,8 +233,7 @@ class AffectConfig(PreTrainedConfig):
 
     def _check_branches(self) -> None:
         for branch in self.branches:
-            if branch.is_acoustic:
-                check_frame_grid(branch, self.sampling_rate)
+            check_frame_grid(branch, self.sampling_rate)
 
     def is_text_branch(self, branch: AffectBranchConfig) -> bool:
         """Whether the branch reads the transcript."""

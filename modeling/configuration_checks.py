@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from numbers import Real
 
-import torch
 from transformers.configuration_utils import PreTrainedConfig
 
 
@@ -30,7 +29,6 @@ MAX_CLASSES = 1000
 MAX_ENCODER_NUMBER = 2**24
 # what Python builds in a loop, whether or not it takes memory
 MAX_ENCODER_LAYERS = 1024
-MAX_ENCODER_WEIGHTS = 10**10
 _MODULE_COUNTS = re.compile("layer|block|depth|group")
 _ENCODER_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
@@ -61,20 +59,11 @@ def check_numbers(config, names: Iterable[str], low: float, high: float, allowed
             raise ValueError(f"{name} is {value!r:.200}; it must be {allowed}")
 
 
-def check_dtype(dtype) -> None:
-    """Check that a dtype is one, or the name of one: transformers takes any name in torch."""
-    named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if dtype is not None and not isinstance(named, torch.dtype):
-        raise ValueError(f"dtype is {dtype!r:.200}; give the name of one of torch, such as 'float32'")
-
-
 def check_transformers_settings(config, others: dict, dimensions: tuple[str, ...]) -> None:
     """Check the settings that `PreTrainedConfig` takes without a check; `others` are those that are no fields."""
     names = ", ".join(dimensions)
     if others.get("num_labels", len(dimensions)) != len(dimensions):
         raise ValueError(f"num_labels is {others['num_labels']!r:.200}; the outputs are {names}: leave it out")
-    for dtype in (config.dtype, others.get("torch_dtype")):
-        check_dtype(dtype)
     weights = others.get("transformers_weights")
     if weights is not None and not str(weights).endswith(".safetensors"):
         raise ValueError(f"transformers_weights is {weights!r:.200}; name a safetensors file, or leave it out")
@@ -138,18 +127,14 @@ def check_head_size(config) -> None:
         )
 
 
-def check_window(branch) -> None:
-    """Check the window and the hop of an acoustic branch, in seconds."""
+def check_frame_grid(branch, sampling_rate: int) -> None:
+    """Check the window and the hop of an acoustic branch, in seconds: both must be whole numbers of samples."""
     numbers = is_number(branch.hop_s) and is_number(branch.window_s)
     if not numbers or not 0 < branch.hop_s <= branch.window_s <= MAX_WINDOW_S:
         raise ValueError(
             f"window_s is {branch.window_s} and hop_s {branch.hop_s}; both are seconds, with 0 < hop_s <= window_s "
             f"and window_s up to {MAX_WINDOW_S:g}"
         )
-
-
-def check_frame_grid(branch, sampling_rate: int) -> None:
-    """Check that the window and the hop of an acoustic branch are whole numbers of samples."""
     for name in ("window_s", "hop_s"):
         samples = getattr(branch, name) * sampling_rate
         if samples % 1 > 1e-6 or samples < 1:
@@ -181,8 +166,6 @@ def check_backbone(backbone: dict | PreTrainedConfig | None) -> None:
         value = settings.get(name)
         if isinstance(value, int) and value < 1:
             raise ValueError(f"{name} of an encoder's backbone is {value!s:.50}; it must be at least 1")
-    for name in ("dtype", "torch_dtype"):
-        check_dtype(settings.get(name))
     _check_values("backbone", settings)
 
 
@@ -201,16 +184,3 @@ def _check_values(name: str, value) -> None:
         limit = MAX_ENCODER_LAYERS if _MODULE_COUNTS.search(name) else MAX_ENCODER_NUMBER
         if abs(value) > limit:
             raise ValueError(f"{name:.100} of an encoder's backbone is {value!s:.50}; give {limit} at most")
-
-
-def check_encoder_size(backbone: PreTrainedConfig) -> None:
-    """Check how many weights the layers of an encoder have together, as a transformer's have."""
-    layers, width = getattr(backbone, "num_hidden_layers", 0), getattr(backbone, "hidden_size", 0)
-    inner = getattr(backbone, "intermediate_size", width)
-    if all(isinstance(size, int) for size in (layers, width, inner)):
-        weights = layers * width * (4 * width + 2 * inner)
-        if weights > MAX_ENCODER_WEIGHTS:
-            raise ValueError(
-                f"the layers of an encoder's backbone have {weights:.1e} weights, and {MAX_ENCODER_WEIGHTS:.0e} at "
-                "most are allowed: its sizes are wrong"
-            )

@@ -64,11 +64,7 @@ def run_unpadded_whisper(backbone: WhisperEncoder, log_mel: torch.Tensor) -> Bas
 
 
 def select_hidden_state(outputs: BaseModelOutput, state: int | str) -> torch.Tensor:
-    """Choose a hidden state: `"last"`, the index of one, or `"weighted_sum"`: all of them side by side, unweighted.
-
-    Returns:
-        (batch, frames, width).
-    """
+    """Choose (batch, frames, width): `"last"`, the index of one, or for `"weighted_sum"` all of them side by side."""
     if state == "last":
         return outputs.last_hidden_state
     if state == "weighted_sum":
@@ -110,10 +106,9 @@ class SpeechEncoder(FreezableEncoder):
     """
 
     def __init__(self, config: AffectEncoderConfig, sampling_rate: int):
-        is_whisper = config.backbone.model_type == "whisper"
-        super().__init__(
-            config, WhisperEncoder(config.backbone) if is_whisper else AutoModel.from_config(config.backbone)
-        )
+        is_whisper, dtype = config.backbone.model_type == "whisper", config.backbone.dtype or torch.get_default_dtype()
+        build = WhisperEncoder if is_whisper else AutoModel.from_config  # which makes a Whisper with its decoder
+        super().__init__(config, build(config.backbone).to(dtype))
         self.log_mel = WhisperLogMel(config.backbone.num_mel_bins, sampling_rate) if is_whisper else None
         self.do_normalize = config.do_normalize
         self.paddable = is_paddable(config.backbone) and config.pad_to_window
@@ -142,21 +137,20 @@ class SpeechEncoder(FreezableEncoder):
         windows, owners = self._cut_windows(input_values, lengths.tolist())
         collected: dict = {state: [[] for _ in range(len(input_values))] for state in hidden_states}
         with self.gradients():
-            for start in range(0, len(windows), WINDOWS_AT_ONCE):
-                group = slice(start, start + WINDOWS_AT_ONCE)
+            at_once = WINDOWS_AT_ONCE if self.paddable else 1
+            for start in range(0, len(windows), at_once):
+                group = slice(start, start + at_once)
                 for owner, frames in zip(owners[group], self._encode(windows[group], hidden_states), strict=True):
                     for state in hidden_states:
                         parts = collected[state][owner]
                         if parts and self.frames_missing:
                             parts.append(parts[-1][-1:].repeat(self.frames_missing, 1))
                         parts.append(frames[state])
-        frames = {
-            state: pad_sequence([torch.cat(parts) for parts in rows], batch_first=True)
-            for state, rows in collected.items()
-        }
-        counts = torch.tensor([sum(map(len, parts)) for parts in collected[hidden_states[0]]])
+        joined = {state: [torch.cat(parts) for parts in rows] for state, rows in collected.items()}
+        counts = torch.tensor([len(frames) for frames in joined[hidden_states[0]]])
         mask = torch.arange(int(counts.max())) < counts.unsqueeze(1)
-        return frames, mask.to(input_values.device)
+        padded = {state: pad_sequence(rows, batch_first=True) for state, rows in joined.items()}
+        return padded, mask.to(input_values.device)
 
     def _cut_windows(self, input_values, lengths: list[int]):
         windows, owners = [], []
@@ -194,12 +188,7 @@ class SpeechEncoder(FreezableEncoder):
         return max(0, num_samples)
 
     def _encode(self, windows: list[torch.Tensor], hidden_states) -> list[dict[int | str, torch.Tensor]]:
-        """Frames (frames, width) of each window, for each hidden state."""
-        if self.paddable:
-            return self._encode_together(windows, hidden_states)
-        return [self._encode_together([window], hidden_states)[0] for window in windows]
-
-    def _encode_together(self, windows, hidden_states) -> list[dict[int | str, torch.Tensor]]:
+        """Compute the frames (frames, width) of each window, for each hidden state."""
         outputs = self._run_backbone(windows, any(state != "last" for state in hidden_states))
         stacked = {state: select_hidden_state(outputs, state) for state in hidden_states}
         counts = [self.num_frames(len(window)) for window in windows]
@@ -217,10 +206,8 @@ class SpeechEncoder(FreezableEncoder):
             windows = [wav2vec2_bert_features(window) for window in windows]
         inputs = pad_sequence(windows, batch_first=True).to(dtype)
         if self.paddable:
-            counts = torch.tensor([len(window) for window in windows], device=inputs.device)
-            options["attention_mask"] = (
-                torch.arange(inputs.shape[1], device=inputs.device) < counts.unsqueeze(1)
-            ).long()
+            counts = torch.tensor([[len(window)] for window in windows], device=inputs.device)
+            options["attention_mask"] = (torch.arange(inputs.shape[1], device=inputs.device) < counts).long()
         return self.backbone(inputs, **options)
 
 
@@ -295,9 +282,9 @@ class TextEncoder(FreezableEncoder):
                 f"input_ids has shape {tuple(input_ids.shape)}, {input_ids.dtype}; give integers (batch, tokens)"
             )
         if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-            if self.pad_token_id is not None:
-                attention_mask = input_ids != self.pad_token_id
+            attention_mask = (
+                torch.ones_like(input_ids) if self.pad_token_id is None else input_ids != self.pad_token_id
+            )
         if attention_mask.shape != input_ids.shape:
             raise ValueError(
                 f"the mask of the tokens has shape {tuple(attention_mask.shape)}; "

@@ -1,7 +1,7 @@
 """Training losses, exact over all processes: concordance, classes and votes, uncertainty, distillation.
 
-Where a function takes `reduce_over_processes`, its sums are those of all data-parallel processes, and every process
-must call it.
+With `reduce_over_processes` the sums are those of all data-parallel processes, and every process must call the
+function; `name` is what errors call the labels.
 """
 
 import torch
@@ -25,9 +25,9 @@ class _AllReduceSum(torch.autograd.Function):
         return gradient
 
 
-def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
-    """Sum a tensor over all data-parallel processes, differentiably; return it as it is when there is one process."""
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+def sum_over_processes(tensor: torch.Tensor, reduce_over_processes: bool) -> torch.Tensor:
+    """Sum a tensor over the data-parallel processes, differentiably, if that is wanted and there are several."""
+    if reduce_over_processes and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         return _AllReduceSum.apply(tensor)
     return tensor
 
@@ -47,7 +47,6 @@ def model_loss(
         config: the model's.
         heads: of [`AffectRegressor.heads`].
         labels, label_variances, emotion_labels, gender_labels: as the model's `forward` takes them.
-        reduce_over_processes: see the module.
 
     Returns:
         the weighted sum, and each part before it is weighted; None and None without labels.
@@ -101,7 +100,6 @@ def concordance(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_pr
     Args:
         predictions: (batch, dimensions).
         targets: (batch, dimensions); NaN where a clip has no rating, which leaves it out of that dimension.
-        reduce_over_processes: see the module.
 
     Returns:
         (dimensions,) in [-1, 1], float64; 0 where fewer than two clips are rated or nothing varies.
@@ -110,8 +108,7 @@ def concordance(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_pr
     x = torch.where(rated, predictions, 0.0).double()
     y = torch.where(rated, targets, 0.0).double()
     sums = torch.stack([rated.double().sum(0), x.sum(0), y.sum(0), (x * x).sum(0), (y * y).sum(0), (x * y).sum(0)])
-    if reduce_over_processes:
-        sums = sum_over_processes(sums)
+    sums = sum_over_processes(sums, reduce_over_processes)
     n = sums[0].clamp(min=1)
     mean_x, mean_y = sums[1] / n, sums[2] / n
     spread = sums[3] / n - mean_x**2 + sums[4] / n - mean_y**2 + (mean_x - mean_y) ** 2
@@ -134,8 +131,7 @@ def weighted_mean(values: torch.Tensor, weights) -> torch.Tensor:
 def mean_over_clips(values: torch.Tensor, counted: torch.Tensor, reduce_over_processes: bool) -> torch.Tensor:
     """Average (batch, ...) losses over the clips for which `counted`, of the same shape, is true; 0 without any."""
     sums = torch.stack([torch.where(counted, values, 0.0).sum(0), counted.to(values.dtype).sum(0)])
-    if reduce_over_processes:
-        sums = sum_over_processes(sums)
+    sums = sum_over_processes(sums, reduce_over_processes)
     return sums[0] / sums[1].clamp(min=1)
 
 
@@ -147,8 +143,6 @@ def class_loss(
     Args:
         logits: (batch, classes).
         labels: (batch,) class indices, of an integer type; -100 where a clip has none.
-        reduce_over_processes: see the module.
-        name: what errors call the labels.
 
     Raises:
         ValueError: the labels have another type or shape, or name a class that does not exist.
@@ -174,8 +168,6 @@ def vote_loss(
         logits: (batch, classes).
         votes: (batch, classes), the share of each class: not negative, each row with a sum of 1 (to 0.01, as half
             precision gives it). A row of NaN is a clip without votes.
-        reduce_over_processes: see the module.
-        name: what errors call the votes.
 
     Raises:
         ValueError: another type or shape, or rows that are no distribution.
@@ -241,7 +233,6 @@ def uncertainty_losses(
         targets: (batch, dimensions); NaN where a clip has no rating, which leaves it out of that dimension.
         variances: (batch, dimensions), finite and not negative; NaN counts as 0, and so does `None`: the target is
             one grade.
-        reduce_over_processes: see the module.
 
     Returns:
         (dimensions,), of either sign; 0 where no clip is rated.

@@ -126,16 +126,11 @@ class AffectPreTrainedModel(PreTrainedModel):
             model, info = super().from_pretrained(
                 source, *model_args, output_loading_info=True, **{**kwargs, **checked}
             )
-        except SafetensorError as error:
-            raise ValueError(
-                f"{source}: its weights are no whole safetensors file ({error}); fetch it anew"
-            ) from error
-        except (json.JSONDecodeError, AttributeError, LookupError, TypeError) as error:
+        except (SafetensorError, json.JSONDecodeError, AttributeError, LookupError, TypeError) as error:
             if "keyword argument" in str(error):
                 raise
             raise ValueError(
-                f"{source}: its model.safetensors.index.json or config.json is not as transformers writes it "
-                f"({error!r}); fetch it anew"
+                f"{source}: its safetensors, their index or config.json is damaged ({error!r}); fetch it anew"
             ) from error
         if info["mismatched_keys"] and not ignores_shapes:
             name, saved, needed = min(info["mismatched_keys"])

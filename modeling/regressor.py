@@ -42,7 +42,7 @@ class TimeConvGRU(nn.Module):
 
     Args:
         input_size: width of a frame.
-        conv_channels, kernel_size, stride: of the convolution, in channels and frames.
+        kernel_size, stride, conv_channels: of the convolution, in frames and channels.
         hidden_size, num_layers: of the GRU.
         dropout: between GRU layers and after the convolution, in training.
     """
@@ -50,10 +50,9 @@ class TimeConvGRU(nn.Module):
     def __init__(
         self,
         input_size: int,
-        *,
-        conv_channels: int,
         kernel_size: int,
         stride: int,
+        conv_channels: int,
         hidden_size: int,
         num_layers: int,
         dropout: float,
@@ -103,8 +102,8 @@ def average_frames(frames: torch.Tensor, mask: torch.Tensor, ratio: int) -> tupl
         return frames, mask
     batch, length, width = frames.shape
     missing = -length % ratio
-    weights = torch.nn.functional.pad(mask, (0, missing)).to(frames.dtype).view(batch, -1, ratio, 1)
-    frames = torch.nn.functional.pad(frames, (0, 0, 0, missing)).view(batch, -1, ratio, width)
+    weights = nn.functional.pad(mask, (0, missing)).to(frames.dtype).view(batch, -1, ratio, 1)
+    frames = nn.functional.pad(frames, (0, 0, 0, missing)).view(batch, -1, ratio, width)
     counts = weights.sum(dim=2)
     return (frames * weights).sum(dim=2) / counts.clamp(min=1), counts.squeeze(-1) > 0
 
@@ -112,12 +111,11 @@ def average_frames(frames: torch.Tensor, mask: torch.Tensor, ratio: int) -> tupl
 def align_frames(
     frames: list[torch.Tensor], masks: list[torch.Tensor], hops: list[int]
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Bring several sequences onto the grid of the slowest one.
+    """Bring sequences (batch, frames_i, width_i) and their masks onto the grid of the slowest one.
 
     Args:
-        frames: each (batch, frames_i, width_i).
-        masks: each (batch, frames_i).
-        hops: samples between two frames of each sequence; the largest must be a multiple of each.
+        frames, masks: of each sequence.
+        hops: samples between two frames of each.
 
     Returns:
         sequences (batch, frames, width_i) of equal length, and the mask of frames valid in all of them.
@@ -199,14 +197,9 @@ class AffectRegressor(nn.Module):
         convolutions = [(branch.conv_kernel_size, branch.conv_stride) for branch in branches]
         if self.fusion_level == "frame":
             sizes, convolutions = [sum(sizes)], [convolutions[self.hops.index(max(self.hops))]]
-        head = {
-            "conv_channels": config.conv_channels,
-            "hidden_size": config.gru_hidden_size,
-            "num_layers": config.num_gru_layers,
-            "dropout": config.dropout,
-        }
+        head = (config.conv_channels, config.gru_hidden_size, config.num_gru_layers, config.dropout)
         self.tc_grus = nn.ModuleList(
-            TimeConvGRU(size, kernel_size=kernel_size, stride=stride, **head)
+            TimeConvGRU(size, kernel_size, stride, *head)
             for size, (kernel_size, stride) in zip(sizes, convolutions, strict=True)
         )
         self.dropout = nn.Dropout(config.dropout)

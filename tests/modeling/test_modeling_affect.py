@@ -1,85 +1,27 @@
-"""Both models: padding and batching, cached frames, label scale, losses, saving, refusals."""
+"""Both models: cached frames, label scale, losses, front ends, and what they raise."""
 
 import pytest
 import torch
-from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel
 
-from speech_affect import (
-    AffectFeatureExtractor,
-    AffectFusionConfig,
-    AffectFusionModel,
-    AffectStudentConfig,
-    AffectStudentModel,
-)
+from speech_affect import AffectFeatureExtractor, AffectFusionModel, AffectStudentConfig, AffectStudentModel
+
+from .conftest import LOADED_ATOL, padded
 
 
-# weights that are mapped from a file lie at other addresses, where kernels may round otherwise
-LOADED_ATOL = 1e-6
-KINDS = ["student", "student_f0", "mfb", "weighted_sum", "fusion_embedding", "fusion_frame"]
-
-
-@pytest.fixture
-def make_model(tiny_backbone):
-    """Makes a small model of a kind."""
-
-    def make(kind: str, **settings):
-        if kind.startswith("student"):
-            source = "mfb_f0" if kind == "student_f0" else "mfb"
-            return AffectStudentModel(AffectStudentConfig(branch={"source": source}, **settings)).eval()
-        encoders = {
-            "hubert": {"backbone": tiny_backbone("hubert"), "do_normalize": True},
-            "whisper": {"backbone": tiny_backbone("whisper")},
-        }
-        branches = {
-            "mfb": [{"source": "mfb"}],
-            "weighted_sum": [{"source": "hubert", "hidden_state": "weighted_sum", "conv_stride": 2}],
-        }.get(kind, [{"source": "mfb"}, {"source": "hubert"}, {"source": "whisper", "hidden_state": 1}])
-        used = {branch["source"] for branch in branches}
-        config = AffectFusionConfig(
-            branches=branches,
-            encoders={name: encoder for name, encoder in encoders.items() if name in used},
-            fusion_level="frame" if kind == "fusion_frame" else "embedding",
-            **settings,
-        )
-        return AffectFusionModel(config).eval()
-
-    return make
-
-
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["student", "student_f0", "mfb", "weighted_sum", "fusion", "fusion_frame"])
 def model(request, make_model):
     return make_model(request.param)
 
 
-def padded(clips) -> dict:
-    lengths = torch.tensor([len(clip) for clip in clips])
-    return {
-        "input_values": pad_sequence(clips, batch_first=True),
-        "attention_mask": (torch.arange(int(lengths.max())) < lengths.unsqueeze(1)).long(),
-    }
-
-
 @torch.no_grad()
-def test_padding_and_batching_never_change_a_prediction(model, clips):
+def test_padding_and_batching_never_change_an_estimate_of_a_clip_or_a_frame(model, clips):
     together = model(**padded(clips), output_frame_logits=True)
     for row, clip in enumerate(clips):
         alone = model(clip[None], output_frame_logits=True)
         torch.testing.assert_close(together.logits[row], alone.logits[0], atol=1e-5, rtol=0)
-        torch.testing.assert_close(together.embedding[row], alone.embedding[0], atol=1e-5, rtol=0)
         frames = together.frame_logits[row][together.frame_mask[row]]
         torch.testing.assert_close(frames, alone.frame_logits[0], atol=1e-5, rtol=0)
-
-
-@torch.no_grad()
-def test_what_lies_behind_the_mask_does_not_count(model, clips):
-    batch = padded(clips)
-    expected, masks = model.front_end(**batch)
-    other_voice = torch.sin(2 * torch.pi * 180 * torch.arange(batch["input_values"].shape[1]) / 16000)
-    batch["input_values"] = batch["input_values"] + other_voice * (1 - batch["attention_mask"])
-    frames, _ = model.front_end(**batch)
-    for name, mask in masks.items():
-        torch.testing.assert_close(frames[name][mask], expected[name][mask], atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
@@ -90,45 +32,23 @@ def test_cached_frames_give_the_same_output_as_the_waveform(model, clips):
     torch.testing.assert_close(from_frames.logits, model(**batch).logits, atol=0, rtol=0)
 
 
-@torch.no_grad()
-def test_saved_and_loaded_through_auto_model(model, clips, tmp_path):
-    for name, part in model.regressor.inputs.items():  # as training leaves them
-        model.regressor.set_frame_statistics(name, torch.randn_like(part.frame_mean), torch.rand_like(part.frame_std))
-    model.save_pretrained(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} >= {"model.safetensors", "config.json"}
-    loaded = AutoModel.from_pretrained(tmp_path).eval()
-    assert type(loaded) is type(model)
-    batch = padded(clips)
-    torch.testing.assert_close(loaded(**batch).logits, model(**batch).logits, atol=LOADED_ATOL, rtol=0)
-
-
 def test_a_checkpoint_needs_no_second_download(make_model, clips, tmp_path, monkeypatch):
-    model = make_model("fusion_embedding")
+    model = make_model("fusion")
     model.save_pretrained(tmp_path)
 
-    def refuse(*args, **kwargs):
+    def connect(*args, **kwargs):
         raise AssertionError(f"asked the Hub for {args} {kwargs}")
 
-    monkeypatch.setattr("huggingface_hub.file_download.hf_hub_download", refuse)
-    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.socket.connect", connect)
     loaded = AutoModel.from_pretrained(tmp_path).eval()
     torch.testing.assert_close(loaded(clips[0][None]).logits, model(clips[0][None]).logits, atol=LOADED_ATOL, rtol=0)
 
 
-def test_only_safetensors_are_loaded(make_model, tmp_path):
-    model = make_model("student")
-    model.config.save_pretrained(tmp_path)
-    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(OSError, match="safetensors"):
-        AutoModel.from_pretrained(tmp_path)
-
-
-def test_a_model_loaded_with_weights_missing_is_still_initialised(make_model, tmp_path):
-    model = make_model("student", num_gru_layers=1)
-    model.save_pretrained(tmp_path)
+def test_weights_that_settings_add_to_a_checkpoint_are_initialised(make_model, tmp_path):
+    make_model("student", num_gru_layers=1).save_pretrained(tmp_path)
     loaded = AffectStudentModel.from_pretrained(tmp_path, num_gru_layers=2, emotion_names=["A", "N"])
     new = loaded.regressor.tc_grus[0].gru.weight_hh_l1
-    torch.testing.assert_close(new.T @ new, torch.eye(128), atol=1e-4, rtol=0)  # orthogonal, as chosen
+    torch.testing.assert_close(new.T @ new, torch.eye(16), atol=1e-4, rtol=0)  # orthogonal
     assert not loaded.regressor.tc_grus[0].gru.bias_hh_l1.any()
 
 
@@ -160,7 +80,7 @@ def test_in_evaluation_no_value_leaves_the_label_range(make_model, clips):
 
 def test_loss_is_the_weighted_mean_of_one_minus_ccc(make_model, clips):
     model = make_model("student", ccc_weights=(1.0, 2.0, 1.0))
-    labels = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 1.0, 2.0], [2.0, 3.0, 3.5]])
+    labels = torch.rand(4, 3) * 6 + 1
     output = model(**padded(clips), labels=labels)
     x, y = output.logits.detach().double(), labels.double()
     covariance = ((x - x.mean(0)) * (y - y.mean(0))).mean(0)
@@ -168,19 +88,6 @@ def test_loss_is_the_weighted_mean_of_one_minus_ccc(make_model, clips):
     expected = ((1 - ccc) * torch.tensor([0.25, 0.5, 0.25])).sum().float()
     torch.testing.assert_close(output.loss.detach(), expected, atol=1e-5, rtol=0)
     assert list(output.loss_parts) == ["activation", "valence", "dominance"]
-
-
-def test_emotion_classes_as_a_second_task(make_model, clips):
-    model = make_model("student", emotion_names=["A", "H", "N"], emotion_loss_weight=0.5)
-    emotions = torch.tensor([0, 2, -100, 1])
-    labels = torch.rand(4, 3) * 6 + 1
-    output = model(**padded(clips), labels=labels, emotion_labels=emotions)
-    assert output.emotion_logits.shape == (4, 3)
-    kept = [0, 1, 3]
-    cross_entropy = torch.nn.functional.cross_entropy(output.emotion_logits[kept], emotions[kept])
-    torch.testing.assert_close(output.loss_parts["emotion"], cross_entropy)
-    alone = model(**padded(clips), labels=labels).loss
-    torch.testing.assert_close(output.loss, alone + 0.5 * cross_entropy)
 
 
 def test_every_trained_parameter_gets_a_gradient(model, clips):
@@ -192,12 +99,6 @@ def test_every_trained_parameter_gets_a_gradient(model, clips):
             assert torch.isfinite(parameter.grad).all(), name
 
 
-def test_weighted_sum_starts_as_the_mean_of_hidden_states(make_model):
-    part = make_model("weighted_sum").regressor.inputs["hubert-weighted_sum"]
-    frames = torch.randn(2, 5, 4 * 32)
-    torch.testing.assert_close(part(frames), frames.view(2, 5, 4, 32).mean(dim=2), atol=1e-6, rtol=0)
-
-
 def test_frame_logits_follow_the_stated_hop(make_model, clips):
     model = make_model("student")
     output = model(clips[0][None], output_frame_logits=True)
@@ -205,19 +106,12 @@ def test_frame_logits_follow_the_stated_hop(make_model, clips):
     assert output.frame_logits.shape[1] == -(-((len(clips[0]) - 400) // 160 + 1) // 8)
 
 
-def test_the_student_is_small(make_model):
-    assert make_model("student").num_parameters() <= 300_000
-
-
-def test_tuple_output(make_model, clips):
-    model = make_model("student")
-    logits, embedding = model(clips[0][None], return_dict=False)
-    torch.testing.assert_close(logits, model(clips[0][None]).logits)
-    assert embedding.shape == (1, 128)
+def test_the_student_is_small():
+    assert AffectStudentModel(AffectStudentConfig()).num_parameters() <= 300_000
 
 
 def test_a_model_without_front_end_can_be_given_one(make_model, clips, tmp_path):
-    model = make_model("fusion_embedding")
+    model = make_model("fusion")
     model.save_pretrained(tmp_path)
     head = AffectFusionModel.from_pretrained(tmp_path, with_front_end=False).eval()
     with pytest.raises(ValueError, match="takes frames only; attach_front_end first"):
@@ -228,7 +122,7 @@ def test_a_model_without_front_end_can_be_given_one(make_model, clips, tmp_path)
     torch.testing.assert_close(head(clips[0][None]).logits, model(clips[0][None]).logits, atol=LOADED_ATOL, rtol=0)
 
 
-REFUSED = [
+WRONG_INPUTS = [
     ({}, "either input_values .* or frames"),
     ({"input_values": torch.zeros(16000)}, r"input_values has shape \(16000,\); it must be \(batch, samples\)"),
     ({"input_values": torch.zeros(1, 399)}, "a clip has 399 samples; 400 at 16 kHz are one frame of mfb"),
@@ -250,8 +144,8 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("inputs, message", REFUSED, ids=[message[:40] for _, message in REFUSED])
-def test_refusals(make_model, inputs, message):
+@pytest.mark.parametrize("inputs, message", WRONG_INPUTS, ids=[message[:40] for _, message in WRONG_INPUTS])
+def test_inputs_that_do_not_fit(make_model, inputs, message):
     with pytest.raises(ValueError, match=message):
         make_model("student")(**inputs)
 

@@ -1,24 +1,20 @@
-"""The second tasks of both models: votes, gender and uncertainty."""
+"""The second tasks, which both models share: votes, gender and uncertainty."""
 
 import math
 
 import pytest
 import torch
-from transformers import AutoModel
 
-from speech_affect import AffectFusionConfig, AffectFusionModel, AffectStudentConfig, AffectStudentModel
+from speech_affect import AffectStudentConfig, AffectStudentModel
 from speech_affect.regressor import STD_RANGE
 
-
-TASKS = {"emotion_names": ["A", "H", "N"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}
-SIZES = {"gru_hidden_size": 16, "conv_channels": 16, "embedding_size": 16, "dropout": 0.0}
-CONFIGS = [AffectFusionConfig, AffectStudentConfig]
+from .conftest import SIZES, TASKS
 
 
-def make_model(config_class=AffectStudentConfig, **settings):
-    """A small model over cached filterbanks, in evaluation mode."""
-    model_class = AffectStudentModel if config_class is AffectStudentConfig else AffectFusionModel
-    return model_class(config_class(**{**SIZES, **settings}), with_front_end=False).eval()
+def make_model(**settings):
+    """A small student over cached filterbanks, in evaluation mode."""
+    config = AffectStudentConfig(**{**SIZES, "dropout": 0.0, **settings})
+    return AffectStudentModel(config, with_front_end=False).eval()
 
 
 def make_inputs(clips=4, frames=9) -> dict:
@@ -37,10 +33,9 @@ def make_targets() -> dict:
     }
 
 
-@pytest.mark.parametrize("config_class", CONFIGS)
-def test_the_loss_is_the_weighted_sum_of_its_parts(config_class):
+def test_the_loss_is_the_weighted_sum_of_its_parts():
     weights = {"emotion_loss_weight": 0.5, "gender_loss_weight": 0.25, "uncertainty_loss_weight": 2.0}
-    model = make_model(config_class, **TASKS, **weights, ccc_weights=(1.0, 1.0, 2.0))
+    model = make_model(**TASKS, **weights, ccc_weights=(1.0, 1.0, 2.0))
     output = model(**make_inputs(), **make_targets())
     parts = output.loss_parts
     assert list(parts) == ["activation", "valence", "dominance", "emotion", "gender", "uncertainty"]
@@ -49,9 +44,8 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(config_class):
     torch.testing.assert_close(output.loss, expected)
 
 
-@pytest.mark.parametrize("config_class", CONFIGS)
-def test_a_model_without_second_tasks_is_as_before(config_class):
-    model = make_model(config_class)
+def test_a_model_without_second_tasks():
+    model = make_model()
     assert not any(part in name for name in model.state_dict() for part in ("gender", "uncertainty", "emotion"))
     output = model(**make_inputs(), labels=torch.rand(4, 3))
     assert list(output.keys()) == ["loss", "logits", "embedding", "loss_parts"]
@@ -140,9 +134,8 @@ def test_the_likelihood_moves_no_mean():
     assert model.regressor.embedding.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("config_class", CONFIGS)
-def test_with_all_labels_every_parameter_gets_a_gradient(config_class):
-    model = make_model(config_class, **TASKS).train()
+def test_with_all_labels_every_parameter_gets_a_gradient():
+    model = make_model(**TASKS).train()
     model(**make_inputs(), **make_targets()).loss.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
@@ -173,22 +166,6 @@ def test_training_recovers_the_width_of_the_noise(with_variances):
     torch.testing.assert_close(model(**inputs).uncertainty, stds, rtol=0.08 if with_variances else 0.15, atol=0)
 
 
-@pytest.mark.parametrize("config_class", CONFIGS)
-@torch.no_grad()
-def test_saved_and_loaded_with_every_task(config_class, tmp_path):
-    model, inputs = make_model(config_class, **TASKS, uncertainty_loss_weight=0.3), make_inputs()
-    scale = torch.tensor([1.25, 0.5, 3.0])
-    model.regressor.set_uncertainty_scale(scale)
-    model.save_pretrained(tmp_path)
-    loaded = AutoModel.from_pretrained(tmp_path, with_front_end=False).eval()
-    assert loaded.config.gender_names == ["Female", "Male"] and loaded.config.predict_uncertainty
-    assert loaded.config.uncertainty_loss_weight == 0.3
-    torch.testing.assert_close(loaded.regressor.uncertainty_scale, scale, atol=0, rtol=0)
-    expected, output = model(**inputs), loaded(**inputs)
-    for name in ("logits", "embedding", "emotion_logits", "gender_logits", "uncertainty"):
-        torch.testing.assert_close(output[name], expected[name], atol=1e-6, rtol=0)  # loaded: aligned otherwise
-
-
 def test_tasks_added_to_a_checkpoint_start_from_chosen_values(tmp_path):
     make_model().save_pretrained(tmp_path)
     loaded = AffectStudentModel.from_pretrained(tmp_path, with_front_end=False, **TASKS)
@@ -197,18 +174,7 @@ def test_tasks_added_to_a_checkpoint_start_from_chosen_values(tmp_path):
         assert not head.bias.any() and head.weight.abs().sum() > 0
 
 
-def test_the_tuple_is_in_the_order_of_the_fields():
-    model, inputs, targets = make_model(**TASKS), make_inputs(), make_targets()
-    output = model(**inputs, **targets, output_frame_logits=True)
-    names = ["loss", "logits", "embedding", "emotion_logits", "gender_logits", "uncertainty", "frame_logits"]
-    assert list(output.keys()) == [*names, "frame_mask", "loss_parts"]
-    as_tuple = model(**inputs, **targets, output_frame_logits=True, return_dict=False)
-    for value, name in zip(as_tuple, output.keys(), strict=True):
-        torch.testing.assert_close(value, output[name], atol=0, rtol=0)
-
-
-@pytest.mark.parametrize("config_class", CONFIGS)
-def test_trainer_predicts_the_logits_first(config_class, tmp_path):
+def test_trainer_predicts_the_logits_first(tmp_path):
     pytest.importorskip("accelerate", reason="Trainer needs accelerate, of the extra `train`")
     from transformers import Trainer, TrainingArguments
 
@@ -222,14 +188,14 @@ def test_trainer_predicts_the_logits_first(config_class, tmp_path):
     for tasks in (TASKS, {**TASKS, "emotion_names": None}):
         if not tasks["emotion_names"]:
             del targets["emotion_labels"]
-        model = make_model(config_class, **tasks)
+        model = make_model(**tasks)
         trainer = Trainer(model, arguments, data_collator=collate)
         predictions = trainer.predict([0, 1, 2, 3]).predictions
         logits = predictions[0] if tasks["emotion_names"] else predictions
         torch.testing.assert_close(torch.tensor(logits), model(**inputs).logits.detach())
 
 
-REFUSED_CONFIGS = [
+WRONG_CONFIGS = [
     ({"gender_names": ["F", "M", "F"]}, r"gender_names repeat: \['F', 'M', 'F'\]; give each class once"),
     ({"emotion_names": ["A", "A"]}, r"emotion_names repeat: \['A', 'A'\]"),
     ({"gender_loss_weight": -0.1}, "gender_loss_weight is -0.1; it must be finite and at least 0"),
@@ -243,21 +209,20 @@ REFUSED_CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("config_class", CONFIGS)
-@pytest.mark.parametrize("settings, message", REFUSED_CONFIGS)
-def test_refused_configurations(config_class, settings, message):
+@pytest.mark.parametrize("settings, message", WRONG_CONFIGS)
+def test_configurations_that_do_not_fit(settings, message):
     with pytest.raises(ValueError, match=message):
-        config_class(**settings)
+        AffectStudentConfig(**settings)
 
 
-def test_weights_of_zero_are_allowed_where_nothing_hangs_on_them():
+def test_loss_weights_may_be_zero_without_uncertainty():
     AffectStudentConfig(
         gender_names=["F", "M"], gender_loss_weight=0.0, emotion_loss_weight=0.0, uncertainty_loss_weight=0.0
     )
 
 
 VARIANCES = torch.zeros(4, 3)
-REFUSED_LABELS = [
+WRONG_LABELS = [
     ({}, {"gender_labels": torch.zeros(4).long()}, "gender_labels given, but config.gender_names is empty"),
     ({}, {"labels": VARIANCES, "label_variances": VARIANCES}, "here it is False, and labels are given"),
     (TASKS, {"label_variances": VARIANCES}, "label_variances are read beside labels.*here it is True.*are missing"),
@@ -273,13 +238,13 @@ REFUSED_LABELS = [
 ]
 
 
-@pytest.mark.parametrize("settings, targets, message", REFUSED_LABELS)
-def test_refused_labels(settings, targets, message):
+@pytest.mark.parametrize("settings, targets, message", WRONG_LABELS)
+def test_labels_that_do_not_fit(settings, targets, message):
     with pytest.raises(ValueError, match=message):
         make_model(**settings)(**make_inputs(), **targets)
 
 
-REFUSED_SCALES = [
+WRONG_SCALES = [
     (torch.ones(2), r"the uncertainty scale has shape \(2,\); it must be \(3,\)"),
     (torch.tensor([1.0, 0.0, 1.0]), r"the uncertainty scale is \[1.0, 0.0, 1.0\]; every number must be positive"),
     (torch.tensor([1.0, torch.nan, 1.0]), "every number must be positive and finite"),
@@ -287,8 +252,8 @@ REFUSED_SCALES = [
 ]
 
 
-@pytest.mark.parametrize("scale, message", REFUSED_SCALES)
-def test_refused_uncertainty_scales(scale, message):
+@pytest.mark.parametrize("scale, message", WRONG_SCALES)
+def test_uncertainty_scales_that_do_not_fit(scale, message):
     with pytest.raises(ValueError, match=message):
         make_model(**TASKS).regressor.set_uncertainty_scale(scale)
 

@@ -1,0 +1,213 @@
+"""Checkpoints of both models: shards, variants, what is missing, devices, attention implementations, dtypes."""
+
+import copy
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModel
+
+from speech_affect import AffectFusionModel
+
+from .conftest import (
+    LOADED_ATOL,
+    assert_same_filterbanks,
+    assert_same_output,
+    assert_same_state,
+    backbones,
+    mel_transforms,
+)
+
+
+# transformers leaves weight-normalised convolutions uninitialised when they are missing (5.23, stock HubertModel too)
+LEFT_BY_TRANSFORMERS = "parametrizations"
+
+
+@pytest.fixture(params=["student", "student_f0", "fusion", "fusion_mtl"])
+def model(request, make_model):
+    return make_model(request.param)
+
+
+def test_in_shards_and_back(model, batch, tmp_path):
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    assert set(index["weight_map"]) == set(model.state_dict())
+    shards = set(index["weight_map"].values())
+    assert len(shards) > 1 and shards == {path.name for path in tmp_path.glob("*.safetensors")}
+    assert not list(tmp_path.glob("*.bin"))
+    loaded, info = type(model).from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values())
+    assert not loaded.training
+    assert_same_state(loaded, model)
+    assert_same_output(loaded, model, batch, LOADED_ATOL)
+
+
+def test_a_variant_is_a_file_of_its_own(make_model, tmp_path):
+    model = make_model("student")
+    model.save_pretrained(tmp_path, variant="fold1")
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == ["model.fold1.safetensors"]
+    assert_same_state(AutoModel.from_pretrained(tmp_path, variant="fold1"), model)
+    with pytest.raises(OSError, match="model.safetensors"):
+        AutoModel.from_pretrained(tmp_path)
+
+
+def test_missing_unexpected_and_mismatched_weights_are_reported(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    del state["regressor.output.bias"], state["regressor.tc_grus.0.gru.weight_hh_l0"]
+    save_file({**state, "regressor.other": torch.zeros(1)}, tmp_path / "model.safetensors", {"format": "pt"})
+    loaded, info = type(model).from_pretrained(tmp_path, output_loading_info=True)
+    assert info["missing_keys"] == {"regressor.output.bias", "regressor.tc_grus.0.gru.weight_hh_l0"}
+    assert info["unexpected_keys"] == {"regressor.other"}
+    for name, values in loaded.state_dict().items():  # the rest of a module that lacks a part is left as it is
+        assert name in info["missing_keys"] or torch.equal(values, state[name]), name
+    with pytest.raises(ValueError, match="ignore_mismatched_sizes"):
+        type(model).from_pretrained(tmp_path, embedding_size=8)
+    loaded, info = type(model).from_pretrained(
+        tmp_path, embedding_size=8, ignore_mismatched_sizes=True, output_loading_info=True
+    )
+    heads = ("output", "emotion_output", "gender_output", "uncertainty_output")
+    changed = {"regressor.embedding.weight", "regressor.embedding.bias"}
+    changed |= {f"regressor.{head}.weight" for head in heads if f"regressor.{head}.weight" in state}
+    assert {name for name, *_ in info["mismatched_keys"]} == changed
+    assert all(torch.isfinite(values).all() for values in loaded.state_dict().values())
+
+
+def test_filterbanks_of_older_checkpoints_are_not_missed(model, batch, tmp_path):
+    model.save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    state = load_file(file)
+    assert not any("filters" in name for name in state)
+    old = {name: values.clone() for name, values in mel_transforms(model).items()}  # such checkpoints held them
+    save_file(state | old, file, {"format": "pt"})
+    loaded, info = type(model).from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values())
+    assert_same_filterbanks(loaded, model)
+    assert_same_output(loaded, model, batch, LOADED_ATOL)
+
+
+@pytest.fixture
+def poisoned_memory():
+    """Memory that nobody initialised holds NaN, so that it shows."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def test_a_checkpoint_without_weights_is_initialised_as_a_new_model(make_model, tmp_path, poisoned_memory):
+    assert torch.isnan(torch.empty(3)).all()
+    wide = {"conv_channels": 64, "gru_hidden_size": 64, "embedding_size": 64}
+    model = make_model("fusion_mtl", **wide)
+    for name, part in model.regressor.inputs.items():
+        model.regressor.set_frame_statistics(name, torch.zeros_like(part.frame_mean), torch.ones_like(part.frame_std))
+    model.config.save_pretrained(tmp_path)
+    save_file({"nothing": torch.zeros(1)}, tmp_path / "model.safetensors", {"format": "pt"})
+    loaded, info = AffectFusionModel.from_pretrained(tmp_path, output_loading_info=True)
+    expected = model.state_dict()
+    assert info["missing_keys"] == set(expected)
+    for name, values in loaded.state_dict().items():
+        if LEFT_BY_TRANSFORMERS in name:
+            continue
+        assert torch.isfinite(values).all(), name
+        if expected[name].unique().numel() == 1:
+            assert torch.equal(values, expected[name]), name
+        elif name.startswith("regressor."):
+            assert values.std().item() == pytest.approx(expected[name].std().item(), rel=0.2), name
+            assert abs(values.mean().item()) < 0.2 * values.std().item(), name
+            assert not torch.equal(values, expected[name])
+    for name, values in mel_transforms(model).items():
+        assert torch.equal(mel_transforms(loaded)[name], values), name
+
+
+# of logits, on a scale of 1 to 7; the encoders are random, which magnifies rounding
+NEAR = {torch.bfloat16: 0.3, torch.float16: 0.1}
+
+
+@pytest.fixture(params=NEAR, ids=str)
+def dtype(request):
+    return request.param
+
+
+@torch.no_grad()
+def test_half_precision(model, batch, tmp_path, dtype):
+    model.save_pretrained(tmp_path / "full")
+    loaded = AutoModel.from_pretrained(tmp_path / "full", dtype=dtype)
+    for half in (loaded, copy.deepcopy(model).to(dtype)):
+        assert half.dtype == dtype
+        assert {parameter.dtype for parameter in half.parameters()} == {dtype}
+        assert_same_filterbanks(half, model)
+        output, expected = half(**batch), model(**batch)
+        for name in expected:
+            assert output[name].dtype == dtype
+            torch.testing.assert_close(output[name].float(), expected[name], atol=NEAR[dtype], rtol=0, msg=name)
+    loaded.save_pretrained(tmp_path / "half")
+    assert json.loads((tmp_path / "half/config.json").read_text())["dtype"] == str(dtype).removeprefix("torch.")
+    auto = AutoModel.from_pretrained(tmp_path / "half", dtype="auto")
+    assert_same_state(auto, loaded)
+    assert_same_output(auto, loaded, batch)
+
+
+@torch.no_grad()
+def test_from_config_in_half_precision(model, batch, dtype):
+    half = AutoModel.from_config(type(model.config).from_dict(model.config.to_dict()), dtype=dtype).eval()
+    assert {parameter.dtype for parameter in half.parameters()} == {dtype}
+    assert {backbone.dtype for backbone in backbones(half)} <= {dtype}
+    assert_same_filterbanks(half, model)
+    assert torch.isfinite(half(**batch).logits).all()
+
+
+def test_filled_from_the_meta_device(model, batch):
+    with torch.device("meta"):
+        empty = type(model)(model.config)
+    # all but one of HuBERT's, which transformers itself makes on the CPU
+    assert all(values.is_meta for values in empty.state_dict().values() if values.ndim > 1)
+    empty.load_state_dict(model.state_dict(), assign=True)
+    assert_same_filterbanks(empty, model)
+    assert_same_output(empty.eval(), model, batch)
+
+
+@pytest.mark.parametrize(
+    "device_map",
+    ["cpu", "auto", {"front_end": "disk", "regressor": "cpu"}, {"front_end": "cpu", "regressor": "disk"}],
+    ids=str,
+)
+def test_device_maps(make_model, batch, tmp_path, device_map):
+    pytest.importorskip("accelerate", reason="device_map needs accelerate, of the extra `train`")
+    model = make_model("fusion_mtl")
+    model.save_pretrained(tmp_path)
+    loaded = AutoModel.from_pretrained(tmp_path, device_map=device_map, offload_folder=tmp_path / "offloaded")
+    places = device_map if isinstance(device_map, dict) else {}
+    offloaded = {name.split(".")[0] for name, parameter in loaded.named_parameters() if parameter.is_meta}
+    assert offloaded == {part for part, place in places.items() if place == "disk"}
+    if loaded.device.type in ("cpu", "meta"):  # `auto` takes a GPU where there is one
+        assert_same_output(loaded, model, batch, LOADED_ATOL)
+
+
+@pytest.mark.parametrize(
+    "given, hubert, whisper",
+    [
+        ("eager", "eager", "eager"),
+        ({"whisper": "eager"}, "sdpa", "eager"),
+        ({"": "sdpa", "hubert": "eager"}, "eager", "sdpa"),
+    ],
+    ids=str,
+)
+@torch.no_grad()
+def test_attention_implementations_of_encoders(make_model, batch, tmp_path, given, hubert, whisper):
+    expected = make_model("fusion")
+    expected.save_pretrained(tmp_path)
+    built = AutoModel.from_config(AutoConfig.from_pretrained(tmp_path), attn_implementation=given)
+    loaded = AutoModel.from_pretrained(tmp_path, attn_implementation=given)
+    changed = AutoModel.from_pretrained(tmp_path)
+    changed.set_attn_implementation(given)
+    for model in (built, loaded, changed):
+        assert [b.config._attn_implementation for b in backbones(model)] == [hubert, whisper]
+        assert model.config.whisper is model.config.encoders["whisper"].backbone
+    assert_same_output(loaded, expected, batch, atol=1e-5)
+
+
+def test_an_attention_implementation_that_does_not_exist(make_model, tmp_path):
+    make_model("fusion").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match='attn_implementation="other"` is not supported'):
+        AutoModel.from_pretrained(tmp_path, attn_implementation="other")
