@@ -6,21 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .alternating import Turn
-from .peak_memory import peak_mb, start_peak
-from .workers import cpu_timed
+from .measuring import Turn, cpu_timed, peak_mb, start_peak
 
 
 def estimator(route: str) -> Callable[[Path], Callable]:
-    """
-    Import what a route needs.
-
-    Args:
-        route: `onnx`, without torch and transformers; or `pipeline`.
-
-    Returns:
-        what loads it from an exported file or a model's folder.
-    """
+    """Import a route: `onnx`, without torch and transformers, or `pipeline`; returns what loads its file or folder."""
     if route == "onnx":
         from speech_affect_onnx import OnnxAffect
 
@@ -32,21 +22,21 @@ def estimator(route: str) -> Callable[[Path], Callable]:
     return lambda folder: pipeline("speech-emotion-regression", model=str(folder))
 
 
-def hear_files(
+def estimate_files(
     index: int, count: int, models: dict[str, Path], batch_sizes: tuple[int, ...], files: list[Path]
 ) -> Mapping[str, Callable[[], Turn]]:
-    """A process's share of the files, through models that have been warmed up: turns `ROUTE_batchN`."""
+    """Turns `ROUTE_batchN` over a process's share of the files, after a warm-up."""
     mine = [str(path) for path in files[index::count]]
     turns = {}
     for route, model in models.items():
         estimate = estimator(route)(model)
         estimate(mine[:2])
         for batch_size in batch_sizes:
-            turns[f"{route}_batch{batch_size}"] = cpu_timed(_hear_all(estimate, mine, batch_size))
+            turns[f"{route}_batch{batch_size}"] = cpu_timed(_estimate_all(estimate, mine, batch_size))
     return turns
 
 
-def _hear_all(estimate: Callable, files: list[str], batch_size: int) -> Callable[[], None]:
+def _estimate_all(estimate: Callable, files: list[str], batch_size: int) -> Callable[[], None]:
     def call() -> None:
         if len(estimate(files, batch_size=batch_size)) != len(files):
             raise RuntimeError("some of the files have no result")
@@ -54,10 +44,10 @@ def _hear_all(estimate: Callable, files: list[str], batch_size: int) -> Callable
     return call
 
 
-def hear_recording(
+def estimate_recording(
     index: int, count: int, route: str, model: Path, recording: Path, options: dict
 ) -> Mapping[str, Callable[[], Turn]]:
-    """One recording in a fresh process, `turn`: memory is that above the imports, the model's own included."""
+    """A turn over one recording in a fresh process; memory is that above the imports, the model included."""
     load = estimator(route)
 
     def turn() -> Turn:

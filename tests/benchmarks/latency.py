@@ -1,8 +1,9 @@
-"""A waveform in memory to three numbers: this package's routes beside what people use."""
+"""Benchmark `latency`: a waveform in memory to three numbers, by this package's routes and by other models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,18 +11,26 @@ from transformers.pipelines import pipeline
 
 from speech_affect_onnx import OnnxAffect
 
-from .alternating import take_turns, timed
-from .models import exported, forward, student, teacher
-from .operations import count_operations, parameter_bytes
+from .contenders import (
+    export_rival,
+    exported,
+    forward,
+    hubert,
+    one_thread_session,
+    opensmile_call,
+    student,
+    teacher,
+    wav2vec2,
+)
+from .machine import Settings, count_operations, parameter_bytes
+from .measuring import take_turns, timed
 from .report import Result
-from .rivals import export_rival, hubert, one_thread_session, opensmile_call, wav2vec2
-from .settings import Settings
 from .speech import waveform
 
 
-ROUNDS = {1: 15, 3: 11, 10: 11, 60: 3}  # per duration in seconds
-QUICK_DURATIONS = (1, 10)
-LONGEST_TEACHER_S = 30  # of an exported model with an encoder
+ROUNDS = {1: 15, 3: 11, 10: 11, 60: 3}  # duration in seconds -> rounds
+QUICK_DURATIONS = (10,)
+LONGEST_TEACHER_S = 30  # limit of an exported model with an encoder
 NOT_INSTALLED = "not installed: pip install opensmile"
 STUDENTS = ("student_onnx", "student_onnx_session", "student_model", "student_pipeline")
 NANOS = ("nano_onnx", "nano_int8_onnx")
@@ -29,24 +38,24 @@ NANOS = ("nano_onnx", "nano_int8_onnx")
 Calls = dict[str, Callable[[np.ndarray], object]]
 
 
-def run(settings: Settings, machine: dict) -> Result:
-    """Rows `NAME_10s` and so on, of every contender and duration."""
+def run_latency(settings: Settings, machine: dict) -> Result:
+    """Rows `NAME_10s` and so on, for every contender and duration."""
     rounds = {s: settings.rounds(ROUNDS[s]) for s in (QUICK_DURATIONS if settings.quick else ROUNDS)}
     result = Result({"durations_s": list(rounds), "rounds": {f"{s}s": n for s, n in rounds.items()}})
     models, calls = _contenders(settings)
     for duration_s, count in rounds.items():
         samples = waveform(settings.files, duration_s)
         _check(calls, samples)
-        at_this = {name: call for name, call in calls.items() if _takes(name, duration_s)}
+        at_this = {n: c for n, c in calls.items() if n != "teacher_onnx" or duration_s <= LONGEST_TEACHER_S}
         turn_s = 0.0 if settings.quick else 0.2
-        contenders = {f"{name}_{duration_s}s": timed(_of(call, samples), turn_s) for name, call in at_this.items()}
+        contenders = {f"{n}_{duration_s}s": timed(partial(c, samples), turn_s) for n, c in at_this.items()}
         turns = take_turns(contenders, count)
         result.add_turns(turns)
         if "egemaps" not in calls:
             result.add_missing(f"egemaps_{duration_s}s", NOT_INSTALLED)
         for name in at_this:
             if name in models:
-                operations = count_operations(models[name], lambda name=name: forward(models[name], samples))  # noqa: B023
+                operations = count_operations(partial(models[name], torch.from_numpy(samples)[None]))
                 num_bytes = parameter_bytes(models[name]) + samples.nbytes
                 result.add_floor(f"{name}_{duration_s}s", operations, num_bytes, machine)
         _add_ratios(result, turns, f"{duration_s}s")
@@ -55,7 +64,7 @@ def run(settings: Settings, machine: dict) -> Result:
 
 
 def _contenders(settings: Settings) -> tuple[dict[str, torch.nn.Module], Calls]:
-    """Models by contender, for their operations; and the calls."""
+    """By contender its model, to count operations, and its call."""
     ours, nano, fusion = student(), student(nano=True), teacher(settings.quick)
     large, larger = wav2vec2(settings.quick), hubert(settings.quick)
     files = {
@@ -77,10 +86,8 @@ def _contenders(settings: Settings) -> tuple[dict[str, torch.nn.Module], Calls]:
         "teacher_pipeline": pipeline("speech-emotion-regression", model=fusion),
         "wav2vec2_12_layers_onnx": lambda samples: rival.run(None, {"input_values": samples[None]}),
         "hubert_large_model": lambda samples: forward(larger, samples),
+        **opensmile_call(),
     }
-    smile = opensmile_call()
-    if smile is not None:
-        calls["egemaps"] = smile
     models = {
         **dict.fromkeys(STUDENTS, ours),
         **dict.fromkeys(NANOS, nano),
@@ -91,16 +98,8 @@ def _contenders(settings: Settings) -> tuple[dict[str, torch.nn.Module], Calls]:
     return models, calls
 
 
-def _takes(name: str, duration_s: float) -> bool:
-    return name != "teacher_onnx" or duration_s <= LONGEST_TEACHER_S
-
-
-def _of(call: Callable, samples: np.ndarray) -> Callable[[], object]:
-    return lambda: call(samples)
-
-
 def _check(calls: Calls, samples: np.ndarray) -> None:
-    """All routes of one model say the same, and say something: silence would not be run through it."""
+    """Routes of one model agree, and did not take the audio for silence, for which no model runs."""
     full, plain = calls["student_onnx"](samples), calls["student_pipeline"](samples)
     for dimension in ("activation", "valence", "dominance"):
         if full[dimension] is None or abs(full[dimension] - plain[dimension]) > 1e-3:
@@ -111,7 +110,7 @@ def _add_ratios(result: Result, turns: dict, at: str) -> None:
     for rival in ("wav2vec2_12_layers_onnx", "hubert_large_model", "egemaps"):
         for ours in ("student_onnx", *NANOS):
             result.add_ratio(turns, f"{rival}_{at}", f"{ours}_{at}")
-        # what holds on a busy machine too
+        # holds on a busy machine too
         result.add_ratio(turns, f"{rival}_{at}", f"student_onnx_{at}", "cpu_seconds")
     for slower in ("student_model", "student_pipeline", "teacher_onnx", "teacher_pipeline"):
         result.add_ratio(turns, f"{slower}_{at}", f"student_onnx_{at}")

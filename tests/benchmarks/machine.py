@@ -1,4 +1,4 @@
-"""The machine that was measured on: what it is, what else it does, and the most that one of its cores can do."""
+"""The machine that is measured on: what it is, its load, and the most that one of its cores can do."""
 
 from __future__ import annotations
 
@@ -6,30 +6,52 @@ import importlib.metadata
 import os
 import platform
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-
-from .settings import Settings
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 
 PACKAGES = ("speech-affect", "torch", "transformers", "onnxruntime", "onnx", "numpy", "soundfile", "opensmile")
-BUSY_LOAD = 0.5  # per core: more than this, and others take time from what is measured
+BUSY_LOAD = 0.5  # per core; above it, other processes disturb the measurements
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of all benchmarks.
+
+    Args:
+        quick: toy sizes and one round.
+        cores: that may be used; measurements are pinned to the first, second processes to the second.
+        folder: for temporary files.
+        audio: description of the files.
+        files: 16 kHz speech, a few seconds each.
+    """
+
+    quick: bool
+    cores: list[int]
+    folder: Path
+    audio: str
+    files: list[Path]
+
+    def rounds(self, full: int) -> int:
+        """Number of turns of each contender."""
+        return 1 if self.quick else full
 
 
 def describe_machine(settings: Settings) -> dict:
-    """
-    Processor, memory, versions, load at the moment, and the rates of one core.
+    """Processor, memory, versions, load now, and the rates of one core.
 
-    Returns:
-        `gemm_gflops`: of a float32 matrix product; `bandwidth_gb_per_s`: read and written by a copy that no cache
-        holds. Both are the best of several, as they stand for what is possible.
+    `gemm_gflops` is that of a float32 matrix product, `bandwidth_gb_per_s` of a copy larger than any cache, read and
+    written; both are the best of several.
     """
     load = load_average()
-    busy = load[0] > BUSY_LOAD * len(settings.cores)
     gflops, bandwidth = _rates(settings.quick)
     return {
         "processor": _processor(),
@@ -40,7 +62,7 @@ def describe_machine(settings: Settings) -> dict:
         "versions": {name: _version(name) for name in PACKAGES},
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "load_average": [round(value, 2) for value in load],
-        "busy": busy,
+        "busy": load[0] > BUSY_LOAD * len(settings.cores),
         "threads": torch.get_num_threads(),
         "gemm_gflops": gflops,
         "bandwidth_gb_per_s": bandwidth,
@@ -49,21 +71,20 @@ def describe_machine(settings: Settings) -> dict:
 
 @cache
 def load_average() -> tuple[float, ...]:
-    """Over 1, 5 and 15 minutes, when first asked for: later it is the benchmarks' own."""
+    """Load over 1, 5 and 15 minutes when first called; later the benchmarks themselves would count."""
     return os.getloadavg() if hasattr(os, "getloadavg") else (0.0, 0.0, 0.0)
 
 
 def floor(operations: float, num_bytes: float, machine: dict) -> dict:
-    """
-    The least time for so much work on one core of this machine.
+    """The least time for some work on one core of this machine.
 
     Args:
-        operations: floating-point; a multiplication and an addition are two.
-        num_bytes: that must pass between memory and the core at least: parameters, input and output, each once.
+        operations: floating-point operations; a multiplication and an addition are two.
+        num_bytes: that must pass between memory and core: parameters, input and output, once each.
         machine: of [`describe_machine`].
 
     Returns:
-        both, `floor_s` in seconds, and which of the two it comes from.
+        Both, `floor_s` in seconds, and which of them it is `bound_by`.
     """
     by_operations = operations / (machine["gemm_gflops"] * 1e9)
     by_bytes = num_bytes / (machine["bandwidth_gb_per_s"] * 1e9)
@@ -75,19 +96,32 @@ def floor(operations: float, num_bytes: float, machine: dict) -> dict:
     }
 
 
+def count_operations(call: Callable[[], object]) -> float:
+    """Floating-point operations of matrix products, convolutions and attention in a call without inference mode."""
+    # the other attention kernels are not counted
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        call()
+    return float(counter.get_total_flops())
+
+
+def parameter_bytes(model: torch.nn.Module) -> int:
+    """Bytes of a model's parameters."""
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
 @cache
 def _rates(quick: bool) -> tuple[float, float]:
     size, count, tries = (256, 1 << 20, 2) if quick else (1024, 1 << 26, 25)
     left, right = torch.rand(size, size), torch.rand(size, size)
     source = np.ones(count, dtype=np.float32)
     target = np.zeros_like(source)
-    product = min(_seconds(lambda: torch.mm(left, right)) for _ in range(tries))
-    copy = min(_seconds(lambda: np.copyto(target, source)) for _ in range(tries))
+    product = min(_cpu_seconds(lambda: torch.mm(left, right)) for _ in range(tries))
+    copy = min(_cpu_seconds(lambda: np.copyto(target, source)) for _ in range(tries))
     return round(2 * size**3 / product / 1e9, 1), round(2 * source.nbytes / copy / 1e9, 2)
 
 
-def _seconds(call) -> float:
-    start = time.process_time()  # what others take from this core is not its rate
+def _cpu_seconds(call) -> float:
+    start = time.process_time()
     call()
     return time.process_time() - start
 

@@ -1,15 +1,14 @@
-"""A benchmark's result: put together, printed, written."""
+"""The result of a benchmark, printed and written as JSON."""
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .alternating import Turn, ratio, row
-from .machine import floor
-from .settings import Settings
+from speech_affect_training.files import write_json
+
+from .machine import Settings, floor
+from .measuring import Turn, summary
 
 
 SCHEMA_VERSION = 1
@@ -17,7 +16,8 @@ SCHEMA_VERSION = 1
 
 @dataclass
 class Result:
-    """
+    """Result of a benchmark.
+
     Args:
         settings: sizes and counts.
         rows: per contender its quantities, `{"seconds": {"median", "q25", "q75", "n"}, ...}`, plain facts, and
@@ -31,31 +31,32 @@ class Result:
     ratios: dict[str, dict] = field(default_factory=dict)
     targets: dict[str, dict] = field(default_factory=dict)
 
-    def add_turns(self, turns: dict[str, list[Turn]], facts: dict[str, dict] | None = None) -> None:
-        """A row of each contender; `facts` are joined to it by name."""
+    def add_turns(self, turns: dict[str, list[Turn]]) -> None:
+        """Add a row of each contender: each quantity over its turns."""
         for name, values in turns.items():
-            self.rows[name] = {**row(values), **(facts or {}).get(name, {})}
+            self.rows[name] = {quantity: summary([turn[quantity] for turn in values]) for quantity in values[0]}
 
     def add_floor(self, name: str, operations: float, num_bytes: float, machine: dict, quantity="seconds") -> None:
-        """The least time of a row, and how many times that it takes."""
+        """Add the least time of a row, and the multiple of it that was measured."""
         least = floor(operations, num_bytes, machine)
         least["times_floor"] = self.rows[name][quantity]["median"] / least["floor_s"]
         self.rows[name]["floor"] = least
 
     def add_missing(self, name: str, reason: str) -> None:
-        """A contender that did not run."""
+        """Add a contender that did not run."""
         self.rows[name] = {"missing": reason}
 
     def add_ratio(self, turns: dict[str, list[Turn]], slow: str, fast: str, quantity="seconds") -> None:
-        """How many times as much `slow` needs as `fast`, if both ran: `slow_over_fast`, or `..._cpu`."""
+        """Add how many times as much `slow` needs as `fast`, the median of the ratios within rounds, if both ran."""
         if slow in turns and fast in turns:
             name = f"{slow}_over_{fast}{'_cpu' * (quantity == 'cpu_seconds')}"
-            self.ratios[name] = ratio(turns, slow, fast, quantity)
+            values = [of[quantity] / to[quantity] for of, to in zip(turns[slow], turns[fast], strict=True)]
+            self.ratios[name] = {"of": slow, "to": fast, "quantity": quantity, **summary(values)}
 
     def add_target(
         self, name: str, what: str, value: float | None, at_least: float | None = None, at_most: float | None = None
     ) -> None:
-        """What was aimed at, and whether it was reached; None where the value was not measured."""
+        """Add an aim, and whether it was met; None if the value was not measured."""
         met = None
         if value is not None:
             met = value >= at_least if at_least is not None else value <= at_most
@@ -63,12 +64,12 @@ class Result:
         self.targets[name] = {"what": what, "value": value, **limit, "met": met}
 
     def ratio_median(self, name: str) -> float | None:
-        """None for one that was not measured."""
+        """Median of a ratio; None if it was not measured."""
         return self.ratios[name]["median"] if name in self.ratios else None
 
 
 def write_result(name: str, result: Result, machine: dict, settings: Settings, folder: Path) -> Path:
-    """Keep a result as `folder/name.json`; the path."""
+    """Write a result to `folder/name.json`; returns the path."""
     content = {
         "schema_version": SCHEMA_VERSION,
         "benchmark": name,
@@ -79,14 +80,12 @@ def write_result(name: str, result: Result, machine: dict, settings: Settings, f
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(_rounded(content), indent=2) + "\n")
-    os.replace(temporary, path)
+    write_json(path, _rounded(content))
     return path
 
 
 def _rounded(value):
-    """Five significant digits: more would only be noise."""
+    """Round to five significant digits; more would be noise."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -95,7 +94,7 @@ def _rounded(value):
 
 
 def print_result(name: str, result: Result, machine: dict) -> None:
-    """The table of a result."""
+    """Print a result as a table."""
     rates = f"{machine['gemm_gflops']:g} GFLOP/s, {machine['bandwidth_gb_per_s']:g} GB/s per core"
     print(f"\n{name} on {machine['processor']} ({rates}), load {machine['load_average'][0]:g}, {machine['date']}")
     width = max(map(len, result.rows), default=0)

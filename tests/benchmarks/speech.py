@@ -1,4 +1,4 @@
-"""The audio that all contenders hear: EmoDB's clips, files that are given, or noise with the rhythm of speech."""
+"""The audio of the benchmarks: EmoDB, files that are given, or tones and noise with the rhythm of speech."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ NUM_SYNTHETIC = 24
 
 
 def speech_files(given: Path | None, folder: Path) -> tuple[str, list[Path]]:
-    """
+    """Find or make clips.
+
     Args:
-        given: a folder of 16 kHz wav files, or None.
-        folder: where clips are made if there are none.
+        given: folder of 16 kHz wav files, or None for EmoDB.
+        folder: where synthetic clips are written if there are none.
 
     Returns:
-        what they are, and the files, sorted.
+        A description and the sorted files.
 
     Raises:
-        ValueError: the folder given has no wav file.
+        ValueError: the given folder has no wav files.
     """
     source = given if given is not None else CORPUS
     files = sorted(source.glob("*.wav"))
@@ -42,7 +43,7 @@ def speech_files(given: Path | None, folder: Path) -> tuple[str, list[Path]]:
 
 
 def synthetic_speech(duration_s: float, generator: np.random.Generator) -> np.ndarray:
-    """(samples,) float32: a gliding harmonic tone and noise, four syllables a second."""
+    """Make (samples,) float32: a gliding harmonic tone and noise, four syllables a second."""
     times = np.arange(round(duration_s * SAMPLING_RATE)) / SAMPLING_RATE
     f0_hz = 120 + 40 * np.sin(2 * np.pi * 0.7 * times)
     phase = 2 * np.pi * np.cumsum(f0_hz) / SAMPLING_RATE
@@ -53,7 +54,7 @@ def synthetic_speech(duration_s: float, generator: np.random.Generator) -> np.nd
 
 
 def read_clip(path: Path) -> np.ndarray:
-    """(samples,) float32 of a file at 16 kHz."""
+    """Read (samples,) float32 of a file at 16 kHz."""
     samples, sampling_rate = soundfile.read(path, dtype="float32", always_2d=True)
     if sampling_rate != SAMPLING_RATE:
         raise ValueError(f"{path} is at {sampling_rate} Hz; give files at {SAMPLING_RATE} Hz")
@@ -61,7 +62,7 @@ def read_clip(path: Path) -> np.ndarray:
 
 
 def waveform(files: list[Path], duration_s: float) -> np.ndarray:
-    """(samples,) float32 of exactly this length: one clip after the other."""
+    """Join clips to (samples,) float32 of exactly this length."""
     wanted, parts, held = round(duration_s * SAMPLING_RATE), [], 0
     for path in cycle(files):
         parts.append(read_clip(path))
@@ -71,7 +72,7 @@ def waveform(files: list[Path], duration_s: float) -> np.ndarray:
 
 
 def write_recording(path: Path, files: list[Path], duration_s: float) -> Path:
-    """A 16-bit wav file of this length: the clips in turn, with pauses of room noise; little of it in memory."""
+    """Write a 16-bit wav file of this length, clip by clip, with pauses of faint noise."""
     noise = 0.0005 * np.random.default_rng(0).standard_normal(round(PAUSE_S * SAMPLING_RATE))
     remaining = round(duration_s * SAMPLING_RATE)
     with soundfile.SoundFile(path, "w", SAMPLING_RATE, 1, subtype="PCM_16") as file:

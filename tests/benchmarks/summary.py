@@ -1,16 +1,17 @@
-"""`python tests/benchmarks/summary.py`: what README says of speed, from files of results: tables and a figure."""
+"""`python tests/benchmarks/summary.py`: tables and the figure of the benchmarks' committed results."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
+
+from speech_affect_training.files import atomic_path
 
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FIGURE = "latency.png"
-# row of the latency benchmark -> how a reader calls it
+# row of the latency benchmark -> name for readers
 CONTENDERS = {
     "nano_onnx_10s": "`student_nano`, ONNX",
     "student_onnx_10s": "`student`, ONNX",
@@ -25,11 +26,10 @@ OURS = "student_onnx_10s"
 
 
 def read_results(folder: Path) -> dict[str, dict]:
-    """
-    Every benchmark's file by the benchmark's name.
+    """Read every benchmark's JSON, by the benchmark's name.
 
     Raises:
-        ValueError: none is there, or one is of a quick run, whose figures say nothing.
+        ValueError: there is none, or one is of a quick run, whose figures mean nothing.
     """
     results = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
     if not results:
@@ -41,7 +41,7 @@ def read_results(folder: Path) -> dict[str, dict]:
 
 
 def latency_table(latency: dict) -> str:
-    """Markdown: time for 10 s of audio of each contender, and how many times as long as the student's that is."""
+    """Markdown table: time for 10 s of audio of each contender, also as a multiple of the student's."""
     lines = ["| 10 s of audio in memory to the numbers, one core | median | times the student's |", "|---|---|---|"]
     ours = _milliseconds(latency, OURS)
     for name, words in CONTENDERS.items():
@@ -52,7 +52,7 @@ def latency_table(latency: dict) -> str:
 
 
 def target_table(results: dict[str, dict]) -> str:
-    """Markdown: every figure that was aimed at, and what came out."""
+    """Markdown table: every aim and what was measured."""
     lines = ["| figure | measured | aim |", "|---|---|---|"]
     for result in results.values():
         for target in result["targets"].values():
@@ -65,7 +65,7 @@ def target_table(results: dict[str, dict]) -> str:
 
 
 def machine_line(results: dict[str, dict]) -> str:
-    """Where and when."""
+    """Machine, versions, date and load in one line."""
     machines = [result["machine"] for result in results.values()]
     dates = sorted({machine["date"][:10] for machine in machines})
     [processor] = {machine["processor"] for machine in machines}
@@ -79,7 +79,7 @@ def machine_line(results: dict[str, dict]) -> str:
 
 
 def draw_latency(latency: dict, path: Path) -> None:
-    """Bars on a logarithmic axis, written to a temporary name first."""
+    """Draw the times as bars on a logarithmic axis."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -99,10 +99,9 @@ def draw_latency(latency: dict, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     for place, value in zip(places, values, strict=True):
         axes.text(value * 1.1, place, f"{_rounded(value)} ms", va="center")
-    temporary = path.with_suffix(".tmp")
-    figure.savefig(temporary, format="png", dpi=150)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
     pyplot.close(figure)
-    os.replace(temporary, path)
 
 
 def main(argv: list[str] | None = None) -> None:

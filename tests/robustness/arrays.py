@@ -1,4 +1,4 @@
-"""Samples in memory: numbers in the wrong shape, and what is no number."""
+"""Clips in memory: arrays, tensors, lists, dicts and other objects, mostly invalid."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ RATES = (
 
 
 def extreme(rng: np.random.Generator, signal) -> Case:
-    """An array of a hostile signal at a rate that may be."""
+    """An array of an extreme signal at an accepted rate."""
     rate = int(rng.choice([8000, 16000, 44100, 48000]))
     samples = signal(rng, any_length(rng, rate), rate)
     return Case(f"{signal.__name__}, {len(samples)} x {samples.dtype} at {rate} Hz", lambda: samples, rate)
 
 
 def extreme_values(rng: np.random.Generator, _) -> Case:
-    """Denormals, full scale, constants, and beyond."""
+    """Denormals, constants, full scale and beyond."""
     return extreme(rng, (very_small, very_large)[rng.integers(2)])
 
 
@@ -48,7 +48,7 @@ def not_finite(rng: np.random.Generator, _) -> Case:
 
 
 def few_samples(rng: np.random.Generator, _) -> Case:
-    """0 to 5 samples, or some about 0.1 s."""
+    """0 to 5 samples, or about 0.1 s."""
     rate = any_rate(rng)
     shortest = min(MOST_VALUES, max(0, round(0.1 * rate) + int(rng.integers(-2, 3))))
     samples = int(rng.integers(6)) if rng.integers(3) else shortest
@@ -57,7 +57,7 @@ def few_samples(rng: np.random.Generator, _) -> Case:
 
 
 def rates_and_channels(rng: np.random.Generator, _) -> Case:
-    """1 Hz to beyond 768 kHz, 1 to 64 channels, either axis first."""
+    """Rates from 1 Hz to beyond 768 kHz, 1 to 64 channels, either axis first."""
     rate, channels = any_rate(rng), any_channels(rng)
     signal = bursts(rng, any_length(rng, rate, channels), rate, channels)
     signal = np.ascontiguousarray(signal.T) if rng.integers(2) else signal
@@ -65,26 +65,26 @@ def rates_and_channels(rng: np.random.Generator, _) -> Case:
 
 
 def types_and_shapes(rng: np.random.Generator, _) -> Case:
-    """Arrays of every type of numpy's, with no, one or many dimensions and strides of any sign."""
+    """Arrays of every dtype, of 0 to 5 dimensions, also with negative strides."""
     dtype = str(rng.choice(DTYPES))
     shape = SHAPES[rng.integers(len(SHAPES))]
     size = int(np.prod(shape))
     base = bursts(rng, size, 16000)[:, 0]
-    sort = np.dtype(dtype)
-    if sort.kind in "SUVMm":
-        samples = np.zeros(shape, sort)
+    kind = np.dtype(dtype)
+    if kind.kind in "SUVMm":
+        samples = np.zeros(shape, kind)
     else:
-        if sort.kind in "iu":
-            base = base.astype(np.float64).clip(-1, 1 - 2**-24) * 2.0 ** (8 * sort.itemsize - 1)
-        base = np.abs(base) if sort.kind == "u" else base
-        samples = base.astype(sort).reshape(shape)
+        if kind.kind in "iu":
+            base = base.astype(np.float64).clip(-1, 1 - 2**-24) * 2.0 ** (8 * kind.itemsize - 1)
+        base = np.abs(base) if kind.kind == "u" else base
+        samples = base.astype(kind).reshape(shape)
     if samples.ndim and rng.integers(4) == 0:
         samples = samples[::-2]  # strides that are negative and wide
     return Case(f"array {samples.shape} of {samples.dtype}", lambda: samples, 16000)
 
 
 def tensors(rng: np.random.Generator, _) -> Case:
-    """Of torch, of every type and in every layout."""
+    """Tensors of every dtype and layout."""
     signal = torch.from_numpy(bursts(rng, int(rng.integers(1600, 8000)), 16000)[:, 0])
     makers = {
         "float32": lambda: signal,
@@ -112,7 +112,7 @@ def tensors(rng: np.random.Generator, _) -> Case:
 
 
 def lists(rng: np.random.Generator, _) -> Case:
-    """Of numbers, and of what is none."""
+    """Lists of numbers and of other objects."""
     signal = bursts(rng, 2000, 16000)[:, 0].tolist()
     values = (
         signal,
@@ -143,7 +143,7 @@ def lists(rng: np.random.Generator, _) -> Case:
 
 
 def objects(rng: np.random.Generator, _) -> Case:
-    """Of other types, none of them a clip."""
+    """Objects of other types, none of them a clip."""
     signal = bursts(rng, 400, 16000)[:, 0]
     makers = (
         lambda: None,
@@ -174,7 +174,7 @@ def objects(rng: np.random.Generator, _) -> Case:
 
 
 def dicts(rng: np.random.Generator, _) -> Case:
-    """As a dataset has clips, with keys or values that are wrong."""
+    """Dicts as `datasets` yields them, with wrong keys or values."""
     signal = bursts(rng, 2000, 16000)[:, 0]
     rates = (16000, 16000, 16000, None, "16000", -1, np.int64(16000), 16000.0)
     rate = rates[rng.integers(len(rates))]
@@ -212,7 +212,7 @@ def dicts(rng: np.random.Generator, _) -> Case:
 
 
 def sampling_rates(rng: np.random.Generator, _) -> Case:
-    """Rates of the wrong type, and such as cannot be."""
+    """Sampling rates of the wrong type or outside the accepted range."""
     signal = bursts(rng, 4000, 16000)[:, 0]
     rate = RATES[rng.integers(len(RATES))]
     if rng.integers(2):

@@ -1,4 +1,4 @@
-"""One thing that somebody might give a model instead of a sound recording."""
+"""One input that a caller might give a model instead of a sound recording."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Case:
-    """
-    A clip, in the form in which it is given.
+    """A clip in the form in which it is given.
 
     Args:
-        what: in a few words.
-        make: gives the clip, anew for each target: a file object is read only once.
-        sampling_rate: given with the clip; None where it is left to the default.
+        what: description in a few words.
+        make: returns the clip, anew for each target: a file object can be read only once.
+        sampling_rate: given with the clip; None leaves it to the default.
         options: of the pipeline and of `OnnxAffect`.
-        unprivileged: called without the rights of the superuser, who may read every file.
+        unprivileged: call the target without superuser rights, which would allow reading every file.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""Every kind of case, and the case of a number."""
+"""Every kind of hostile case, and the case of a number."""
 
 from __future__ import annotations
 
@@ -11,10 +11,19 @@ import numpy as np
 
 from . import arrays
 from .case import Case
-from .corruption import flipped, overwritten, rearranged, truncated
-from .encoded import EXTENSIONS, FORMATS, SUBTYPES, any_file, encode
 from .file_objects import any_file_object
-from .headers import LIARS
+from .files import (
+    EXTENSIONS,
+    FORMATS,
+    SUBTYPES,
+    any_file,
+    encode,
+    flipped,
+    overwritten,
+    rearranged,
+    truncated,
+)
+from .headers import LYING_HEADERS
 from .paths import any_path, any_wrong_extension
 from .sounds import bursts, unlike_numbers, very_large, very_small
 
@@ -28,7 +37,7 @@ Maker = Callable[[np.random.Generator, Path], Case]
 
 
 def delivered(rng: np.random.Generator, folder: Path, content: bytes, extension: str, what: str) -> Case:
-    """Encoded audio in one of the forms in which it is accepted."""
+    """Encoded audio in one of the accepted forms: bytes, a file object, a path, a dict, a list of one."""
     form = rng.integers(7)
     if form == 0:
         return Case(f"{what}, in a file object", lambda: io.BytesIO(content))
@@ -43,26 +52,26 @@ def delivered(rng: np.random.Generator, folder: Path, content: bytes, extension:
 
 
 def damaged(rng: np.random.Generator, folder: Path, kind: str, damages) -> Case:
-    """A file of some format with one of some damages."""
+    """A file of one format with one kind of damage."""
     damage = damages[rng.integers(len(damages))]
     content = damage(rng, any_file(rng, kind))
     return delivered(rng, folder, content, EXTENSIONS.get(kind, kind), f"{kind}, {damage.__name__}")
 
 
 def sound_files(rng: np.random.Generator, folder: Path) -> Case:
-    """Without fault, in all formats, sample formats, rates and channels."""
+    """Undamaged files of all formats, sample formats, rates and numbers of channels."""
     kind = str(rng.choice(list(SUBTYPES)))
     return delivered(rng, folder, any_file(rng, kind, whole=False), EXTENSIONS.get(kind, kind), kind)
 
 
 def rare_formats(rng: np.random.Generator, folder: Path) -> Case:
-    """Damaged files of the formats that libsndfile reads beside those that are promised."""
+    """Damaged files of formats that libsndfile reads beyond the supported ones."""
     kind = str(rng.choice([kind for kind in SUBTYPES if kind not in FORMATS]))
     return damaged(rng, folder, kind, (truncated, flipped, overwritten, rearranged))
 
 
 def extreme_files(rng: np.random.Generator, folder: Path) -> Case:
-    """Floating-point wav with what only floating point can hold."""
+    """Floating-point wav files with NaN, infinity, very small or very large samples."""
     signal = (unlike_numbers, very_small, very_large)[rng.integers(3)]
     rate = int(rng.choice([8000, 16000, 44100]))
     samples = signal(rng, int(rng.integers(2 * rate)), rate)
@@ -73,19 +82,19 @@ def extreme_files(rng: np.random.Generator, folder: Path) -> Case:
 
 
 def lying_headers(rng: np.random.Generator, folder: Path) -> Case:
-    """Declared lengths, rates and channels that the file does not have."""
-    liar = LIARS[rng.integers(len(LIARS))]
-    return delivered(rng, folder, liar(rng), liar.__name__, f"lying {liar.__name__}")
+    """Headers that declare lengths, rates and channels which the file does not have."""
+    make = LYING_HEADERS[rng.integers(len(LYING_HEADERS))]
+    return delivered(rng, folder, make(rng), make.__name__, f"lying {make.__name__}")
 
 
 def noise_files(rng: np.random.Generator, folder: Path) -> Case:
-    """Random bytes behind the first bytes of a format."""
+    """Random bytes after the first bytes of a format."""
     magic = MAGICS[rng.integers(len(MAGICS))]
     return delivered(rng, folder, magic + rng.bytes(int(rng.integers(5000))), "wav", f"noise behind {magic!r}")
 
 
 def long_files(rng: np.random.Generator, folder: Path) -> Case:
-    """Over 30 s, where the pipeline reads in parts; damaged towards the end."""
+    """Files over 30 s, which the pipeline reads in blocks, sometimes damaged near the end."""
     kind = str(rng.choice(["wav", "flac", "vorbis", "mp3"]))
     samples = bursts(rng, int(rng.uniform(29, 36) * 8000), 8000)
     subtype = "FLOAT" if kind == "wav" else SUBTYPES[kind][-1]
@@ -124,19 +133,12 @@ OPTIONS = ({}, {}, {}, {"window_s": 0.5, "hop_s": 0.25}, {"segments": [(0.05, 0.
 
 
 def kind_of(index: int) -> str:
-    """The kinds take turns."""
+    """The kind of a case: kinds alternate."""
     return list(KINDS)[index % len(KINDS)]
 
 
 def make_case(seed: int, index: int, folder: Path) -> Case:
-    """
-    The same for the same seed and index.
-
-    Args:
-        seed: of all cases.
-        index: of this one.
-        folder: empty, for its files.
-    """
+    """The case of a seed and an index, the same each time; `folder` is empty, for its files."""
     rng = np.random.default_rng((seed, index))
     case = KINDS[kind_of(index)](rng, folder)
     case.options = OPTIONS[rng.integers(len(OPTIONS))]

@@ -1,33 +1,50 @@
-"""A tiny corpus, encoder and recipe, what an undisturbed run makes of them, and whether another made the same."""
+"""A tiny corpus, encoder and recipe, an undisturbed run of them, and whether another run gives the same results."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import yaml
 
-from .fault_process import Mark, Run, load_modules
+from .fault_run import Mark, Run, Watch, load_modules
 
 
 TESTS = Path(__file__).resolve().parents[1]
-# weights and what they say: compared to the bit beside results.json
+# compared byte by byte, beside results.json
 COMPARED = ("jobs/**/predictions_*.csv", "jobs/**/model/model.safetensors", "*/model.safetensors")
 
 
-def recipe(encoder: Path, settings: dict) -> dict:
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a fault.
+
+    Args:
+        fault: its kind.
+        point: where it struck.
+        refusal: the one line by which a run refused to go on.
+        failure: what went wrong; None if the last run ended as the undisturbed one.
     """
-    A teacher that stops early, and a student of it on altered copies that saves in the middle of epochs; with dropout
-    and masks, so that what is left of a killed training has to hold the random numbers too.
+
+    fault: str
+    point: str
+    refusal: str | None = None
+    failure: str | None = None
+
+
+def recipe(encoder: Path, settings: dict) -> dict:
+    """A teacher that stops early, and a student on augmented copies that saves in the middle of epochs.
+
+    Dropout and masks make results depend on random states, which a resumed training has to restore.
     """
     systems = {name: settings["systems"][name] for name in ("fusion", "student_kd")}
-    in_steps = {"eval_strategy": "steps", "save_strategy": "steps", "logging_strategy": "steps"}
-    in_steps |= {"eval_steps": 4, "save_steps": 4, "logging_steps": 4}
+    in_steps = {f"{name}_strategy": "steps" for name in ("eval", "save", "logging")}
+    in_steps |= {f"{name}_steps": 4 for name in ("eval", "save", "logging")}
     systems["fusion"] = {**systems["fusion"], "training": {"learning_rate": 0.1}}
     systems["student_kd"] = {**systems["student_kd"], "augmented": True, "training": in_steps}
     return {
@@ -46,7 +63,8 @@ def recipe(encoder: Path, settings: dict) -> dict:
 
 @dataclass(frozen=True)
 class Workspace:
-    """
+    """All runs and their parts.
+
     Args:
         folder: of all runs.
     """
@@ -56,7 +74,7 @@ class Workspace:
 
     @classmethod
     def make(cls, folder: Path) -> Workspace:
-        """With corpus, encoder and recipe."""
+        """Write corpus, encoder and recipe."""
         spec = importlib.util.spec_from_file_location("tiny_parts", TESTS / "conftest.py")
         parts = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(parts)
@@ -77,16 +95,16 @@ class Workspace:
         return self._runs[-1]
 
     def end(self) -> None:
-        """All runs that still go on."""
+        """Kill the runs that still go on."""
         for run in self._runs:
             if run.status is None:
                 run.end()
 
     @cached_property
     def undisturbed(self) -> Path:
-        """Folder of a run that nothing happened to."""
+        """Folder of the undisturbed run."""
         folder = self.folder / "undisturbed"
-        run = self.run(folder, journal=self.folder / "journal.json")
+        run = self.run(folder, watch=Watch(journal=self.folder / "journal.json"))
         if run.wait() != 0:
             raise RuntimeError(f"the undisturbed run failed: {run.tail()}")
         load_modules(self._journal["modules"])
@@ -94,7 +112,7 @@ class Workspace:
 
     @cached_property
     def marks(self) -> list[Mark]:
-        """Of the undisturbed run."""
+        """Marks of the undisturbed run."""
         assert self.undisturbed
         return [Mark(*values) for values in self._journal["marks"]]
 
@@ -102,72 +120,80 @@ class Workspace:
     def _journal(self) -> dict:
         return json.loads((self.folder / "journal.json").read_text(encoding="utf-8"))
 
-    def differences(self, folder: Path, ignored: Sequence[str] = ()) -> str:
-        """
-        What a run's results have that the undisturbed run's have not, or the other way round.
-
-        Args:
-            folder: of the run.
-            ignored: settings of `environment` in which the run was to differ.
-
-        Returns:
-            nothing where they are the same.
-        """
+    def differences(self, folder: Path) -> str:
+        """Names of the results in which a run differs from the undisturbed one; empty if there are none."""
         out, expected = folder / "out", self.undisturbed / "out"
-        found = []
-        if _results(out, ignored) != _results(expected, ignored):
-            found.append("results.json")
+        found = ["results.json"] if _results(out) != _results(expected) else []
         for pattern in COMPARED:
             names = {path.relative_to(base) for base in (out, expected) for path in base.glob(pattern)}
             found += [str(name) for name in sorted(names) if _content(out / name) != _content(expected / name)]
         return ", ".join(found)
 
     def copy_of_undisturbed(self, folder: Path, *parts: str) -> Path:
-        """A folder that begins with these parts (`cache`, `out`) of the undisturbed run."""
+        """A folder that begins with parts (`cache`, `out`) of the undisturbed run."""
         for part in parts:
             shutil.copytree(self.undisturbed / part, folder / part)
         return folder
+
+    def resume(
+        self, fault: str, point: str, folder: Path, before: dict[str, int], refusal: str | None = None, most_errors=0
+    ) -> Verdict:
+        """Start a run again after a fault, compare it with the undisturbed one, and delete its folder if it is equal.
+
+        Args:
+            fault: its kind.
+            point: where it struck.
+            folder: of the run.
+            before: what was finished, see [`finished`].
+            refusal: the error by which the run ended at the fault.
+            most_errors: how many runs may first refuse to go on, each in one line.
+        """
+        for left in reversed(range(most_errors + 1)):
+            run = self.run(folder)
+            if run.wait() == 0:
+                break
+            error = run.error()
+            refusal = refusal or error
+            if error is None or not left:
+                return Verdict(fault, point, refusal, f"does not go on ({run.status}): {run.tail()}")
+        after = finished(folder / "out")
+        again = [name for name, written in before.items() if after.get(name) != written]
+        if again:
+            return Verdict(fault, point, refusal, f"done again: {', '.join(again)}")
+        different = self.differences(folder)
+        if different:
+            return Verdict(fault, point, refusal, f"differs: {different}")
+        shutil.rmtree(folder)
+        return Verdict(fault, point, refusal)
 
 
 def _content(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _results(out: Path, ignored: Sequence[str]) -> dict:
-    """results.json but for durations and the code's git commit, which may be made meanwhile."""
+def _results(out: Path) -> dict:
+    """results.json without durations, and without the commit of the code, which may change meanwhile."""
     if not (out / "results.json").is_file():
         return {}
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     for system in results["systems"]:
         del system["training_seconds"]
-    for name in ("git_commit", *ignored):
-        del results["environment"][name]
+    del results["environment"]["git_commit"]
     return results
 
 
 def finished(out: Path) -> dict[str, int]:
-    """
-    What is finished in a run's folder: jobs, predictions of splits, systems.
+    """When each file was written that marks a job, its predictions or a system as finished, in nanoseconds."""
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in _finished_files(out)}
 
-    Returns:
-        per file that says so when it was last written, in nanoseconds.
-    """
-    files = [path for path in out.glob("jobs/**/job.json") if _is_json(path)]
+
+def _finished_files(out: Path) -> Iterator[Path]:
+    for path in out.glob("jobs/**/job.json"):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+        yield path
     for noted in out.glob("jobs/**/predicted.json"):
-        files += [noted.with_name(f"predictions_{split}.csv") for split in json.loads(noted.read_text())]
-    files += out.glob("[!.]*/run.json")
-    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in files}
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return False
-    return True
-
-
-def done_again(out: Path, before: dict[str, int]) -> list[str]:
-    """Of what was finished, what a later run has made anew."""
-    after = finished(out)
-    return [name for name, written in before.items() if after.get(name) != written]
+        yield from (noted.with_name(f"predictions_{split}.csv") for split in json.loads(noted.read_text()))
+    yield from out.glob("[!.]*/run.json")

@@ -1,4 +1,4 @@
-"""File objects that do not do what files do."""
+"""File objects that behave unlike files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from .case import Case
-from .corruption import truncated
-from .encoded import FORMATS, any_file
+from .files import FORMATS, any_file, truncated
 
 
 class Slow(io.RawIOBase):
-    """Cannot seek, and gives a few bytes at a time."""
+    """Cannot seek, and returns a few bytes at a time."""
 
     def __init__(self, content: bytes, step: int):
         self._content, self._step, self._place = content, step, 0
@@ -29,7 +28,7 @@ class Slow(io.RawIOBase):
 
 
 class Failing(io.BytesIO):
-    """Breaks off with an error, like a disk or a connection."""
+    """Fails after some bytes, like a broken disk or connection."""
 
     def __init__(self, content: bytes, readable: int, seekable: bool):
         super().__init__(content)
@@ -55,14 +54,14 @@ class Failing(io.BytesIO):
 
 
 class Unseekable(io.BytesIO):
-    """Says that it can seek, and cannot."""
+    """Claims to be seekable, and is not."""
 
     def seek(self, *arguments):
         raise OSError(29, "Illegal seek")
 
 
 class Shrinking(io.BytesIO):
-    """Ends earlier than it said when it was opened."""
+    """Becomes shorter while it is read."""
 
     def __init__(self, content: bytes):
         super().__init__(content)
@@ -76,7 +75,7 @@ class Shrinking(io.BytesIO):
 
 
 class Nothing:
-    """Has a method `read` that gives what no file gives."""
+    """Has a method `read` that returns what no file returns."""
 
     def __init__(self, value):
         self._value = value
@@ -98,13 +97,7 @@ def _end(content):
 
 
 def any_file_object(rng: np.random.Generator, folder: Path) -> Case:
-    """
-    A file object with something wrong about it, or only unusual.
-
-    Args:
-        rng: chooses.
-        folder: empty, for its files.
-    """
+    """A broken or unusual file object; `folder` is empty, for its files."""
     content = any_file(rng, str(rng.choice(FORMATS)))
     part, step, seekable = truncated(rng, content), int(rng.choice([1000, 8192])), bool(rng.integers(2))
     reach = int(rng.integers(len(content)))

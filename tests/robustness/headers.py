@@ -1,4 +1,4 @@
-"""Headers that promise what the file does not hold."""
+"""Headers that declare what the file does not contain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from .ogg_pages import crc
+from .files import ogg_crc
 
 
 PLAUSIBLE = {
@@ -20,7 +20,7 @@ LONG_LENGTHS = (0, 1, 1 << 31, 1 << 40, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 
 
 def _pick(rng: np.random.Generator, name: str) -> int:
-    """The first, which is harmless, as often as all others."""
+    """The first value, which is harmless, half of the time."""
     values = PLAUSIBLE[name]
     return values[0] if rng.integers(2) else int(rng.choice(values))
 
@@ -34,7 +34,7 @@ def _body(rng: np.random.Generator) -> bytes:
 
 
 def wav(rng: np.random.Generator) -> bytes:
-    """RIFF, RIFX or RF64."""
+    """WAV as RIFF, RIFX or RF64."""
     tag, channels, rate, bits = (_pick(rng, name) for name in PLAUSIBLE)
     order, magic = [("<", b"RIFF"), (">", b"RIFX"), ("<", b"RF64")][rng.choice([0, 0, 0, 1, 2])]
     block = channels * bits // 8 % 65536 if rng.integers(2) else int(rng.integers(65536))
@@ -53,7 +53,7 @@ def wav(rng: np.random.Generator) -> bytes:
 
 
 def aiff(rng: np.random.Generator) -> bytes:
-    """AIFF or AIFC, whose rate is a float of 80 bits."""
+    """AIFF or AIFC, with an 80-bit float for the rate."""
     channels, bits, body = _pick(rng, "channels"), _pick(rng, "bits"), _body(rng)
     rate = struct.pack(">HQ", 0x400C, 16000 << 50) if rng.integers(2) else rng.bytes(10)
     common = struct.pack(">HIH", channels, _length(rng, len(body) // 2), bits) + rate
@@ -67,14 +67,14 @@ def aiff(rng: np.random.Generator) -> bytes:
 
 
 def au(rng: np.random.Generator) -> bytes:
-    """Sun's."""
+    """Sun AU."""
     body, coding = _body(rng), int(rng.integers(30))
     fields = (_length(rng, 24), _length(rng, len(body)), coding, _pick(rng, "rate"), _pick(rng, "channels"))
     return b".snd" + struct.pack(">IIIII", *fields) + body
 
 
 def caf(rng: np.random.Generator) -> bytes:
-    """Apple's, with lengths of 64 bits and a rate that is a double."""
+    """CAF, with 64-bit lengths and a double for the rate."""
     body = _body(rng)
     rate = float(rng.choice([16000.0, 16000.5, 0.0, -1.0, np.nan, np.inf, 1e300]))
     coding = [b"lpcm", b"ulaw", b"alac", b"aac "][rng.integers(4)]
@@ -86,7 +86,7 @@ def caf(rng: np.random.Generator) -> bytes:
 
 
 def flac(rng: np.random.Generator) -> bytes:
-    """Stream information alone, and noise where its frames should be."""
+    """FLAC stream information followed by noise instead of frames."""
     rate, channels, bits = int(rng.integers(1 << 20)), int(rng.integers(8)), int(rng.integers(32))
     total = int(rng.choice([0, 1, (1 << 36) - 1]))
     packed = rate << 44 | channels << 41 | bits << 36 | total
@@ -98,7 +98,7 @@ def flac(rng: np.random.Generator) -> bytes:
 
 
 def mp3(rng: np.random.Generator) -> bytes:
-    """An ID3 tag of any size, then frames of noise, at times with a Xing header that counts billions."""
+    """An ID3 tag of any size and MP3 frames of noise, sometimes with a Xing header that declares 2^32 frames."""
     size = int(rng.choice([0, 10, 0x0FFFFFFF]))
     sevens = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
     tag = b"ID3\x04\x00" + rng.bytes(1) + sevens + rng.bytes(10) if rng.integers(2) else b""
@@ -108,7 +108,7 @@ def mp3(rng: np.random.Generator) -> bytes:
 
 
 def ogg(rng: np.random.Generator) -> bytes:
-    """A first page of Vorbis, Opus or Speex with any channels and rate; its checksum is wrong as often as not."""
+    """First pages of Vorbis, Opus, Speex or FLAC with any rate and channels; half of the checksums are wrong."""
     rate, channels = _pick(rng, "rate"), _pick(rng, "channels") % 256
     packets = [
         b"\x01vorbis" + struct.pack("<IBIIIIB", 0, channels, rate, 0xFFFFFFFF, 0, 0, int(rng.integers(256))) + b"\x01",
@@ -127,8 +127,8 @@ def _page(rng: np.random.Generator, packet: bytes, kind: int, sequence: int) -> 
     place = int(rng.choice(np.array(LONG_LENGTHS, "u8")))
     head = b"OggS\x00" + struct.pack("<BQII", kind, place, 1, sequence)
     segments = bytes([1, len(packet)])
-    checksum = crc(head + bytes(4) + segments + packet) if rng.integers(2) else int(rng.integers(1 << 32))
+    checksum = ogg_crc(head + bytes(4) + segments + packet) if rng.integers(2) else int(rng.integers(1 << 32))
     return head + struct.pack("<I", checksum) + segments + packet
 
 
-LIARS = (wav, wav, wav, aiff, au, caf, flac, mp3, ogg)
+LYING_HEADERS = (wav, wav, wav, aiff, au, caf, flac, mp3, ogg)

@@ -1,4 +1,4 @@
-"""`python tests/robustness/large_table.py --rows 10000000`: a corpus of so many rows, and the memory that it takes."""
+"""`python tests/robustness/large_table.py --rows 10000000`: loads a corpus of so many rows and measures its memory."""
 
 from __future__ import annotations
 
@@ -9,29 +9,26 @@ import time
 from pathlib import Path
 
 
-HERE = Path(__file__).resolve().parent
-# this folder itself must not be searched: its `arrays` and `model` would hide others
-sys.path[0] = str(HERE.parent)
-sys.path.append(str(HERE.parents[1] / "training"))
+# instead of this folder, whose module names are common words
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-FILES = 10_000  # of their own; links to their folder make the others
+FILES = 10_000  # further paths go through symbolic links to their folder
 SPEAKERS = 5000
 HEADER = "audio,activation,valence,dominance,speaker,gender,emotion,transcript\n"
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse and check the command line."""
+    from robustness.options import whole_number
+
     parser = argparse.ArgumentParser(description=__doc__.split(":", 1)[1].strip())
-    parser.add_argument("--rows", type=int, default=10_000_000, help="default %(default)s")
-    parser.add_argument("--output", type=Path, help="a JSON file for what was measured")
-    options = parser.parse_args(argv)
-    if options.rows < SPEAKERS:
-        parser.error(f"--rows is {options.rows}; it is at least {SPEAKERS}")
-    return options
+    parser.add_argument("--rows", type=whole_number(SPEAKERS), default=10_000_000, help="default %(default)s")
+    parser.add_argument("--output", type=Path, help="JSON file for the measurements")
+    return parser.parse_args(argv)
 
 
 def write_table(folder: Path, rows: int) -> Path:
-    """A CSV file of ratings, and an audio path for each row; the files behind them are empty."""
+    """Write a CSV file of ratings with an audio path for each row; the audio files are empty."""
     files = folder / "clips"
     files.mkdir()
     for number in range(min(rows, FILES)):
@@ -48,8 +45,8 @@ def write_table(folder: Path, rows: int) -> Path:
 
 
 def measure(path: Path) -> dict:
-    """Read the table row by row, then load it as a corpus: seconds and megabytes of both."""
-    from benchmarks.peak_memory import peak_mb, start_peak
+    """Read the table row by row, then load it as a corpus; returns seconds and megabytes of both."""
+    from benchmarks.measuring import peak_mb, start_peak
 
     from speech_affect_training.corpora.csv_rows import csv_rows
     from speech_affect_training.corpora.table import load_table_corpus
@@ -71,7 +68,7 @@ def measure(path: Path) -> dict:
 
 
 def table_sentence(result: dict) -> str:
-    """What was measured, for a reader."""
+    """The measurements in a sentence."""
     read = f"read in {result['read_s']:.0f} s and {result['read_mb']:.0f} MB of memory"
     minutes, gigabytes = result["load_s"] / 60, result["load_mb"] / 1000
     loaded = f"checked and loaded, an audio file each, in {minutes:.0f} min and {gigabytes:.1f} GB"
@@ -79,8 +76,8 @@ def table_sentence(result: dict) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Make, measure and tell; 1 if a row was lost, or reading held more than a few rows."""
-    from robustness.long_report import write_json
+    """Write, measure and print; returns 1 if a row was lost, or if reading held more than a few rows."""
+    from speech_affect_training.files import write_json
 
     options = parse(argv)
     with tempfile.TemporaryDirectory(prefix="speech_affect_large_table_") as folder:

@@ -1,40 +1,116 @@
-"""A process that holds a model for a long time: it reads numbers of requests and tells, line by line, what came."""
+"""Answers requests of a long run, and checks that each is answered or refused as required, the same every time."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import time
-from collections.abc import Callable
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from .answers import InProcess, Judge
-from .mixture import make_mixture
+from transformers import AutoModel, pipeline
+from transformers.utils.logging import disable_progress_bar
+
+from speech_affect import AffectStream
+
+from .mixture import Request, make_mixture
+from .verdict import FAILED, REFUSED, VALUES, Fault, check_error, check_output, check_result, require
 
 
-def serve(load: Callable, seed: int, folder: Path, ways: tuple[str, ...]) -> None:
-    """
-    Answer until standard input ends.
+@dataclass
+class Answer:
+    """What a target returned.
 
     Args:
-        load: gives what has `ask`, as [`InProcess`] has.
+        outcome: one of `OUTCOMES`.
+        content: numbers, or the message of an error.
+    """
+
+    outcome: str
+    content: object
+
+
+class Judge:
+    """Sends requests, and compares each answer with the first one to the same request.
+
+    Args:
+        ask: returns a request's answer, or raises a [`Fault`].
+    """
+
+    def __init__(self, ask: Callable[[Request], Answer]):
+        self._ask = ask
+        self._first: dict[int, Answer] = {}
+
+    def judge(self, number: int, request: Request) -> tuple[str, str]:
+        """The outcome of a request, and a message if it failed."""
+        try:
+            answer = self._ask(request)
+            first = self._first.setdefault(number, answer)
+            required = "refused" if request.refused else "answered"
+            require((answer.outcome == REFUSED) == request.refused, f"must be {required}, but: {answer.content}")
+            require(answer == first, f"first {first.content}, now {answer.content}")
+        except Fault as fault:
+            return FAILED, f"{request.kind}, {request.case.what}: {fault}"
+        return answer.outcome, ""
+
+
+class InProcess:
+    """The pipeline, the stream and the ONNX file, loaded.
+
+    Args:
+        folder: of a model and its extractor, and of `model.onnx` if `ways` has `"onnx"`.
+        ways: that are asked.
+    """
+
+    def __init__(self, folder: Path, ways: tuple[str, ...]):
+        warnings.filterwarnings("ignore", message="no sound stands out")
+        disable_progress_bar()
+        self._model = AutoModel.from_pretrained(folder).eval()
+        self._label_range = self._model.config.label_range
+        self._pipeline = pipeline("speech-emotion-regression", model=str(folder), device="cpu")
+        if "onnx" in ways:
+            from speech_affect.onnx.runtime import OnnxAffect
+
+            self._onnx = OnnxAffect(folder / "model.onnx")
+
+    def ask(self, request: Request) -> Answer:
+        """Numbers or a message of the package's own; raises a [`Fault`] for anything else."""
+        case = request.case
+        try:
+            if request.way == "stream":
+                return self._ask_stream(case)
+            estimate = self._onnx if request.way == "onnx" else self._pipeline
+            rates = {} if case.sampling_rate is None else {"sampling_rate": case.sampling_rate}
+            result = estimate(case.make(), **rates, **case.options)
+            result = list(result) if isinstance(result, Iterator) else result
+            return Answer(check_result(result, self._label_range), result)
+        except Fault:
+            raise
+        except Exception as error:
+            return Answer(check_error(error), str(error))
+
+    def _ask_stream(self, case) -> Answer:
+        stream, logits = AffectStream(self._model, sampling_rate=case.sampling_rate), []
+        for piece in case.make():
+            logits += [point.logits.tolist() for point in stream.push(piece).points]
+        output = stream.finish()
+        check_output(output, self._label_range)
+        return Answer(VALUES, [*logits, output.logits.tolist()])
+
+
+def prepare_target(load: Callable, model: Path, seed: int, folder: Path, ways: tuple[str, ...]) -> Callable:
+    """Load what answers requests and return what judges them by number: `(outcome, message)`; for [`ChildProcess`].
+
+    Args:
+        load: `InProcess`, or what a test has instead.
+        model: folder of the model.
         seed: of the mixture.
-        folder: for its files.
+        folder: for the mixture's files; temporary files go to `folder/temporary`.
         ways: of the mixture.
     """
-    lines = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print goes elsewhere
-    requests, judge = make_mixture(seed, folder, ways), Judge(load().ask)
-    print(json.dumps({"ready": len(requests)}), file=lines, flush=True)
-    for line in sys.stdin:
-        number, start_s = int(line), time.perf_counter()
-        outcome, message = judge.judge(number, requests[number])
-        taken_s = time.perf_counter() - start_s
-        told = {"kind": requests[number].kind, "outcome": outcome, "message": message, "seconds": taken_s}
-        print(json.dumps(told), file=lines, flush=True)
-
-
-if __name__ == "__main__":
-    model, seed, files, ways = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), tuple(sys.argv[4].split(","))
-    serve(lambda: InProcess(model, ways), seed, files, ways)
+    sys.stdout = sys.stderr
+    tempfile.tempdir = str(folder / "temporary")
+    requests = make_mixture(seed, folder / "asked", ways)
+    judge = Judge(load(model, ways).ask)
+    return lambda number: judge.judge(number, requests[number])

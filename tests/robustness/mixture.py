@@ -1,4 +1,4 @@
-"""Requests as a service sees them: good ones of every kind, among them some that must be refused."""
+"""Requests as a service gets them: valid ones of every kind, and some that must be refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from .case import Case
 from .cases import delivered
-from .encoded import EXTENSIONS, FORMATS, RATES, SUBTYPES, encode
+from .files import EXTENSIONS, FORMATS, RATES, SUBTYPES, encode
 from .sounds import bursts
 
 
@@ -24,12 +24,13 @@ SCALES = ("label", "unit", "signed")
 
 @dataclass
 class Request:
-    """
+    """One request.
+
     Args:
-        kind: of the mixture, for the report.
+        kind: key of `KINDS`.
         way: `"pipeline"`, `"onnx"`, `"stream"` or `"space"`.
         case: the clip and its options.
-        refused: whether it must be.
+        refused: whether it must be refused.
     """
 
     kind: str
@@ -39,7 +40,7 @@ class Request:
 
 
 def any_clip(rng: np.random.Generator, lengths_s: tuple[float, float]) -> tuple[bytes, str, str]:
-    """An encoded recording, its extension, and what it is; 8 to 48 kHz, one or two channels."""
+    """An encoded recording of 8 to 48 kHz with one or two channels, its extension, and a description."""
     kind = str(rng.choice(FORMATS))
     rate = int(rng.choice([rate for rate in RATES.get(kind, USUAL_RATES) if 8000 <= rate <= 48000]))
     subtype, channels = str(rng.choice(SUBTYPES[kind])), int(rng.integers(1, 3))
@@ -132,7 +133,7 @@ def _of_space(rng: np.random.Generator, folder: Path, make: Callable, **options)
 Maker = Callable[[np.random.Generator, Path], Case]
 LONG = partial(_file, lengths_s=LONG_S)
 CURVE = partial(_file, lengths_s=CURVE_S, options=WINDOWS)
-# kind: (way, maker, whether it must be refused, how many different ones, how often one is drawn)
+# kind: (way, maker, whether it must be refused, how many different ones, relative frequency)
 KINDS: dict[str, tuple[str, Maker, bool, int, float]] = {
     "file": ("pipeline", _file, False, 10, 10),
     "long file": ("pipeline", LONG, False, 3, 0.5),
@@ -159,14 +160,7 @@ KINDS: dict[str, tuple[str, Maker, bool, int, float]] = {
 
 
 def make_mixture(seed: int, folder: Path, ways: tuple[str, ...]) -> list[Request]:
-    """
-    Different requests, the same for the same seed.
-
-    Args:
-        seed: of all of them.
-        folder: for their files.
-        ways: those that are asked.
-    """
+    """Requests by these ways, the same for the same seed; their files are written to `folder`."""
     requests = []
     for number, (kind, (way, make, refused, count, _)) in enumerate(KINDS.items()):
         for index in range(count if way in ways else 0):
@@ -178,7 +172,7 @@ def make_mixture(seed: int, folder: Path, ways: tuple[str, ...]) -> list[Request
 
 
 def draw(rng: np.random.Generator, requests: list[Request]):
-    """Numbers of requests without end: first each once, then by how often their kind is drawn."""
+    """Yield numbers of requests without end: each once, then at random by the share of their kind."""
     yield from range(len(requests))
     shares = np.array([KINDS[request.kind][4] / KINDS[request.kind][3] for request in requests])
     while True:

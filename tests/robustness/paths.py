@@ -1,4 +1,4 @@
-"""Paths and addresses behind which there is no recording, or none that can be had."""
+"""Paths and addresses without a readable recording."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .case import Case
-from .encoded import FORMATS, any_file
+from .files import FORMATS, any_file
 
 
 ADDRESSES = (
@@ -123,16 +123,10 @@ MAKERS = (
 
 
 def any_path(rng: np.random.Generator, folder: Path) -> Case:
-    """
-    A case of one of the kinds above.
-
-    Args:
-        rng: chooses.
-        folder: empty, for its files.
-    """
+    """A case of one of the kinds above; `folder` is empty, for its files."""
     return MAKERS[rng.integers(len(MAKERS))](rng, folder)
 
 
 def any_wrong_extension(rng: np.random.Generator, folder: Path) -> Case:
-    """A recording under another format's name, or something else under that of a recording."""
+    """A recording with the extension of another format, or other data with the extension of a recording."""
     return (_extension, _no_audio)[rng.integers(2)](rng, folder)

@@ -1,4 +1,4 @@
-"""Signals that no microphone gives, and some that one does."""
+"""Signals: speech-like ones, and extreme ones that no microphone records."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 
 USUAL_RATES = (1000, 8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000, 384000, 768000)
 MOST_CHANNELS = 64
-MOST_VALUES = 6_000_000  # of all channels of a clip: the cases are many
+MOST_VALUES = 6_000_000  # samples times channels of one clip, to keep cases short
 
 
 def any_rate(rng: np.random.Generator) -> int:
-    """In hertz: usual, odd, and one in eight outside the accepted 1,000 to 768,000."""
+    """A sampling rate in hertz; one in eight lies outside the accepted 1,000 to 768,000."""
     choice = rng.integers(8)
     if choice == 0:
         return int(rng.choice([1, 2, 100, 999, 768_001, 1_000_000, 2**31 - 1, rng.integers(1, 1000)]))
@@ -19,18 +19,18 @@ def any_rate(rng: np.random.Generator) -> int:
 
 
 def any_channels(rng: np.random.Generator) -> int:
-    """1 to 64, mostly few."""
+    """A number of channels: 1 to 64, mostly 1 or 2."""
     return int(rng.integers(1, MOST_CHANNELS + 1)) if rng.integers(4) == 0 else int(rng.integers(1, 3))
 
 
 def any_length(rng: np.random.Generator, rate: int, channels: int = 1) -> int:
-    """Samples of a clip about the shortest length that is accepted, 0.1 s, up to a second and a half."""
+    """A number of samples, around the shortest accepted length (0.1 s) up to 1.5 s."""
     seconds = rng.choice([0.1, rng.uniform(0, 0.2), rng.uniform(0.1, 1.5)])
     return int(min(seconds * rate, MOST_VALUES // channels))
 
 
 def bursts(rng: np.random.Generator, samples: int, rate: int, channels: int = 1) -> np.ndarray:
-    """(samples, channels) float32: a tone that comes and goes, in a hiss; a stand-in for speech."""
+    """A speech-like signal, (samples, channels) float32: a tone switched on and off four times a second, and noise."""
     times = np.arange(samples) / rate
     tone = np.sin(2 * np.pi * rng.uniform(80, 400) * times) * (np.sin(2 * np.pi * 4 * times) > 0)
     hiss = rng.standard_normal((samples, 1), dtype=np.float32)
@@ -39,7 +39,7 @@ def bursts(rng: np.random.Generator, samples: int, rate: int, channels: int = 1)
 
 
 def unlike_numbers(rng: np.random.Generator, samples: int, rate: int) -> np.ndarray:
-    """Bursts with NaN or infinity in one sample, some, or all."""
+    """Bursts with NaN or infinity in one, some or all samples."""
     signal = bursts(rng, samples, rate)[:, 0].astype(rng.choice(["f2", "f4", "f8"]))
     places = rng.integers(samples, size=int(rng.choice([1, 2, max(1, samples // 3)]))) if samples else []
     signal[slice(None) if rng.integers(4) == 0 else places] = rng.choice([np.nan, np.inf, -np.inf])
@@ -47,7 +47,7 @@ def unlike_numbers(rng: np.random.Generator, samples: int, rate: int) -> np.ndar
 
 
 def very_small(rng: np.random.Generator, samples: int, rate: int) -> np.ndarray:
-    """Denormals, the smallest normals, zeros of both signs, alone or in bursts."""
+    """Denormals, smallest normals and zeros of both signs, alone or within bursts."""
     dtype = np.dtype(str(rng.choice(["f2", "f4", "f8"])))
     smallest = np.finfo(dtype)
     sizes = np.array([smallest.smallest_subnormal, smallest.tiny, 0.0, -0.0, -smallest.smallest_subnormal], dtype)
@@ -57,7 +57,7 @@ def very_small(rng: np.random.Generator, samples: int, rate: int) -> np.ndarray:
 
 
 def very_large(rng: np.random.Generator, samples: int, rate: int) -> np.ndarray:
-    """Full scale, constants, single peaks, and beyond full scale up to the end of the type."""
+    """Full scale, constants and single peaks, with gains up to the largest number of the type."""
     ramp = np.arange(samples)
     signal = [
         lambda: np.ones(samples),

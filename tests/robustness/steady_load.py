@@ -1,32 +1,35 @@
-"""One target under load: its requests, one after the other, what came of them, and what its process holds."""
+"""A target under load: a process with a model or a served page, its requests, and what the process holds."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
+from child_process import ChildProcess
 
-from .growth import ALLOWED, growth_of
-from .mixture import Request, draw
-from .process_watch import ProcessWatch
+from .held import ALLOWED, ProcessWatch, growth_of
+from .mixture import Request, draw, make_mixture
+from .supervisor import environment
 from .verdict import FAILED, OUTCOMES
 
 
-REQUEST_S = 120.0  # that one may take, also on a machine that has other work
-MOST_FAILURES = 20  # after which a target is asked no more
+REQUEST_S = 120.0  # limit of a request, on a machine that may have other work
+MOST_FAILURES = 20  # after which a target gets no more requests
 
 
 class SteadyLoad:
-    """
-    Asks in a thread of its own until it is told to stop.
+    """Sends requests in a thread of its own until it is stopped.
 
     Args:
         name: of the target.
         requests: of a mixture.
-        ask: sends a request by its number: (outcome, message). It may raise, which is a failure and ends the load.
+        ask: sends a request by its number; returns (outcome, message). An exception is a failure and ends the load.
         watch: of the target's process.
         seed: of the order.
     """
@@ -50,17 +53,17 @@ class SteadyLoad:
         self._start_s = time.monotonic()
 
     def start(self) -> None:
-        """Begin to ask."""
+        """Begin to send requests."""
         self._start_s = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no more, and wait for the last answer; what fails from here on is no failure."""
+        """Wait for the last answer; errors from here on are no failures."""
         self._stop.set()
         self._thread.join(REQUEST_S)
 
     def is_working(self) -> bool:
-        """Whether it still asks; a request that takes too long ends the load as a failure."""
+        """Whether it still sends requests; one that takes too long ends the load as a failure."""
         asked_s = self._asked_s
         if asked_s is not None and time.monotonic() - asked_s > REQUEST_S:
             self._fail(f"no answer within {REQUEST_S:g} s")
@@ -71,7 +74,7 @@ class SteadyLoad:
         """Note what the process holds now."""
         try:
             held = self._watch.sample()
-        except OSError:  # it has ended, which the request in flight tells
+        except OSError:  # it has ended, and the request in flight fails
             return
         now_s = round(time.monotonic() - self._start_s, 2)
         self._samples.append({"seconds": now_s, "requests": self.answered, **held})
@@ -98,7 +101,7 @@ class SteadyLoad:
             self.failures.append(message)
 
     def result(self) -> dict:
-        """All that is known of it, as JSON has it; growth beyond what is allowed is among the failures."""
+        """The JSON of this target; growth beyond what is allowed is among the failures."""
         requests = [sample["requests"] for sample in self._samples]
         growths = {name: growth_of(requests, [each[name] for each in self._samples], name) for name in ALLOWED}
         grown = [
@@ -115,3 +118,70 @@ class SteadyLoad:
             "failures": [*self.failures, *grown],
             "samples": self._samples,
         }
+
+
+def load_in_process(model: Path, ways: tuple[str, ...]):
+    """What answers requests in the child process; a test gives [`pipeline_load`] something else."""
+    from .long_worker import InProcess
+
+    return InProcess(model, ways)
+
+
+@contextmanager
+def pipeline_load(
+    model: Path, seed: int, folder: Path, ways: tuple[str, ...], load: Callable = load_in_process
+) -> Iterator[SteadyLoad]:
+    """The pipeline, streams and the ONNX file in one process.
+
+    Args:
+        model: folder of a model, its extractor and `model.onnx`.
+        seed: of the mixture and its order.
+        folder: for files, empty.
+        ways: that are asked.
+        load: returns what answers requests, in the child process.
+    """
+    from .long_worker import prepare_target
+
+    (folder / "temporary").mkdir(parents=True)
+    with environment(), ChildProcess(prepare_target, load, model, seed, folder, ways) as child:
+        child.receive()
+        requests = make_mixture(seed, folder / "mixture", ways)
+        yield SteadyLoad("pipeline", requests, child.ask, ProcessWatch(child.pid, folder / "temporary"), seed)
+
+
+@contextmanager
+def space_load(model: Path, seed: int, folder: Path) -> Iterator[SteadyLoad]:
+    """The page of `python space/app.py`, asked through `/predict`.
+
+    Args:
+        model: folder of a model and its extractor.
+        seed: of the mixture and its order.
+        folder: for files, empty.
+    """
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "space"))
+    from gradio_client import Client, handle_file
+    from gradio_client.exceptions import AppError
+    from space_server import served
+    from transformers import AutoConfig
+
+    from .long_worker import Answer, Judge
+    from .verdict import REFUSED, check_result
+
+    label_range = AutoConfig.from_pretrained(model).label_range
+    requests, temporary = make_mixture(seed, folder / "mixture", ("space",)), folder / "temporary"
+    temporary.mkdir()
+    with environment(TMPDIR=str(temporary)), served(model, folder) as (address, process, _):
+        client = Client(address, verbose=False, httpx_kwargs={"timeout": REQUEST_S})
+
+        def ask(request) -> Answer:
+            try:
+                result = client.predict(handle_file(request.case.make()), **request.case.options, api_name="/predict")
+            except AppError as error:
+                return Answer(REFUSED, str(error))
+            scale = request.case.options.get("scale", "label")
+            span = {"label": label_range, "unit": (0, 1), "signed": (-1, 1)}[scale]
+            check_result(result["windows"], span)
+            return Answer(check_result(result["estimate"], span), result)
+
+        judge, watch = Judge(ask), ProcessWatch(process.pid, folder)
+        yield SteadyLoad("space", requests, lambda number: judge.judge(number, requests[number]), watch, seed)

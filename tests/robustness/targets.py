@@ -1,4 +1,4 @@
-"""The four ways into the package: each takes a case and says what came of it."""
+"""The four ways into the package that take audio: extractor, pipeline, stream and ONNX file; and a model for them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from transformers import AutoFeatureExtractor, AutoModel, pipeline
 from transformers.utils.logging import disable_progress_bar
 
-from speech_affect import AffectStream
+from speech_affect import AffectFeatureExtractor, AffectStream, AffectStudentConfig, AffectStudentModel
 from speech_affect.audio import open_audio
+from speech_affect.onnx.export import export_onnx
 from speech_affect.onnx.runtime import OnnxAffect
 
 from .case import Case
@@ -20,21 +22,50 @@ from .verdict import check_alike, check_inputs, check_output, check_result
 
 
 TARGETS = ("extractor", "pipeline", "stream", "onnx")
+HEADS = {"emotion_names": ["anger", "joy", "neutral"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}
 MOST_PIECES = 12  # of a block
-HEARD_S = 40.0  # by a stream; a header's rate may make hours of a clip
+LONGEST_STREAM_S = 40.0  # a header's sampling rate may turn a clip into hours
+
+
+def prepare_model(source: Path | None, folder: Path) -> Path:
+    """Store a model with its extractor and `model.onnx`.
+
+    Args:
+        source: folder of a trained model; an untrained student with every kind of output if None.
+        folder: to store it in.
+
+    Returns:
+        The folder.
+    """
+    disable_progress_bar()
+    torch.manual_seed(0)
+    model = _student() if source is None else AutoModel.from_pretrained(source).eval()
+    model.save_pretrained(folder)
+    AffectFeatureExtractor(sampling_rate=model.config.sampling_rate).save_pretrained(folder)
+    export_onnx(model, folder / "model.onnx")
+    return folder
+
+
+def _student() -> AffectStudentModel:
+    model = AffectStudentModel(AffectStudentConfig(**HEADS)).eval()
+    # as after training: without statistics, log energies would drive the outputs to the ends of the scale
+    model.regressor.set_frame_statistics("mfb", torch.full((40,), -5.0), torch.full((40,), 3.0))
+    with torch.no_grad():
+        for layer in (model.regressor.output, model.regressor.emotion_output, model.regressor.uncertainty_output):
+            layer.weight.mul_(3)
+    return model
 
 
 class Targets:
-    """
-    The four, loaded.
+    """The four targets, loaded.
 
     Args:
-        folder: of a model and its extractor; `model.onnx` beside them is exported from it.
+        folder: of a model, its extractor and `model.onnx`.
     """
 
     def __init__(self, folder: Path):
         warnings.filterwarnings("ignore", message="no sound stands out")
-        # a stray warning of numpy's is a fault as well: the audio was not checked in time
+        # a warning of numpy's is a fault as well: the audio was not checked in time
         warnings.filterwarnings("error", category=RuntimeWarning)
         disable_progress_bar()
         self._model = AutoModel.from_pretrained(folder).eval()
@@ -42,26 +73,25 @@ class Targets:
         self._extractor = AutoFeatureExtractor.from_pretrained(folder)
         self._pipeline = pipeline("speech-emotion-regression", model=str(folder), device="cpu")
         self._onnx = OnnxAffect(folder / "model.onnx")
-        self._answer = None  # of the pipeline, to the case that the ONNX file is asked next
+        self._pipeline_result = None  # of the case that the ONNX file gets next
 
     def estimate(self, name: str, case: Case, rng: np.random.Generator) -> str:
-        """
-        Run one target.
+        """Run one target on a case.
 
         Args:
             name: one of `TARGETS`.
-            case: what it is given.
+            case: its input.
             rng: cuts what goes into a stream.
 
         Returns:
-            the outcome.
+            The outcome, one of `OUTCOMES`.
 
         Raises:
-            Fault: a result that must not be.
+            Fault: the result is not allowed.
             Exception: whatever the target raises.
         """
         if name == "pipeline":
-            self._answer = None
+            self._pipeline_result = None
         clip = case.make()
         try:
             return getattr(self, f"_run_{name}")(clip, case, rng)
@@ -73,16 +103,16 @@ class Targets:
         return check_inputs(self._extractor(clip, sampling_rate=case.sampling_rate, return_tensors="np"))
 
     def _run_pipeline(self, clip, case, rng) -> str:
-        result = _whole(self._pipeline(clip, sampling_rate=case.sampling_rate, **case.options))
+        result = _as_list(self._pipeline(clip, sampling_rate=case.sampling_rate, **case.options))
         outcome = check_result(result, self._label_range)
-        self._answer = result
+        self._pipeline_result = result
         return outcome
 
     def _run_onnx(self, clip, case, rng) -> str:
-        result = _whole(self._onnx(clip, sampling_rate=case.sampling_rate, **case.options))
+        result = _as_list(self._onnx(clip, sampling_rate=case.sampling_rate, **case.options))
         outcome = check_result(result, self._label_range)
-        if self._answer is not None:
-            check_alike([self._answer, result])
+        if self._pipeline_result is not None:
+            check_alike([self._pipeline_result, result])
         return outcome
 
     def _run_stream(self, clip, case, rng) -> str:
@@ -99,23 +129,23 @@ class Targets:
     def _push(self, blocks, sampling_rate, rng) -> str:
         stream = AffectStream(self._model, sampling_rate=sampling_rate)
         for block in blocks:
-            for piece in _cut(block, rng):
+            for piece in cut_anywhere(block, rng):
                 update = stream.push(piece)
                 for point in update.points:
                     check_output(point, self._label_range)
             if update.estimate is not None:
                 check_output(update.estimate, self._label_range)
-            if stream.duration_s > HEARD_S:
+            if stream.duration_s > LONGEST_STREAM_S:
                 break
         return check_output(stream.finish(), self._label_range)
 
 
-def _whole(result):
+def _as_list(result):
     return list(result) if isinstance(result, Iterator) else result
 
 
-def _cut(samples, rng: np.random.Generator):
-    """Pieces of any sizes, of what can be cut along its last axis; all at once of what cannot."""
+def cut_anywhere(samples, rng: np.random.Generator):
+    """Yield pieces of random lengths along the last axis; samples that cannot be cut come as they are."""
     shape = (len(samples),) if isinstance(samples, list) else getattr(samples, "shape", ())
     if len(shape) not in (1, 2) or not isinstance(samples, (list, np.ndarray)):
         yield samples

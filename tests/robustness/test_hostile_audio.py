@@ -1,4 +1,4 @@
-"""Hostile audio, a few hundred cases of it; `run.py` has as many as one likes. And what watches over them notices."""
+"""A few hostile audio cases through all targets, and that the harness notices every kind of failure."""
 
 import json
 import subprocess
@@ -11,47 +11,44 @@ import pytest
 
 
 pytest.importorskip("onnxruntime")
-pytest.importorskip("resource", reason="time and memory are limited as Unix does it")
+if not sys.platform.startswith("linux"):
+    pytest.skip("time and memory are limited and measured as on Linux", allow_module_level=True)
 
 HERE = Path(__file__).resolve().parent
-CASES = 290
-PROMISED = {"activation": 4.0, "valence": 1.0, "dominance": 7.0, "speech_ratio": 0.5}
-
-
-@pytest.fixture(autouse=True)
-def modules(monkeypatch):
-    """`robustness.NAME`, as run.py has them."""
-    monkeypatch.syspath_prepend(str(HERE.parent))
+CASES = 116
+VALID = {"activation": 4.0, "valence": 1.0, "dominance": 7.0, "speech_ratio": 0.5}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, str(HERE / "run.py"), *arguments], capture_output=True, text=True)
 
 
-def test_hostile_audio_gives_values_or_is_refused(tmp_path):
+def test_hostile_audio_gives_values_or_errors_of_the_package(tmp_path):
     from robustness.cases import KINDS
 
     done = run("--cases", str(CASES), "--output", str(tmp_path / "result.json"))
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["failures"] == [] and result["cases"] == CASES
+    assert "| five formats, cut or rearranged | " in done.stdout and "| lists | " in done.stdout
     assert list(result["counts"]) == list(KINDS)
-    for kind, by_target in result["counts"].items():
-        assert kind in done.stdout
-        for counts in by_target.values():
-            assert sum(counts.values()) == CASES / len(KINDS)
+    for by_target in result["counts"].values():
+        assert [sum(counts.values()) for counts in by_target.values()] == [CASES / len(KINDS)] * 4
     total = np.array([[list(c.values()) for c in by.values()] for by in result["counts"].values()]).sum(axis=0)
-    # neither refused out of hand nor let pass: values, silence, refused, failed
-    assert (total[:, 0] > CASES / 5).all() and (total[:, 2] > CASES / 5).all() and (total[:, 3] == 0).all()
+    # neither refused wholesale nor accepted wholesale: values, silence, refused, failed
+    assert (total[:, 0] > CASES / 6).all() and (total[:, 2] > CASES / 6).all() and (total[:, 3] == 0).all()
 
 
-def test_options_that_cannot_be():
-    for arguments, message in (
-        (["--cases", "0"], "--cases is 0; it is at least 1"),
-        (["--model", "nowhere"], "--model nowhere is no folder"),
-    ):
-        done = run(*arguments)
-        assert done.returncode == 2 and message in done.stderr
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--cases", "0"], "argument --cases: it is 0; give a whole number, at least 1"),
+        (["--model", "nowhere"], "argument --model: nowhere is not a folder"),
+    ],
+)
+def test_command_line_errors(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2 and message in done.stderr
 
 
 def test_a_case_is_the_same_each_time(tmp_path):
@@ -71,19 +68,26 @@ def test_a_case_is_the_same_each_time(tmp_path):
         assert made[0] == made[1]
 
 
-def test_every_trouble_is_noticed_and_told_apart(monkeypatch, tmp_path):
-    from robustness import supervisor
-    from robustness.broken_worker import TROUBLES
+def test_every_trouble_is_noticed_and_told_apart(tmp_path):
+    from robustness.broken import TROUBLES, BrokenTargets, make_trouble
+    from robustness.supervisor import run_cases
 
-    monkeypatch.setattr(supervisor, "WORKER", "robustness.broken_worker")
-    told = []
-    verdicts = supervisor.run_cases(tmp_path, 0, range(len(TROUBLES)), ["extractor"], 1, told.append)
-    assert sorted(told, key=lambda verdict: verdict.index) == verdicts
+    reported = []
+    verdicts = run_cases(
+        tmp_path / "model",
+        0,
+        range(len(TROUBLES)),
+        ["extractor"],
+        report=reported.append,
+        load=BrokenTargets,
+        make=make_trouble,
+    )
+    assert reported == verdicts
     messages = {name: (verdict.outcome, verdict.message) for name, verdict in zip(TROUBLES, verdicts, strict=True)}
     expected = {
         "values": ("values", ""),
-        "refused": ("refused", "audio has NaN or infinite samples; repair or drop the clip"),
-        "KeyError": ("FAILED", "KeyError: 'absent' (broken_worker.py:"),
+        "refused": ("refused", "audio has NaN or infinite samples"),
+        "KeyError": ("FAILED", "KeyError: 'absent' (broken.py:"),
         "foreign": ("FAILED", "raised by no statement of this package, ValueError: invalid literal"),
         "crash": ("FAILED", "the process died of SIGABRT"),
         "segfault": ("FAILED", "the process died of SIGSEGV"),
@@ -99,19 +103,9 @@ def test_every_trouble_is_noticed_and_told_apart(monkeypatch, tmp_path):
         assert messages[name][0] == outcome and messages[name][1].startswith(message), (name, messages[name])
 
 
-def test_a_worker_that_is_dead_when_it_is_given_a_task():
-    from robustness import supervisor
-
-    worker = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with worker:
-        assert worker.stdout.read() == "" and worker.wait() == 0
-        assert not supervisor._give(worker, (0, "extractor"))
-        assert not supervisor._give(worker, (1, "extractor"))  # and leaving it raises nothing
-
-
 def test_a_peak_is_that_of_the_process_itself():
-    held = np.ones(25_000_000)  # 200 MB, which a child has no part in
-    code = "from robustness.limits import peak_bytes; print(peak_bytes())"
+    held = np.ones(25_000_000)  # 200 MB that a child does not have
+    code = "from robustness.worker import peak_bytes; print(peak_bytes())"
     done = subprocess.run([sys.executable, "-c", code], cwd=HERE.parent, capture_output=True, text=True, check=True)
     assert 1e6 < int(done.stdout) < 1e8 < held.nbytes
 
@@ -128,19 +122,19 @@ def test_a_peak_is_that_of_the_process_itself():
         ({"uncertainty": {"valence": float("inf")}}, "uncertainty of valence is inf"),
     ],
 )
-def test_results_that_must_not_be(change, fault):
+def test_invalid_results_are_faults(change, fault):
     from robustness.verdict import Fault, check_result
 
     with pytest.raises(Fault, match=fault):
-        check_result([{**PROMISED, **change}], (1, 7))
+        check_result([{**VALID, **change}], (1, 7))
 
 
-def test_results_that_may_be():
+def test_values_and_silence_are_valid_results():
     from robustness.verdict import check_result
 
-    assert check_result(PROMISED, (1, 7)) == "values"
-    silent = {**dict.fromkeys(PROMISED), "speech_ratio": 0.0}
-    assert check_result(silent, (1, 7)) == check_result([PROMISED, silent], (1, 7)) == "silence"
+    assert check_result(VALID, (1, 7)) == "values"
+    silent = {**dict.fromkeys(VALID), "speech_ratio": 0.0}
+    assert check_result(silent, (1, 7)) == check_result([VALID, silent], (1, 7)) == "silence"
 
 
 @pytest.mark.parametrize(
@@ -153,26 +147,25 @@ def test_results_that_may_be():
         (np.zeros((1, 1700), "f4"), np.arange(1700)[None] < 1650, "does not mark every sample"),
     ],
 )
-def test_inputs_that_must_not_be(values, mask, fault):
+def test_invalid_batches_are_faults(values, mask, fault):
     from robustness.verdict import Fault, check_inputs
 
     with pytest.raises(Fault, match=fault):
         check_inputs({"input_values": values, "attention_mask": mask.astype("i4")})
 
 
-def test_two_answers_must_be_alike():
+def test_two_results_must_be_alike():
     from robustness.verdict import Fault, check_alike
 
-    check_alike([PROMISED, {**PROMISED, "valence": 1.0005}])
+    check_alike([VALID, {**VALID, "valence": 1.0005}])
     with pytest.raises(Fault, match="1.1 where the pipeline has 1.0"):
-        check_alike([PROMISED, {**PROMISED, "valence": 1.1}])
+        check_alike([VALID, {**VALID, "valence": 1.1}])
     with pytest.raises(Fault, match="another form of result"):
-        check_alike([PROMISED, [PROMISED, PROMISED]])
+        check_alike([VALID, [VALID, VALID]])
 
 
-def test_growth_and_disagreement_are_told():
-    from robustness.report import result_of
-    from robustness.summary import growth_bytes_per_call, table
+def test_growth_and_disagreement_are_failures():
+    from robustness.report import audio_result, audio_table, growth_bytes_per_call
     from robustness.supervisor import Verdict
 
     def verdicts(slope: int) -> list:
@@ -180,22 +173,22 @@ def test_growth_and_disagreement_are_told():
 
     assert growth_bytes_per_call(verdicts(700)) == pytest.approx(700)
     assert growth_bytes_per_call(verdicts(700)[:1000]) is None
-    assert result_of(verdicts(1000), 0, 1, 1.0)["failures"] == []
-    assert result_of(verdicts(40_000), 0, 1, 1.0)["failures"] == [{"message": "memory grows by 39 kB a call"}]
-    two = [Verdict(5, "lists", "pipeline", "refused"), Verdict(5, "lists", "onnx", "values")]
-    [failure] = result_of(two, 0, 1, 1.0)["failures"]
+    assert audio_result(verdicts(1000), 0, 1, 1.0)["failures"] == []
+    assert audio_result(verdicts(40_000), 0, 1, 1.0)["failures"] == [{"message": "memory grows by 39 kB a call"}]
+    result = audio_result(
+        [Verdict(5, "lists", "pipeline", "refused"), Verdict(5, "lists", "onnx", "values")], 0, 1, 1.0
+    )
+    [failure] = result["failures"]
     assert failure["message"].startswith("values, where the pipeline's outcome is refused")
-    lists, total = table(two).splitlines()[2:]
-    assert lists.split() == ["lists", ".", ".", "1", ".", "1", ".", ".", "."]
-    assert total.split() == ["all", *lists.split()[1:]]
+    assert audio_table(result).splitlines()[2] == "| lists | 1 | 0 | 1 | 0 |"
 
 
 def test_a_stream_is_cut_into_all_of_its_samples():
-    from robustness.targets import _cut
+    from robustness.targets import cut_anywhere
 
     for samples in (np.arange(100), np.arange(200).reshape(2, 100), list(range(100))):
-        for seed in range(5):
-            pieces = list(_cut(samples, np.random.default_rng(seed)))
+        for seed in range(3):
+            pieces = list(cut_anywhere(samples, np.random.default_rng(seed)))
             np.testing.assert_array_equal(np.concatenate(pieces, axis=-1), samples)
-    odd = SimpleNamespace(shape=(3,))
-    assert list(_cut(odd, np.random.default_rng(0))) == [odd]
+    uncut = SimpleNamespace(shape=(3,))
+    assert list(cut_anywhere(uncut, np.random.default_rng(0))) == [uncut]

@@ -11,8 +11,7 @@ import pytest
 if not sys.platform.startswith("linux"):
     pytest.skip("memory is read from /proc", allow_module_level=True)
 
-HERE = Path(__file__).resolve().parent
-COMMAND = [sys.executable, str(HERE / "large_table.py")]
+COMMAND = [sys.executable, str(Path(__file__).with_name("large_table.py"))]
 
 
 def test_each_row_is_loaded_with_its_file(tmp_path):
@@ -29,4 +28,4 @@ def test_each_row_is_loaded_with_its_file(tmp_path):
 
 def test_speakers_need_rows():
     done = subprocess.run([*COMMAND, "--rows", "4999"], capture_output=True, text=True)
-    assert done.returncode == 2 and "--rows is 4999; it is at least 5000" in done.stderr
+    assert done.returncode == 2 and "argument --rows: it is 4999; give a whole number, at least 5000" in done.stderr

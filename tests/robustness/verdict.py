@@ -1,4 +1,4 @@
-"""What may come of a case: numbers within their range, silence that says so, or a refusal in words of the package."""
+"""The allowed outcomes of a case: values within their range, silence, or a `ValueError` that this package words."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from pathlib import Path
 
 import numpy as np
 
+from .report import OUTCOMES
 
-VALUES, SILENCE, REFUSED, FAILED = OUTCOMES = ("values", "silence", "refused", "FAILED")
-DIMENSIONS = ("activation", "valence", "dominance")
+
+VALUES, SILENCE, REFUSED, FAILED = OUTCOMES
 PACKAGE = Path(__file__).resolve().parents[2] / "modeling"
-MOST_UNCERTAIN = 4.0  # standard deviations, in whole scales: twice of what a model states before calibration
-SHORTEST_MESSAGE = 30  # characters: what was given, and what is allowed
+MOST_UNCERTAIN = 4.0  # standard deviation in label ranges: twice the most that a model states before calibration
+SHORTEST_MESSAGE = 30  # characters
 
 
 class Fault(Exception):
-    """A result that must not be."""
+    """A result that is not allowed."""
 
 
 def require(condition: bool, fault: str) -> None:
-    """Raise a [`Fault`] unless this holds."""
+    """Raise a [`Fault`] unless the condition holds."""
     if not condition:
         raise Fault(fault)
 
 
 def check_inputs(batch) -> str:
-    """Of the extractor: finite, within [-1, 1], at least 0.1 s, all samples of the longest clip marked as valid."""
+    """Check an extractor's batch: finite, within [-1, 1], at least 0.1 s, the longest clip wholly marked as valid."""
     values, mask = batch["input_values"], batch["attention_mask"]
     require(values.dtype == np.float32 and values.ndim == 2, f"input_values {values.dtype} {values.shape}")
     require(values.shape == mask.shape and set(np.unique(mask)) <= {0, 1}, "attention_mask of other shape or values")
@@ -42,7 +43,9 @@ def check_inputs(batch) -> str:
 
 
 def check_result(result, label_range) -> str:
-    """Of the pipeline or `OnnxAffect`: a dict, or a list of them or of lists of them."""
+    """Check a result of the pipeline or `OnnxAffect`: a dict, or a list of results."""
+    from speech_affect import DIMENSIONS  # imports torch, which a child process of a test does without
+
     if isinstance(result, list):
         outcomes = {check_result(each, label_range) for each in result}
         return VALUES if outcomes == {VALUES} or not outcomes else SILENCE
@@ -51,8 +54,8 @@ def check_result(result, label_range) -> str:
     values = {name: result[name] for name in DIMENSIONS}
     extra = {name: result.get(name, {}) for name in ("uncertainty", "emotions", "genders")}
     if ratio == 0:
-        told = [value for part in (values, *extra.values()) for value in part.values() if value is not None]
-        require(not told, "values without any speech")
+        stated = [value for part in (values, *extra.values()) for value in part.values() if value is not None]
+        require(not stated, "values without any speech")
         return SILENCE
     _check_numbers(values, *label_range)
     _check_numbers(extra.pop("uncertainty"), 0, MOST_UNCERTAIN * (label_range[1] - label_range[0]), "uncertainty of ")
@@ -64,7 +67,7 @@ def check_result(result, label_range) -> str:
 
 
 def check_output(output, label_range) -> str:
-    """Of a model's output or a point of a curve: every tensor in it."""
+    """Check every tensor of a model's output or of a point of a stream."""
     _check_numbers(dict(enumerate(output.logits.flatten().tolist())), *label_range)
     for name in ("uncertainty", "emotion_logits", "gender_logits", "embedding"):
         tensor = getattr(output, name, None)
@@ -78,17 +81,13 @@ def _check_numbers(values: dict, low: float, high: float, of: str = "") -> None:
         require(within, f"{of}{name} is {value!r}")
 
 
-def check_refusal(error: Exception) -> str:
-    """
-    A refusal is a `ValueError` that a `raise` statement of the package words.
-
-    Any other tells of numpy's or Python's trouble, not of the caller's.
-    """
+def check_error(error: Exception) -> str:
+    """Check that an error is a `ValueError` which a `raise` statement of this package words, not numpy or Python."""
     summary = f"{type(error).__name__}: {error}"
     last = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(last.filename).name}:{last.lineno}"
     require(isinstance(error, ValueError), f"{summary} ({place})")
-    own = Path(last.filename).resolve().parent == PACKAGE and last.lineno in _raising_lines(last.filename)
+    own = PACKAGE in Path(last.filename).resolve().parents and last.lineno in _raising_lines(last.filename)
     require(own, f"raised by no statement of this package, {summary} ({place})")
     require(len(str(error)) >= SHORTEST_MESSAGE, f"says too little, {summary} ({place})")
     return REFUSED
@@ -102,7 +101,7 @@ def _raising_lines(filename: str) -> frozenset[int]:
 
 
 def check_alike(results: list, tolerance: float = 1e-3) -> None:
-    """The pipeline and `OnnxAffect` answer the same, number by number."""
+    """Check that the pipeline and `OnnxAffect` return the same, number by number."""
     first, second = ([value for value in _flat(result)] for result in results)
     require(len(first) == len(second), "another form of result than the pipeline's")
     for one, other in zip(first, second, strict=True):

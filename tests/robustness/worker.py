@@ -1,13 +1,15 @@
-"""A process that runs cases and tells, line by line, what it is at and what came of it; it may die of any of them."""
+"""What runs one case after the other in a process of its own, within limits of time and memory."""
 
 from __future__ import annotations
 
 import gc
-import json
 import os
+import resource
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,17 +17,52 @@ from pathlib import Path
 import numpy as np
 
 from .case import Case
-from .limits import MEMORY_BYTES, held_bytes, limit_memory, open_things, peak_bytes, start_clock, stop_clock
-from .verdict import FAILED, Fault, check_refusal
+from .verdict import FAILED, Fault, check_error
 
 
+CPU_S = 5.0
+WALL_S = 120.0  # of a case that waits for something; the machine may have other work
+MEMORY_BYTES = 1 << 30
+ADDRESS_BYTES = 8 << 30  # protects the machine; memory that is allocated and never touched is not counted
+# the operating system ends a process that takes longer, by a signal, also within code that is not Python
+HANGS = {signal.SIGPROF: f"took more than {CPU_S:g} s of processor time", signal.SIGALRM: f"waited {WALL_S:g} s"}
 NOBODY = 65534
 
 
+def set_timers(cpu_s: float, wall_s: float) -> None:
+    """End this process by a signal after these times, in seconds; 0 stops the timers."""
+    signal.setitimer(signal.ITIMER_PROF, cpu_s)
+    signal.setitimer(signal.ITIMER_REAL, wall_s)
+
+
+def limit_memory() -> None:
+    """Let this process allocate at most `ADDRESS_BYTES` more than it has."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + ADDRESS_BYTES, resource.RLIM_INFINITY))
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held; `getrusage` would begin at the peak of its parent."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+
+
+def held_bytes() -> int:
+    """The memory that this process holds now."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def open_resources() -> dict[str, int]:
+    """The numbers of file handles and threads of this process."""
+    return {"file handles": len(os.listdir("/proc/self/fd")), "threads": threading.active_count()}
+
+
 @contextmanager
-def rights(unprivileged: bool):
-    """Without those of the superuser, where this process has them."""
-    drop = unprivileged and os.geteuid() == 0
+def without_superuser(drop: bool):
+    """Run without superuser rights, where this process has them."""
+    drop = drop and os.geteuid() == 0
     if drop:
         os.seteuid(NOBODY)
     try:
@@ -36,40 +73,44 @@ def rights(unprivileged: bool):
 
 
 class Bench:
-    """
-    Cases, one at a time, each with a folder of its own.
+    """Runs cases, one at a time, each with a folder of its own.
 
     Args:
-        targets: of [`Targets`].
+        targets: as [`Targets`].
         make_case: makes the case of a seed, an index and a folder.
         seed: of the cases.
-        folder: for files, theirs and the targets' temporary ones.
+        folder: for their files and the targets' temporary ones.
     """
 
     def __init__(self, targets, make_case: Callable[[int, int, Path], Case], seed: int, folder: Path):
         self._targets, self._make_case, self._seed, self._folder = targets, make_case, seed, folder
         self._index, self._case = None, None
 
-    def attempt(self, index: int, name: str) -> dict:
-        """Run one target on one case: the outcome, its message, and what the case was."""
+    def attempt(self, task: tuple[int, str]) -> dict:
+        """Run the case of an index on a target: `outcome`, `message`, `what`, `held_bytes` and `taken_bytes`."""
+        index, name = task
         case = self._make(index)
-        before, held, peak = open_things(), held_bytes(), peak_bytes()
+        before, held, peak = open_resources(), held_bytes(), peak_bytes()
         rng = np.random.default_rng((self._seed, index, 1))
-        start_clock()
+        set_timers(CPU_S, WALL_S)
         try:
-            with rights(case.unprivileged):
+            with without_superuser(case.unprivileged):
                 outcome, message = self._targets.estimate(name, case, rng), ""
-        except Fault as fault:
-            outcome, message = FAILED, str(fault)
         except Exception as error:
-            outcome, message = _refusal(error)
+            outcome, message = _outcome_of(error)
         finally:
-            stop_clock()
+            set_timers(0, 0)
         taken = peak_bytes() - held if peak_bytes() > peak else 0
         faults = [f"took {taken >> 20} MB"] * (taken > MEMORY_BYTES) + self._left(before)
         if faults and outcome != FAILED:
             outcome, message = FAILED, ", ".join(faults)
-        return {"outcome": outcome, "message": message, "what": case.what, "taken_bytes": taken}
+        return {
+            "outcome": outcome,
+            "message": message,
+            "what": case.what,
+            "held_bytes": held_bytes(),
+            "taken_bytes": taken,
+        }
 
     def _make(self, index: int) -> Case:
         if index != self._index:
@@ -86,59 +127,36 @@ class Bench:
         return self._case
 
     def _left(self, before: dict[str, int]) -> list[str]:
-        """What the case left open or lying about."""
+        """What the case left open or on disk."""
 
         def more() -> list[str]:
-            counted = {name: count - before[name] for name, count in open_things().items()}
+            counted = {name: count - before[name] for name, count in open_resources().items()}
             return [f"leaves {count} {name}" for name, count in counted.items() if count > 0]
 
         left = more()
         if left:
-            gc.collect()  # what a cycle of references holds is closed when it is collected
+            gc.collect()  # a cycle of references may hold them
             left = more()
         files = sorted(path.name for path in self._folder.iterdir() if path.name != "case")
         return left + [f"leaves temporary files {files}"] * bool(files)
 
 
-def _refusal(error: Exception) -> tuple[str, str]:
+def _outcome_of(error: Exception) -> tuple[str, str]:
+    if isinstance(error, Fault):
+        return FAILED, str(error)
     try:
-        return check_refusal(error), str(error)
+        return check_error(error), str(error)
     except Fault as fault:
         return FAILED, str(fault)
 
 
-def serve(load: Callable, make_case: Callable[[int, int, Path], Case], seed: int) -> None:
-    """
-    Read tasks, one JSON list `[index, target]` a line, from standard input; write a line when one begins and one
-    when it has ended.
-
-    Args:
-        load: gives the targets.
-        make_case, seed: as of [`Bench`].
-    """
-    lines = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print goes elsewhere
-
-    def tell(**entries) -> None:
-        print(json.dumps(entries), file=lines, flush=True)
-
-    targets = load()
-    with tempfile.TemporaryDirectory(prefix="speech_affect_case_") as temporary:
-        os.chmod(temporary, 0o755)
-        tempfile.tempdir = temporary
-        bench = Bench(targets, make_case, seed, Path(temporary))
-        limit_memory()
-        for line in sys.stdin:
-            index, name = json.loads(line)
-            tell(begins=[index, name])
-            result = bench.attempt(index, name)
-            tell(ends=[index, name], held_bytes=held_bytes(), **result)
-            if result["taken_bytes"] > MEMORY_BYTES:
-                return  # the peak hides those of later cases
-
-
-if __name__ == "__main__":
-    from .cases import make_case
-    from .targets import Targets
-
-    serve(lambda: Targets(Path(sys.argv[1])), make_case, int(sys.argv[2]))
+def prepare_bench(load: Callable, make_case: Callable[[int, int, Path], Case], model: Path, seed: int) -> Callable:
+    """Load the targets and return what runs a task `(index, target)`; for [`ChildProcess`]."""
+    os.dup2(2, 1)  # output of libraries
+    sys.stdout = sys.stderr
+    targets = load(model)
+    folder = Path(tempfile.mkdtemp(prefix="speech_affect_case_", dir=model.parent))
+    folder.chmod(0o755)
+    tempfile.tempdir = str(folder)
+    limit_memory()
+    return Bench(targets, make_case, seed, folder).attempt

@@ -1,8 +1,7 @@
-"""From the start of Python to the first result: import, load and first call of each route."""
+"""Benchmarks `cold_start` (start of Python to the first result) and `export_size` (parameters and bytes)."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -11,16 +10,16 @@ from pathlib import Path
 
 import soundfile
 
-from .alternating import Turn, take_turns
-from .models import exported, saved, student
+from .contenders import exported, student, student_files
+from .machine import Settings
+from .measuring import Turn, take_turns
 from .report import Result
-from .settings import Settings
 from .speech import SAMPLING_RATE, waveform
 
 
 ROUNDS, QUICK_ROUNDS, CLIP_S, MOST_S = 11, 1, 5, 1.0
-LIGHT = "speech_affect_onnx"
-# each gets the model's path and the clip's; the clock is the one that the parent reads
+MOST_NANO_PARAMETERS, MOST_NANO_BYTES = 72_000, 100_000
+# called with the paths of a model and of a clip; the parent reads the same clock
 SCRIPT = """
 import json, sys, time
 model, clip = sys.argv[1:]
@@ -33,12 +32,11 @@ loaded = time.monotonic()
 ended = time.monotonic()
 print(json.dumps([started, imported, loaded, ended]))
 """
-ONNX_LOAD = "estimate = OnnxAffect(model)"
 CALL = "assert estimate(clip)['valence'] is not None"
 ROUTES = {
     "python_alone": ("", "", ""),
     "onnxruntime_imports_alone": ("import numpy, onnxruntime, soundfile", "", ""),
-    "onnx_light": (f"from {LIGHT} import OnnxAffect", ONNX_LOAD, CALL),
+    "onnx_light": ("from speech_affect_onnx import OnnxAffect", "estimate = OnnxAffect(model)", CALL),
     "pipeline": (
         "import speech_affect; from transformers import pipeline",
         "estimate = pipeline('speech-emotion-regression', model=model)",
@@ -47,33 +45,25 @@ ROUTES = {
 }
 
 
-def run(settings: Settings, machine: dict) -> Result:
-    """Rows `onnx_light`, `pipeline` ..., and what Python and the libraries underneath need by themselves."""
+def run_cold_start(settings: Settings, machine: dict) -> Result:
+    """Rows `onnx_light` and `pipeline`, and what Python and the libraries need by themselves."""
     rounds = QUICK_ROUNDS if settings.quick else ROUNDS
     result = Result({"clip_s": CLIP_S, "rounds": rounds})
     clip = settings.folder / "clip.wav"
     soundfile.write(clip, waveform(settings.files, CLIP_S), SAMPLING_RATE)
-    model = student()
-    folder = saved(model, settings.folder / "student")
-    model_file = exported(model, settings.folder / "student.onnx")
-    contenders = {}
-    for name in ROUTES:
-        if name == "onnx_light" and importlib.util.find_spec(LIGHT) is None:
-            result.add_missing(name, f"this version has no {LIGHT}")
-            continue
-        contenders[name] = _starting(name, folder if name == "pipeline" else model_file, clip)
+    _, models = student_files(settings.folder)
+    contenders = {name: _starting(name, models.get(name, models["onnx"]), clip) for name in ROUTES}
     if not settings.quick:
         take_turns(contenders, 1)  # files are read from disk once
     turns = take_turns(contenders, rounds)
     result.add_turns(turns)
     for name in turns:
-        # what cannot be avoided is no operation nor byte of ours, but the interpreter and the libraries
         alone = "python_alone" if name == "python_alone" else "onnxruntime_imports_alone"
         least = result.rows[alone]["seconds"]["median"]
         times = result.rows[name]["seconds"]["median"] / least
         result.rows[name]["floor"] = {"floor_s": least, "bound_by": f"row {alone}", "times_floor": times}
     result.add_ratio(turns, "pipeline", "onnx_light")
-    light = result.rows["onnx_light"].get("seconds", {}).get("median")
+    light = result.rows["onnx_light"]["seconds"]["median"]
     result.add_target("cold_start_s", "ONNX route: start to first result, seconds", light, at_most=MOST_S)
     return result
 
@@ -98,3 +88,25 @@ def _starting(name: str, model: Path, clip: Path):
         }
 
     return turn
+
+
+def run_export_size(settings: Settings, machine: dict) -> Result:
+    """Rows `student_fp32`, `student_int8`, `nano_fp32` and `nano_int8`, without times."""
+    result = Result({})
+    for name in ("student", "nano"):
+        model = student(nano=name == "nano")
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        for precision, width in (("fp32", 4), ("int8", 1)):
+            suffix = "_int8" if precision == "int8" else ""
+            path = exported(model, settings.folder / f"{name}{suffix}.onnx", int8=precision == "int8")
+            size = path.stat().st_size
+            result.rows[f"{name}_{precision}"] = {
+                "parameters": parameters,
+                "bytes": size,
+                "least_bytes": parameters * width,  # of the weights alone
+                "times_least": size / (parameters * width),
+            }
+    nano = result.rows["nano_int8"]
+    result.add_target("nano_parameters", "nano: parameters", nano["parameters"], at_most=MOST_NANO_PARAMETERS)
+    result.add_target("nano_bytes", "nano in int8: bytes", nano["bytes"], at_most=MOST_NANO_BYTES)
+    return result

@@ -1,0 +1,38 @@
+"""Private names of libraries that this package uses, as listed in tests/README.md; one test of each."""
+
+import re
+from pathlib import Path
+
+import pytest
+import transformers
+from transformers import Pipeline, PreTrainedModel
+
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+TABLE = README[README.index("## Private names") :]
+
+
+def gone(name: str, where: str) -> str:
+    return (
+        f"transformers {transformers.__version__} has no {name} any more: replace it in {where}, see tests/README.md"
+    )
+
+
+@pytest.mark.parametrize("kind", ["processor", "image_processor", "video_processor", "tokenizer", "feature_extractor"])
+def test_pipelines_declare_what_they_load(kind):
+    assert hasattr(Pipeline, f"_load_{kind}"), gone(f"Pipeline._load_{kind}", "modeling/pipeline_affect.py")
+
+
+def test_models_name_weights_that_are_ignored():
+    name = "_keys_to_ignore_on_load_unexpected"
+    assert hasattr(PreTrainedModel, name), gone(f"PreTrainedModel.{name}", "modeling/modeling_affect.py")
+
+
+def test_every_listed_name_is_used_where_the_list_says():
+    rows = re.findall(r"^\| (`.+?`.*?) \| `(.+?)` \| .+ \|$", TABLE, re.MULTILINE)
+    assert rows
+    for names, path in rows:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        for name in re.findall(r"\b(_\w+)`", names):
+            assert name in source, f"{path} does not use {name} any more: take it from the list in tests/README.md"
