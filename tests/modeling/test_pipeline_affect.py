@@ -14,6 +14,7 @@ from transformers import AutoModel, pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
 from speech_affect import (
+    DIMENSIONS,
     AffectFeatureExtractor,
     AffectFusionConfig,
     AffectFusionModel,
@@ -25,7 +26,6 @@ from speech_affect import (
 
 CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpora/emodb-msp"
 TASK = "speech-emotion-regression"
-DIMENSIONS = ("activation", "valence", "dominance")
 HEADS = {"emotion_names": ["anger", "joy", "neutral"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}
 FORMATS = {"wav": {}, "flac": {}, "ogg": {}, "opus": {"format": "OGG", "subtype": "OPUS"}, "mp3": {}}
 
@@ -63,7 +63,7 @@ def talk(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
 
 
 def flat(results) -> np.ndarray:
-    """(results, numbers), of everything that is told."""
+    """(results, numbers), of all values."""
     results = results if isinstance(results, list) else [results]
     rows = []
     for result in results:
@@ -93,29 +93,14 @@ def test_values_are_those_of_the_model(student, estimate):
     assert np.ptp(flat([estimate(talk(1, seed=seed)) for seed in range(4)]), axis=0)[:3].min() > 0.01
 
 
-def test_scales(estimate):
-    clip = talk(1)
-    label, unit, signed = (estimate(clip, scale=scale) for scale in ("label", "unit", "signed"))
-    for name in DIMENSIONS:
-        assert unit[name] == pytest.approx((label[name] - 1) / 6) and signed[name] == pytest.approx(
-            (label[name] - 4) / 3
-        )
-        assert unit["uncertainty"][name] == pytest.approx(label["uncertainty"][name] / 6)
-    assert label["emotions"] == unit["emotions"]
-
-
 @pytest.mark.parametrize("extension", sorted(FORMATS))
-@pytest.mark.parametrize("rate", [8000, 44100, 48000])
-def test_files_of_all_formats_and_rates(estimate, extension, rate, tmp_path):
-    if extension == "opus" and rate == 44100:
-        rate = 24000  # Opus knows no 44.1 kHz
-    stereo = np.stack([talk(2, rate), 0.5 * talk(2, rate)], axis=1)
+def test_files_of_all_formats(estimate, extension, tmp_path):
+    rate = 24000 if extension == "opus" else 44100  # Opus knows no 44.1 kHz
     path = tmp_path / f"clip.{extension}"
-    soundfile.write(path, stereo, rate, **FORMATS[extension])
+    soundfile.write(path, np.stack([talk(2, rate), 0.5 * talk(2, rate)], axis=1), rate, **FORMATS[extension])
     decoded, rate = soundfile.read(path, dtype="float32")
-    expected = estimate({"array": decoded.mean(axis=1), "sampling_rate": rate})
     # soundfile seeks in mp3 once, which changes samples by 2e-7
-    same(estimate(str(path)), expected, atol=1e-4)
+    same(estimate(str(path)), estimate({"array": decoded.mean(axis=1), "sampling_rate": rate}), atol=1e-4)
     same(estimate(path.read_bytes(), window_s=1), estimate(decoded, sampling_rate=rate, window_s=1), atol=1e-4)
 
 
@@ -249,14 +234,6 @@ def test_long_and_short_pieces_of_one_recording(estimate, long_clips):
     same(estimate(long_clips[4], segments=[(0, 47)]), whole)
 
 
-def test_long_windows_that_the_end_leaves_out(estimate):
-    # the window from 60 s on is under way as a stream when the one from 40 s reaches the end
-    clip = talk(100)
-    curve = estimate(clip, window_s=60, hop_s=20)
-    assert [(piece["start_s"], piece["end_s"]) for piece in curve] == [(0, 60), (20, 80), (40, 100)]
-    same(curve[2], estimate(clip[16000 * 40 :]))
-
-
 def test_a_fusion_with_an_encoder(tiny_backbone):
     encoders = {"hubert": {"backbone": tiny_backbone("hubert-group"), "do_normalize": True}}
     model = AffectFusionModel(
@@ -310,29 +287,16 @@ def test_options_at_construction_and_at_call(student):
     "clip, options, error, message",
     [
         ("nowhere.wav", {}, ValueError, "'nowhere.wav' is no file"),
-        ("ftp://host/a.wav", {}, ValueError, "is no http or https address"),
         (b"no audio", {}, ValueError, "the given bytes cannot be read as audio"),
         (None, {}, ValueError, "a clip is a NoneType"),
-        ({"label": 1}, {}, ValueError, "a dict needs 'array'"),
         (np.zeros(1599, dtype=np.float32), {}, ValueError, "a clip lasts 0.100 s; at least 0.1 s"),
-        (np.zeros(0, dtype=np.float32), {}, ValueError, "a clip lasts 0.000 s"),
         (np.zeros(0, dtype=np.float32), {"window_s": 1}, ValueError, "a clip lasts 0.000 s"),
-        (np.zeros(16000), {"sampling_rate": 10}, ValueError, "sampling_rate is 10; 1000 to 768000"),
         (np.zeros(16000), {"sampling_rate": 0}, ValueError, "sampling_rate is 0; 1000 to 768000"),
-        (np.zeros(16000), {"sampling_rate": [16000]}, ValueError, r"sampling_rate is \[16000\]; give a whole number"),
         ([0.1, [0.2, 0.3]], {}, ValueError, "audio is a list that is no array of numbers"),
-        (np.full(16000, np.nan), {}, ValueError, "NaN"),
         (np.zeros(16000), {"scale": "stars"}, ValueError, "scale is 'stars'"),
-        (np.zeros(16000), {"window_s": 0.01}, ValueError, "window_s is 0.01"),
-        (np.zeros(16000), {"window_s": 1, "hop_s": 2}, ValueError, "hop_s is 2"),
         (np.zeros(16000), {"hop_s": 2}, ValueError, "hop_s is 2 without window_s"),
         (np.zeros(16000), {"segments": [(0, 2)]}, ValueError, r"segment 0 is \(0, 2\).*end_s <= 1.000"),
-        (
-            np.zeros(16000),
-            {"windows": 1},
-            TypeError,
-            "unexpected option 'windows'; those of this pipeline are sampling_",
-        ),
+        (np.zeros(16000), {"windows": 1}, TypeError, "unexpected option 'windows'; those of this pipeline are sampl"),
     ],
 )
 def test_errors(estimate, clip, options, error, message):
@@ -380,22 +344,6 @@ def test_by_name_without_trusting_any_code(folder, estimate, tmp_path):
     same(pipeline(TASK, model=str(again), device="cpu")(clip), estimate(clip))
 
 
-def test_the_model_s_configuration_is_left_as_it_was(student, tmp_path):
-    before = student.config.to_dict()
-    student.save_pretrained(tmp_path)
-    after = student.config.to_dict()
-    assert "custom_pipelines" not in after and {**after, "auto_map": None} == {
-        **before,
-        "auto_map": None,
-        **_types(after),
-    }
-
-
-def _types(config: dict) -> dict:
-    """What transformers adds when it saves."""
-    return {name: config[name] for name in ("architectures", "dtype") if name in config}
-
-
 def test_files_may_be_closed_as_soon_as_the_next_is_asked_for(estimate, tmp_path):
     clips = [talk(32), talk(0.5, seed=1), talk(31, seed=2)]
 
@@ -424,18 +372,4 @@ def test_all_ways_agree_on_real_clips(folder):
     one_by_one = estimate(files)
     np.testing.assert_allclose(flat(one_by_one)[:, :3], direct, atol=1e-5, rtol=0)
     same(estimate(files, batch_size=8), one_by_one)
-    stock = pipeline("audio-classification", model=folder, device="cpu")
-    for file, values in zip(files, direct, strict=True):
-        samples, rate = soundfile.read(file, dtype="float32")
-        # transformers 5.20 applies a softmax to regression unless told otherwise
-        entries = stock({"raw": samples, "sampling_rate": rate}, function_to_apply="none")
-        scores = {entry["label"]: entry["score"] for entry in entries}
-        assert [scores[name] for name in DIMENSIONS] == pytest.approx(values, abs=1e-5)
     assert np.ptp(direct, axis=0).min() > 0.01 and all(result["speech_ratio"] > 0.4 for result in one_by_one)
-    joined = np.concatenate([soundfile.read(file, dtype="float32")[0] for file in files])
-    curve = estimate(joined, window_s=4, hop_s=1, batch_size=8)
-    cut = [joined[round(16000 * piece["start_s"]) : round(16000 * piece["end_s"])] for piece in curve]
-    same(curve, estimate(cut), atol=1e-5)
-    with torch.no_grad():
-        whole = model(**extractor(joined, return_tensors="pt")).logits[0].tolist()
-    assert [estimate(joined)[name] for name in DIMENSIONS] == pytest.approx(whole, abs=1e-5)

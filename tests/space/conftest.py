@@ -58,7 +58,7 @@ def clip(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(checkpoint, teacher, tmp_path_factory):
     """A page with narrow limits: 2 MB, 30 s of audio."""
     limits = ("--max_size_mb", "2", "--max_length_s", "30", "--timeout_s", "20", "--queue_size", "12")

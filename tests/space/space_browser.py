@@ -1,4 +1,4 @@
-"""A browser on the page, and what it hears, sends and complains about."""
+"""A browser on the page, with the errors and requests that it makes."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ class Visit:
 
     Attributes:
         page: of Playwright.
-        errors: what the console says in red, and exceptions that nobody caught.
+        errors: of the console, and exceptions that nobody caught.
         strangers: requests to other hosts.
     """
 

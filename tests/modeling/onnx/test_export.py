@@ -255,21 +255,23 @@ def test_half_precision_is_exported_in_single():
     assert_equal(outputs, reference(model.float(), waveforms))
 
 
-def test_pitch_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="'mfb_f0' follows pitch along the whole clip"):
-        export_onnx(student(branch={"source": "mfb_f0"}), tmp_path / "model.onnx")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: student(branch={"source": "mfb_f0"}), "'mfb_f0' follows pitch along the whole clip"),
+        (
+            lambda: AffectStudentModel(AffectStudentConfig(**SMALL), with_front_end=False),
+            "with_front_end=False; attach",
+        ),
+        (lambda: torch.nn.Linear(2, 2), "a Linear is no model of this package"),
+    ],
+)
+def test_models_that_cannot_be_exported(tmp_path, make, message):
+    with pytest.raises(ValueError, match=message):
+        export_onnx(make(), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_model_without_a_front_end_is_refused(tmp_path):
-    model = AffectStudentModel(AffectStudentConfig(**SMALL), with_front_end=False)
-    with pytest.raises(ValueError, match="with_front_end=False; attach_front_end first"):
-        export_onnx(model, tmp_path / "model.onnx")
-
-
-def test_another_package_s_model_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="a Linear is no model of this package"):
-        export_onnx(torch.nn.Linear(2, 2), tmp_path / "model.onnx")
+    with pytest.raises(ValueError, match="is no folder; make it first"):
+        export_onnx(None, tmp_path / "missing" / "model.onnx")
 
 
 def test_a_model_that_no_file_holds_is_refused(monkeypatch):
@@ -277,11 +279,6 @@ def test_a_model_that_no_file_holds_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="GB of weights; a file holds"):
         build_onnx(student())
     assert LARGEST_BYTES > 2e9
-
-
-def test_a_missing_folder_is_an_error_before_anything_is_computed(tmp_path):
-    with pytest.raises(ValueError, match="is no folder; make it first"):
-        export_onnx(None, tmp_path / "missing" / "model.onnx")
 
 
 def test_the_command_writes_beside_the_model(tmp_path, capsys):

@@ -1,19 +1,12 @@
 """Log mel energies of the exported graph against a Fourier transform in double precision."""
 
-from pathlib import Path
-
 import numpy as np
 import onnxruntime
 import pytest
-import soundfile
-import torch
 
 from speech_affect.log_mel import ENERGY_FLOOR, LogMelFilterbank
 from speech_affect.onnx.graph import OnnxGraph
 from speech_affect.onnx.mel import Spectrum, band_energies, log_mel
-
-
-CORPUS = Path(__file__).resolve().parents[3] / "../shared/corpora/emodb-msp"
 
 
 def session_of(graph: OnnxGraph):
@@ -48,7 +41,7 @@ def noise(batch: int, samples: int) -> np.ndarray:
     return (np.random.default_rng(samples).standard_normal((batch, samples)) / 10).astype(np.float32)
 
 
-# even and odd windows and hops, in samples; hops that make_data_splits the window, and not; no overlap
+# even and odd windows and hops, in samples; hops that divide the window, and not; no overlap
 @pytest.mark.parametrize("window", [160, 400, 401, 512])
 @pytest.mark.parametrize("hop", [80, 81, 160])
 @pytest.mark.parametrize("bins", [12, 40])
@@ -71,23 +64,7 @@ def test_silence_is_the_floor():
     assert np.all(exported(filterbank)(np.zeros((1, 1600), dtype=np.float32)) == np.float32(np.log(ENERGY_FLOOR)))
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="no real speech at ../shared/corpora/emodb-msp")
-def test_real_speech_is_as_exact_as_in_torch():
-    # weak bands beside strong ones carry the rounding of the strong: a fast Fourier transform has that too
-    filterbank = LogMelFilterbank(num_mel_bins=40, window_s=0.025, hop_s=0.01, sampling_rate=16000)
-    run, errors, errors_of_torch = exported(filterbank), [], []
-    for path in sorted((CORPUS / "Audios").glob("*.wav"))[::90]:
-        waveforms = soundfile.read(path, dtype="float32")[0][None]
-        expected = double_precision(filterbank, waveforms)
-        errors.append(np.abs(run(waveforms) - expected).ravel())
-        errors_of_torch.append(np.abs(filterbank(torch.from_numpy(waveforms)).numpy() - expected).ravel())
-    errors, errors_of_torch = np.concatenate(errors), np.concatenate(errors_of_torch)
-    assert errors.mean() < 1.5 * errors_of_torch.mean() < 2e-6
-    assert np.percentile(errors, 99) < 2e-5
-    assert errors.max() < 2e-3
-
-
-def test_bands_may_hear_the_lowest_and_the_highest_bin():
+def test_bands_may_use_the_lowest_and_the_highest_bin():
     # by hand: a window of 8, transform of 8, one band that is the sum of all bins 0 to 4
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(8) / 8)
     graph = OnnxGraph()
