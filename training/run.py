@@ -30,12 +30,7 @@ from speech_affect_training.jobs.errors import user_message
 from speech_affect_training.jobs.job import Job
 from speech_affect_training.jobs.job_pool import default_workers, run_jobs
 from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames
-from speech_affect_training.jobs.provenance import (
-    corpus_fingerprint,
-    describe_corpus,
-    describe_encoders,
-    describe_environment,
-)
+from speech_affect_training.jobs.provenance import describe_corpus, describe_encoders, describe_environment
 from speech_affect_training.jobs.run_lock import only_run_in
 from speech_affect_training.probing.pooled_states import all_states_branch
 from speech_affect_training.probing.probe import run_probe
@@ -91,7 +86,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     every = [job for systems in jobs.values() for system in systems.values() for job in system]
     workers = run.job_workers or default_workers()
     provenance = {
-        "corpus": describe_corpus(corpus, corpus_fingerprint(all_splits[0].tables), run.corpus_facts),
+        "corpus": describe_corpus(corpus, all_splits[0].tables, run.corpus_facts),
         "encoders": describe_encoders(library),
         "environment": describe_environment(workers),
     }

@@ -24,21 +24,13 @@ START_AGAIN = "start the run again: its content is made anew"
 
 
 class Entry(NamedTuple):
-    """Position of an array in a shard.
+    """Position of an array in a shard."""
 
-    Args:
-        shard: Path of the index; the data file is beside it.
-        offset: Offset of the first byte.
-        rows: First dimension of the shape.
-        width: Second dimension.
-        checksum: CRC-32 of the bytes; None once it has been verified.
-    """
-
-    shard: Path
+    shard: Path  # of the index; the data file is beside it
     offset: int
     rows: int
     width: int
-    checksum: int | None
+    checksum: int | None  # CRC-32 of the bytes, None once it has been verified
 
     def stop(self, itemsize: int) -> int:
         """Return the offset one past the last byte."""
@@ -60,8 +52,7 @@ def read_index(path: Path, start: int = 0) -> tuple[dict[str, Entry], int]:
     with open(path, "rb") as file:
         file.seek(start)
         content = file.read()
-    content = content[: content.rfind(b"\n") + 1]
-    entries: dict[str, Entry] = {}
+    entries, content = {}, content[: content.rfind(b"\n") + 1]
     for line in content.splitlines():
         checksum, _, text = line.partition(b" ")
         if checksum == b"%08x" % zlib.crc32(text):
@@ -70,10 +61,9 @@ def read_index(path: Path, start: int = 0) -> tuple[dict[str, Entry], int]:
 
 
 class ShardWriter:
-    """Append batches of arrays to a folder.
+    """Append batches of arrays to a folder, in shards that a lock claims for this process.
 
-    Each writer has shards of its own, claimed by a lock that ends with the process. The next writer to claim them cuts
-    off what a killed one left half written.
+    The next writer to claim them cuts off what a killed one left half written.
 
     Args:
         folder: Folder of shards of one number format.
@@ -165,9 +155,7 @@ class ShardReader:
         self._maps: dict[Path, mmap.mmap] = {}
 
     def refresh(self) -> None:
-        """Read what has been written since: `entries` then holds every array on disk, `cut_off` the entries of an
-        index that lie beyond the end of the data file.
-        """
+        """Update `entries`, the arrays on disk, and `cut_off`, entries of an index beyond the end of the data file."""
         found = self.cut_off
         for path in sorted(self.folder.glob(f"*{INDEX}")):
             more, self._read_to[path] = read_index(path, self._read_to.get(path, 0))
@@ -182,8 +170,7 @@ class ShardReader:
         """Return an array (rows, width), read-only.
 
         Raises:
-            ValueError: The bytes are not those that were written, for which the whole shard is deleted; or another
-                process has deleted it.
+            ValueError: The bytes are not those that were written, so the whole shard is deleted, here or by another.
         """
         entry = self.entries[key]
         stop = entry.stop(self.dtype.itemsize)

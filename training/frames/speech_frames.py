@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -61,28 +62,26 @@ def extract_frames(
         Per branch name the cache, now with every clip.
     """
     caches = frame_caches(branches, library, root)
-
-    def make(batches, names):
-        read = [branch for branch in branches if AffectBranchConfig(**branch).name in names]
-        return _run_front_end([[(key, clips[key]) for key in batch] for batch in batches], read, library)
-
+    make = partial(_run_front_end, clips, branches, library)
     extract_missing(clips, lambda key: clip_duration_s(clips[key]), batch_size, caches, make, "clips")
     return caches
 
 
 @torch.no_grad()
-def _run_front_end(batches: list[list[tuple[str, dict | LoadableClip]]], branches, library) -> Iterator[dict]:
+def _run_front_end(clips: dict, branches: list[dict], library: EncoderLibrary, batches, names) -> Iterator[dict]:
     """Yield for each batch, per branch and fingerprint, the frames (frames, width), float32."""
     device = PartialState().device
-    front_end = AffectFrontEnd(_front_end_config(branches, library))
+    read = [branch for branch in branches if AffectBranchConfig(**branch).name in names]
+    front_end = AffectFrontEnd(_front_end_config(read, library))
     for name, encoder in front_end.encoders.items():
         encoder.backbone.load_state_dict(library.backbone(name).state_dict())
     front_end = front_end.eval().to(device)
-    for batch, inputs in zip(batches, load_batches([[clip for _, clip in b] for b in batches]), strict=True):
+    loaded = load_batches([[clips[key] for key in batch] for batch in batches])
+    for batch, inputs in zip(batches, loaded, strict=True):
         frames, masks = front_end(**inputs.to(device))
         made: dict[str, dict[str, np.ndarray]] = {}
         for name, values in frames.items():
             counts = masks[name].sum(dim=1).tolist()  # valid frames come first
             rows = zip(batch, values.float().cpu().numpy(), counts, strict=True)
-            made[name] = {key: row[:count] for (key, _), row, count in rows}
+            made[name] = {key: row[:count] for key, row, count in rows}
         yield made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -117,10 +118,7 @@ def extract_text_frames(
 
     Args:
         transcripts: Per fingerprint of a clip's audio its transcript.
-        branches: Settings of every branch, duplicates allowed. Audio branches are skipped.
-        library: Encoders of the branches.
-        root: Folder of the caches.
-        batch_size: Texts per batch.
+        branches: Settings of every branch, as all further arguments are those of [`extract_frames`].
 
     Returns:
         Per name of a text branch its frames, now of every clip.
@@ -141,7 +139,9 @@ def extract_text_frames(
         }
         ids = tokenize(library.tokenizer(name), list(transcripts.values()))
         keys = {fingerprint: _key(tokens) for fingerprint, tokens in zip(transcripts, ids, strict=True)}
-        _extract(dict(zip(keys.values(), ids, strict=True)), states, caches, library, name, batch_size)
+        texts = dict(zip(keys.values(), ids, strict=True))
+        make = partial(_run_encoder, texts, states, library, name)
+        extract_missing(texts, lambda key, texts=texts: len(texts[key]), batch_size, caches, make, "texts")
         found |= {branch: TranscriptFrames(cache, keys) for branch, cache in caches.items()}
     return found
 
@@ -151,26 +151,19 @@ def _key(tokens: Sequence[int]) -> str:
     return hashlib.sha256(",".join(map(str, tokens)).encode()).hexdigest()
 
 
-def _extract(texts: dict[str, list[int]], states: dict, caches: dict, library, name: str, batch_size: int) -> None:
-    def make(batches, branches):
-        read = {branch: states[branch] for branch in branches}
-        return _run_encoder([{key: texts[key] for key in batch} for batch in batches], read, library, name)
-
-    extract_missing(texts, lambda key: len(texts[key]), batch_size, caches, make, "texts")
-
-
 @torch.no_grad()
-def _run_encoder(batches: list[dict[str, list[int]]], states: dict, library, name: str) -> Iterator[dict]:
+def _run_encoder(texts: dict[str, list[int]], states: dict, library, name: str, batches, branches) -> Iterator[dict]:
     """Yield for each batch, per branch and key of a text, the frames (tokens, width), float32."""
     device = PartialState().device
     encoder = TextEncoder(library.configs[name])
     encoder.backbone.load_state_dict(library.backbone(name).state_dict())
     encoder = encoder.eval().to(device)
-    for texts in batches:
-        ids, mask = (part.to(device) for part in text_inputs(list(texts.values())).values())
-        frames, mask = encoder(ids, mask, list(dict.fromkeys(states.values())))
+    read = {branch: states[branch] for branch in branches}
+    for batch in batches:
+        ids, mask = (part.to(device) for part in text_inputs([texts[key] for key in batch]).values())
+        frames, mask = encoder(ids, mask, list(dict.fromkeys(read.values())))
         made = {}
-        for branch, state in states.items():
-            rows = zip(texts, frames[state].float().cpu(), mask.cpu(), strict=True)
+        for branch, state in read.items():
+            rows = zip(batch, frames[state].float().cpu(), mask.cpu(), strict=True)
             made[branch] = {key: row[valid].numpy() for key, row, valid in rows}
         yield made

@@ -102,7 +102,7 @@ def _transcripts(all_splits: Sequence[DataSplits]) -> dict[str, str]:
 
 
 def _with_teachers(specs: dict[str, SystemSpec], flag: str) -> list[SystemSpec]:
-    """Return the systems with this flag, `augmented` or `unlabelled`, and their teachers, which predict the clips."""
+    """Return the systems with this flag and their teachers, which predict the same clips."""
     flagged = [spec for spec in specs.values() if getattr(spec, flag)]
     return flagged + [specs[teacher] for spec in flagged for teacher in spec.teachers]
 

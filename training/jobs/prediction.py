@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,35 +24,22 @@ from .job import Job
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """Outputs of a model.
-
-    Args:
-        logits: (clips, 3), label scale, float64.
-        embedding: (clips, embedding_size), float32.
-        uncertainty: (clips, 3), standard deviations on the label scale, float64; None if the model has none.
-    """
-
-    logits: np.ndarray
-    embedding: np.ndarray
-    uncertainty: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
 class Predictions:
-    """Predictions of a split beside its labels.
+    """Predictions of clips beside their labels, all values on the label scale.
 
     Args:
         files: Names of the clips.
-        logits: (clips, 3), label scale, float64.
-        labels: (clips, 3), label scale, float64.
-        uncertainty: (clips, 3), label scale, float64, or None.
+        logits: (clips, 3), float64.
+        labels: (clips, 3), float64.
+        uncertainty: (clips, 3), standard deviations, float64; None if the model has none.
+        embedding: (clips, embedding_size), float32; None if it was not kept.
     """
 
     files: list[str]
     logits: np.ndarray
     labels: np.ndarray
     uncertainty: np.ndarray | None = None
+    embedding: np.ndarray | None = None
 
     def of(self, files: Sequence[str]) -> Predictions:
         """Return the predictions of these clips, in this order.
@@ -65,13 +52,13 @@ class Predictions:
         if missing:
             raise ValueError(f"there are no predictions of {len(missing)} of {len(files)} clips, such as {missing[0]}")
         order = [rows[file] for file in files]
-        uncertainty = None if self.uncertainty is None else self.uncertainty[order]
-        return Predictions(list(files), self.logits[order], self.labels[order], uncertainty)
+        columns = (self.logits, self.labels, self.uncertainty, self.embedding)
+        return Predictions(list(files), *(None if values is None else values[order] for values in columns))
 
 
 @torch.no_grad()
-def predict(model, dataset: FrameDataset, batch_size: int) -> Outputs:
-    """Return the model's outputs for every clip, in the dataset's order."""
+def predict(model, dataset: FrameDataset, batch_size: int) -> Predictions:
+    """Predict every clip of a dataset, in its order."""
     was_training = model.training
     model.eval()
     parts: dict[str, list] = {"logits": [], "embedding": [], "uncertainty": []}
@@ -82,8 +69,9 @@ def predict(model, dataset: FrameDataset, batch_size: int) -> Outputs:
             if outputs.get(name) is not None:
                 values.append(outputs[name].float().cpu())
     model.train(was_training)
-    joined = {name: torch.cat(values).double().numpy() if values else None for name, values in parts.items()}
-    return Outputs(joined["logits"], joined["embedding"].astype(np.float32), joined["uncertainty"])
+    joined = {name: torch.cat(values).numpy() for name, values in parts.items() if values}
+    logits, uncertainty = (joined[n].astype(np.float64) if n in joined else None for n in ("logits", "uncertainty"))
+    return Predictions(list(dataset.table.files), logits, dataset.table.labels, uncertainty, joined["embedding"])
 
 
 def predict_splits(job: Job, batch_size: int) -> None:
@@ -92,9 +80,7 @@ def predict_splits(job: Job, batch_size: int) -> None:
     done = read_json(job.folder / "predicted.json")
     for key in job.unpredicted():
         table = job.tables[key]
-        outputs = predict(model, job.dataset(table), batch_size)
-        predictions = Predictions(list(table.files), outputs.logits, table.labels, outputs.uncertainty)
-        write_predictions(job.predictions_path(key), predictions)
+        write_predictions(job.predictions_path(key), predict(model, job.dataset(table), batch_size))
         done[str(key)] = job.prediction_fingerprint(table)
         write_json(job.folder / "predicted.json", done)
 
@@ -109,20 +95,20 @@ def teacher_outputs(student: Job, batch_size: int) -> tuple[np.ndarray, np.ndarr
     """
     with PartialState().main_process_first():  # it writes them to disk, the others read them
         outputs = [_kept_outputs(teacher, student.tables[TRAIN], batch_size) for teacher in student.teachers]
-    return np.mean([each.logits for each in outputs], axis=0), outputs[0].embedding
+    return np.mean([each["logits"] for each in outputs], axis=0), outputs[0]["embedding"]
 
 
-def _kept_outputs(teacher: Job, table: ClipTable, batch_size: int) -> Outputs:
+def _kept_outputs(teacher: Job, table: ClipTable, batch_size: int) -> dict[str, np.ndarray]:
     # the size of a batch decides its padding, which the last bits depend on
     path = teacher.folder / f"outputs_{teacher.prediction_fingerprint(table, batch_size)[:32]}.safetensors"
     try:
-        return Outputs(**load_file(path))
+        return load_file(path)
     except (FileNotFoundError, SafetensorError):
-        pass
-    outputs = predict(teacher.model().to(teacher.arguments.device), teacher.dataset(table), batch_size)
+        predictions = predict(teacher.model().to(teacher.arguments.device), teacher.dataset(table), batch_size)
+    outputs = {"logits": predictions.logits, "embedding": predictions.embedding}
     with atomic_path(path) as temporary:
-        save_file({"logits": outputs.logits, "embedding": outputs.embedding}, temporary)
-    return replace(outputs, uncertainty=None)
+        save_file(outputs, temporary)
+    return outputs
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

@@ -42,12 +42,6 @@ def describe_environment(job_workers: int) -> dict:
     }
 
 
-def corpus_fingerprint(tables: dict[SplitKey, ClipTable]) -> str:
-    """Identify audio, ratings and splits of the given splits together."""
-    content = {str(split): table_fingerprint(table) for split, table in tables.items()}
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
 def describe_encoders(library: EncoderLibrary) -> dict[str, dict]:
     """Return name, revision and licence of each encoder of a run."""
     return {
@@ -56,15 +50,16 @@ def describe_encoders(library: EncoderLibrary) -> dict[str, dict]:
     }
 
 
-def describe_corpus(corpus: Corpus, fingerprint: str, facts: CorpusFacts | None = None) -> dict:
-    """Return name, note, facts, scale, sizes and fingerprint of a corpus, for the report and the model cards."""
+def describe_corpus(corpus: Corpus, tables: dict[SplitKey, ClipTable], facts: CorpusFacts | None = None) -> dict:
+    """Return name, note, facts, scale, sizes and fingerprint of a corpus, whose splits are these tables."""
+    fingerprints = {str(key): table_fingerprint(table) for key, table in tables.items()}
     return {
         "name": corpus.name,
         "note": corpus.note,
         "facts": asdict(facts) if facts else None,
         "label_range": list(corpus.label_range),
         "skipped_rows": corpus.skipped,
-        "fingerprint": fingerprint,
+        "fingerprint": hashlib.sha256(json.dumps(fingerprints).encode()).hexdigest(),
         "splits": {
             split: {"clips": len(rows), "speakers": len(set(rows["speaker"]) - {None, UNKNOWN})}
             for split, rows in corpus.splits.items()

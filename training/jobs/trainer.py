@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from accelerate.utils import convert_outputs_to_fp32
 from torch.utils.data import DataLoader
-from transformers import EvalPrediction, PrinterCallback, ProgressCallback, Trainer
+from transformers import EvalPrediction, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 from speech_affect import DIMENSIONS
 from speech_affect.losses import ccc_losses, embedding_distillation_loss, weighted_mean
@@ -117,22 +117,15 @@ class DistillationTrainer(AffectTrainer):
         to_outputs = weighted_mean(ccc_losses(outputs.logits, teacher_logits, model.training), config.ccc_weights)
         to_embedding = embedding_distillation_loss(outputs.embedding, teacher_embedding, model.training)
         self._keep_parts(model, {**outputs.loss_parts, "distil_outputs": to_outputs, "distil_embedding": to_embedding})
-        loss = (
-            weights.label_weight * outputs.loss
-            + weights.output_weight * to_outputs
-            + weights.embedding_weight * to_embedding
-        )
+        loss = weights.label_weight * outputs.loss + weights.output_weight * to_outputs
+        loss = loss + weights.embedding_weight * to_embedding
         return (loss, outputs) if return_outputs else loss
 
 
 class JobProgress(ProgressCallback):
     """Show Trainer's bar with the development CCC, without its printed lines and its evaluation bars."""
 
-    def on_prediction_step(self, args, state, control, **kwargs):
-        pass
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        pass
+    on_prediction_step = on_log = TrainerCallback.on_log  # which does nothing
 
     def on_evaluate(self, args, state, control, metrics=None, **kwargs):
         if self.training_bar is not None and metrics:

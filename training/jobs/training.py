@@ -122,9 +122,8 @@ def _save_model(job: Job, weights: dict[str, torch.Tensor], batch_size: int) -> 
     model.load_state_dict(weights)
     model.to(job.arguments.device)
     if job.config.predict_uncertainty:
-        table = job.tables[DEVELOPMENT]
-        outputs = predict(model, job.dataset(table), batch_size)
-        scale = uncertainty_scale(outputs.logits, table.labels, outputs.uncertainty)
+        predicted = predict(model, job.dataset(job.tables[DEVELOPMENT]), batch_size)
+        scale = uncertainty_scale(predicted.logits, predicted.labels, predicted.uncertainty)
         model.regressor.set_uncertainty_scale(torch.from_numpy(scale).float())
     model.save_pretrained(job.folder / "model")
 

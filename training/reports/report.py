@@ -12,7 +12,7 @@ from ..settings.split_key import SplitKey
 from .evaluation import Evaluation, read_evaluations
 from .figures import draw_ccc, draw_circumplex, draw_conditions, draw_scatter
 from .results_table import render_markdown
-from .scores import comparisons, condition_scores, split_scores
+from .scores import ccc_scores, comparisons, split_scores
 
 
 # settings of the model, and training arguments, that a model card shows
@@ -35,30 +35,27 @@ def write_report(
 
     Args:
         folder: Folder of the run.
-        jobs: Per data splits (empty name: the given splits) and system the finished jobs, one per seed.
+        jobs: Finished jobs, as [`read_evaluations`] takes them.
         parameters: Per system the number of parameters of its checkpoint, encoders included.
-        corpus: Description by `describe_corpus`.
-        encoders: Description by `describe_encoders`.
-        environment: Description by `describe_environment`.
+        corpus: Description by `provenance`, as `encoders` and `environment`.
         bootstrap_samples: Resamples for each interval.
 
     Returns:
         The content of `results.json`.
     """
     evaluations = read_evaluations(jobs)
-    plain = [key for key in evaluations if not key.condition]
     systems = [_system(jobs, name, parameters[name], evaluations, bootstrap_samples) for name in jobs[""]]
     specs = {name: runs[0].spec for name, runs in jobs[""].items()}
     results = {
         "systems": systems,
-        "comparisons": comparisons(specs, evaluations, plain, bootstrap_samples),
+        "comparisons": comparisons(specs, evaluations, bootstrap_samples),
         "corpus": corpus,
         "encoders": encoders,
         "environment": environment,
     }
     write_json(folder / "results.json", results)
     write_text(folder / "results.md", render_markdown(results))
-    _draw(folder / "figures", systems, evaluations, plain, corpus)
+    _draw(folder / "figures", systems, evaluations, corpus)
     return results
 
 
@@ -69,7 +66,7 @@ def _system(jobs, name: str, parameters: int, evaluations: dict, bootstrap_sampl
     scores, conditions = {}, {}
     for key, systems in evaluations.items():
         if name in systems and key.condition:
-            conditions.setdefault(key.split, {})[key.condition] = condition_scores(systems[name])
+            conditions.setdefault(key.split, {})[key.condition] = ccc_scores(systems[name])
         elif name in systems:
             scores[str(key)] = split_scores(systems[name], bootstrap_samples)
     return {
@@ -108,13 +105,12 @@ def _branch(branch, config) -> dict:
     return described | {name: getattr(branch, name) for name in names}
 
 
-def _draw(folder: Path, systems: list[dict], evaluations: dict[SplitKey, dict[str, Evaluation]], plain, corpus: dict):
+def _draw(folder: Path, systems: list[dict], evaluations: dict[SplitKey, dict[str, Evaluation]], corpus: dict) -> None:
     folder.mkdir(exist_ok=True)
-    crossed = next((systems for key, systems in evaluations.items() if key.folds), {})
-    for key in plain:
-        split = str(key)
-        shown = {name: e for name, e in evaluations[key].items() if name in crossed or not crossed}
-        shown = dict(list(shown.items())[:MOST_PANELS])
+    crossed = next((evaluated for key, evaluated in evaluations.items() if key.folds), {})
+    for split, evaluated in {str(key): e for key, e in evaluations.items() if not key.condition}.items():
+        shown = [(name, e) for name, e in evaluated.items() if name in crossed or not crossed]
+        shown = dict(shown[:MOST_PANELS])
         scored = [system for system in systems if split in system["splits"]]
         draw_ccc(folder / f"ccc_{split}.png", scored, split, corpus["name"])
         draw_scatter(folder / f"scatter_{split}.png", shown, split, corpus)

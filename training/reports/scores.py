@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,12 +29,10 @@ def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
         evaluation: The system on the split.
         bootstrap_samples: Resamples for each interval.
     """
-    seeds = _ccc_per_seed(evaluation.logits, evaluation.labels)
     scores = {
-        "n": len(evaluation.labels),
-        **_over_seeds(seeds),
-        "ccc_per_seed": {key: seeds[:, i].tolist() for i, key in enumerate(KEYS)},
-        "ci95": _intervals(evaluation.logits, evaluation.labels, bootstrap_samples),
+        **ccc_scores(evaluation),
+        "ccc_per_seed": {key: seeds.tolist() for key, seeds in zip(KEYS, _ccc_per_seed(evaluation).T, strict=True)},
+        "ci95": _intervals(evaluation, bootstrap_samples),
         "by_gender": group_scores(evaluation, evaluation.genders, bootstrap_samples),
         "by_speaker": group_scores(evaluation, evaluation.speakers),
     }
@@ -42,10 +41,20 @@ def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
     return scores
 
 
+def ccc_scores(evaluation: Evaluation) -> dict:
+    """Compute the number of clips, and mean and standard deviation of the CCC over seeds."""
+    seeds = _ccc_per_seed(evaluation)
+    return {
+        "n": len(evaluation.labels),
+        "ccc": dict(zip(KEYS, seeds.mean(axis=0).tolist(), strict=True)),
+        "ccc_std_over_seeds": dict(zip(KEYS, seeds.std(axis=0).tolist(), strict=True)),
+    }
+
+
 def group_scores(
     evaluation: Evaluation, groups: Sequence[str | None], bootstrap_samples: int | None = None
 ) -> dict[str, dict]:
-    """Compute size and CCC of each group of 10 clips or more; clips without a known group are left out.
+    """Compute the scores of each group of 10 clips or more; clips without a known group are left out.
 
     Args:
         evaluation: The system on a split.
@@ -56,37 +65,25 @@ def group_scores(
     for group in sorted(set(groups) - {None, UNKNOWN}, key=_natural):
         members = np.array([name == group for name in groups])
         if members.sum() >= SMALLEST_GROUP:
-            logits, labels = evaluation.logits[:, members], evaluation.labels[members]
-            scores[group] = {"n": int(members.sum()), **_over_seeds(_ccc_per_seed(logits, labels))}
+            part = replace(evaluation, logits=evaluation.logits[:, members], labels=evaluation.labels[members])
+            scores[group] = ccc_scores(part)
             if bootstrap_samples is not None:
-                scores[group]["ci95"] = _intervals(logits, labels, bootstrap_samples)
+                scores[group]["ci95"] = _intervals(part, bootstrap_samples)
     return scores
-
-
-def condition_scores(evaluation: Evaluation) -> dict:
-    """Compute size and CCC of a split under a noise or in a room."""
-    return {"n": len(evaluation.labels), **_over_seeds(_ccc_per_seed(evaluation.logits, evaluation.labels))}
 
 
 def _natural(name: str) -> tuple:
     return (0, int(name), "") if name.isdecimal() else (1, 0, name)
 
 
-def _ccc_per_seed(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _ccc_per_seed(evaluation: Evaluation) -> np.ndarray:
     """Return (seeds, 4): CCC of each dimension and their mean."""
-    ccc = np.stack([concordance_correlation(run, labels) for run in logits])
+    ccc = np.stack([concordance_correlation(logits, evaluation.labels) for logits in evaluation.logits])
     return np.column_stack([ccc, ccc.mean(axis=1)])
 
 
-def _over_seeds(seeds: np.ndarray) -> dict:
-    return {
-        "ccc": dict(zip(KEYS, seeds.mean(axis=0).tolist(), strict=True)),
-        "ccc_std_over_seeds": dict(zip(KEYS, seeds.std(axis=0).tolist(), strict=True)),
-    }
-
-
-def _intervals(logits: np.ndarray, labels: np.ndarray, bootstrap_samples: int) -> dict[str, list[float]]:
-    intervals = bootstrap_ccc(logits, labels, num_samples=bootstrap_samples)
+def _intervals(evaluation: Evaluation, bootstrap_samples: int) -> dict[str, list[float]]:
+    intervals = bootstrap_ccc(evaluation.logits, evaluation.labels, num_samples=bootstrap_samples)
     return {key: [interval.low, interval.high] for key, interval in zip(KEYS, intervals, strict=True)}
 
 
@@ -103,21 +100,18 @@ def _coverage(evaluation: Evaluation) -> dict:
 
 
 def comparisons(
-    specs: dict[str, SystemSpec],
-    evaluations: dict[SplitKey, dict[str, Evaluation]],
-    keys: Sequence[SplitKey],
-    samples: int,
+    specs: dict[str, SystemSpec], evaluations: dict[SplitKey, dict[str, Evaluation]], samples: int
 ) -> list[dict]:
-    """Test the pairs of [`pairs`] on these splits.
+    """Test the pairs of [`pairs`] on every split without a condition, by `samples` bootstrap resamples.
 
     Returns:
-        Per pair and split the difference in CCC, its interval and p-value, and the relative improvement.
+        Per split and pair the difference in CCC, its interval and p-value, and the relative improvement.
     """
     return [
-        {"system": a, "against": b, "split": str(key), **_compare(evaluations[key][a], evaluations[key][b], samples)}
-        for key in keys
+        {"system": a, "against": b, "split": str(key), **_compare(systems[a], systems[b], samples)}
+        for key, systems in evaluations.items()
         for a, b in pairs(specs)
-        if a in evaluations[key] and b in evaluations[key]
+        if not key.condition and a in systems and b in systems
     ]
 
 
@@ -139,7 +133,7 @@ def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
 
 def _compare(a: Evaluation, b: Evaluation, samples: int) -> dict:
     test = dict(zip(KEYS, paired_bootstrap(a.logits, b.logits, a.labels, num_samples=samples), strict=True))
-    own, other = (_ccc_per_seed(e.logits, e.labels).mean(axis=0) for e in (a, b))
+    own, other = (_ccc_per_seed(each).mean(axis=0) for each in (a, b))
     relative = [float(x / y - 1) if y > 0 else None for x, y in zip(own, other, strict=True)]
     return {
         "difference": {key: d.estimate for key, d in test.items()},

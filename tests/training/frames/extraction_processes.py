@@ -29,13 +29,6 @@ BRANCHES = [
 ]
 
 
-def load(encoders: str, folder: str):
-    """The library and the clips of a call of this script."""
-    settings = json.loads(Path(encoders).read_text())
-    audio = [{"path": str(path), "bytes": None} for path in sorted(Path(folder).iterdir())]
-    return EncoderLibrary(settings, BRANCHES, None), {clip_fingerprint(clip): clip for clip in audio}
-
-
 def extract(library, clips, root: Path, processes: int, kill_at: int | None = None) -> None:
     """Extract; process 0 is killed in the middle of its write of this number."""
     torch.set_num_threads(1)
@@ -53,10 +46,9 @@ def _kill_at(number: int) -> None:
         calls.append(1)
         if len(calls) == number:
             self._open_shard()
-            self._data.write(b"half a clip")
-            self._data.flush()
-            self._index.write(b"01234567 {")
-            self._index.flush()
+            for file, content in ((self._data, b"half a clip"), (self._index, b"01234567 {")):
+                file.write(content)
+                file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         append(self, arrays)
 
@@ -70,14 +62,12 @@ def in_a_process(*arguments) -> int:
     return process.exitcode
 
 
-def main() -> None:
-    encoders, folder, root = sys.argv[1:]
-    root = Path(root)
-    library, clips = load(encoders, folder)
-    backwards = dict(reversed(clips.items()))
+def main(encoders: str, folder: str, root: Path) -> None:
+    audio = [{"path": str(path), "bytes": None} for path in sorted(Path(folder).iterdir())]
+    clips = {clip_fingerprint(clip): clip for clip in audio}
+    library = EncoderLibrary(json.loads(Path(encoders).read_text()), BRANCHES, None)
     assert in_a_process(library, clips, root / "1", 1) == 0
-    for processes in (2, 3):
-        debug_launcher(extract, (library, backwards, root / str(processes), processes), num_processes=processes)
+    debug_launcher(extract, (library, dict(reversed(clips.items())), root / "3", 3), num_processes=3)
     for number in (2, 5):  # between the first branches of a batch, and in the next batch
         assert in_a_process(library, clips, root / f"killed{number}", 1, number) == -signal.SIGKILL
         assert in_a_process(library, clips, root / f"killed{number}", 1) == 0
@@ -91,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

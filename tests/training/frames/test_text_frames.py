@@ -17,7 +17,7 @@ from speech_affect_training.frames.frame_dataset import FrameDataset
 from speech_affect_training.frames.speech_frames import extract_frames, frame_caches
 from speech_affect_training.frames.text_frames import clip_transcripts, extract_text_frames, text_inputs, tokenize
 from speech_affect_training.jobs.checkpoint import verify_checkpoint, write_checkpoint
-from speech_affect_training.jobs.prediction import Predictions, predict, write_predictions
+from speech_affect_training.jobs.prediction import predict, write_predictions
 from speech_affect_training.settings.model_config import build_config
 from speech_affect_training.settings.systems import system_specs
 
@@ -221,9 +221,9 @@ def make_job(library, clips, tmp_path, branches):
     caches |= extract_text_frames(dict(zip(clips, TEXTS, strict=True)), branches, library, tmp_path / "frames", 2)
     assert set(caches) == {branch.name for branch in config.branches}
     table = unlabelled_table(list(clips), list(clips))
-    logits = predict(model, FrameDataset(table, caches, config), 1).logits
     job = FinishedJob(trained=model, spec=specs["text"], folder=tmp_path)
-    write_predictions(job.predictions_path("development"), Predictions(table.files, logits, np.zeros((len(clips), 3))))
+    predictions = predict(model, FrameDataset(table, caches, config), 1)
+    write_predictions(job.predictions_path("development"), predictions)
     return job, {"file": table.files, "audio": list(clips.values()), "transcript": TEXTS}
 
 

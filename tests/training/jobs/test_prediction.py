@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from speech_affect import AffectStudentConfig, AffectStudentModel
+from speech_affect_training.corpora.clip_table import unlabelled_table
 from speech_affect_training.jobs import prediction
 from speech_affect_training.jobs.data_splits import TRAIN
 from speech_affect_training.jobs.prediction import Predictions, predict, read_predictions, write_predictions
@@ -16,6 +17,8 @@ from speech_affect_training.jobs.training import run_job
 
 class Clips(Dataset):
     """Items as a FrameDataset has them, of different lengths."""
+
+    table = unlabelled_table(list("abcde"), list("abcde"))
 
     def __len__(self):
         return 5
@@ -42,7 +45,11 @@ def test_prediction_is_the_models_own_whatever_the_batch(uncertainty):
         for name in ("logits", "embedding", "uncertainty") if uncertainty else ("logits", "embedding"):
             np.testing.assert_allclose(getattr(predicted, name)[index], outputs[name][0], atol=1e-5)
     assert predicted.logits.dtype == np.float64 and predicted.embedding.dtype == np.float32
-    assert predicted.embedding.shape == (5, 8) and (predicted.uncertainty is not None) == uncertainty
+    assert (
+        predicted.files == list("abcde")
+        and predicted.embedding.shape == (5, 8)
+        and (predicted.uncertainty is not None) == uncertainty
+    )
 
 
 @pytest.mark.parametrize("uncertainty", [False, True])

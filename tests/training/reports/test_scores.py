@@ -7,8 +7,8 @@ import pytest
 from speech_affect_training.reports.evaluation import Evaluation
 from speech_affect_training.reports.scores import (
     KEYS,
+    ccc_scores,
     comparisons,
-    condition_scores,
     group_scores,
     pairs,
     split_scores,
@@ -55,8 +55,8 @@ def test_a_split(evaluation):
         np.testing.assert_allclose(scores["ccc_per_seed"][key], expected[:, index], atol=1e-12)
         low, high = scores["ci95"][key]
         assert low < scores["ccc"][key] < high
-    check(condition_scores(evaluation), expected)
-    assert set(condition_scores(evaluation)) == {"n", "ccc", "ccc_std_over_seeds"}
+    check(ccc_scores(evaluation), expected)
+    assert set(ccc_scores(evaluation)) == {"n", "ccc", "ccc_std_over_seeds"}
 
 
 def test_groups(evaluation):
@@ -129,7 +129,7 @@ def test_improvement_by_hand():
     mfb = graded(np.concatenate([shifted, right]))  # mean over seeds (5/7 + 1) / 2 = 6/7
     fusion = graded(np.concatenate([right[:, :, :2], turned[:, :, 2:]], axis=2))  # 1, 1, -1
     evaluations = {TEST: {"mfb": mfb, "fusion": fusion}, SplitKey("cv", folds=3): {"fusion": mfb}}
-    (found,) = comparisons(specs, evaluations, list(evaluations), 20)
+    (found,) = comparisons(specs, evaluations, 20)
     assert (found["system"], found["against"], found["split"]) == ("fusion", "mfb", "test1")
     relative = {"activation": 1 / 6, "valence": 1 / 6, "dominance": -7 / 6 - 1, "mean": (1 / 3) / (6 / 7) - 1}
     difference = {"activation": 1 / 7, "valence": 1 / 7, "dominance": -1 - 6 / 7, "mean": 1 / 3 - 6 / 7}
@@ -140,12 +140,12 @@ def test_improvement_by_hand():
         assert low <= found["difference"][key] <= high and 0 < found["p_value"][key] <= 1
     # nothing can be said relative to what does not agree at all
     backwards = {TEST: {"mfb": fusion, "fusion": mfb}}
-    assert comparisons(specs, backwards, [TEST], 20)[0]["relative"]["dominance"] is None
+    assert comparisons(specs, backwards, 20)[0]["relative"]["dominance"] is None
 
 
 def test_of_a_better_and_a_worse_system_the_test_says_so(evaluation):
     specs = system_specs(SYSTEMS, {}, ["mfb", "plain"])
     worse = Evaluation(evaluation.logits + 2, evaluation.labels, None, evaluation.speakers, evaluation.genders)
-    (found,) = comparisons(specs, {TEST: {"mfb": worse, "plain": evaluation}}, [TEST], 200)
+    (found,) = comparisons(specs, {TEST: {"mfb": worse, "plain": evaluation}}, 200)
     assert all(found["difference"][key] > 0 and found["p_value"][key] < 0.02 for key in KEYS)
     assert all(found["ci95"][key][0] > 0 for key in KEYS)
