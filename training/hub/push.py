@@ -54,16 +54,18 @@ class Target:
 
 @dataclass(frozen=True)
 class Pushed:
-    """Where files are now, and the commit that has them all."""
+    """Where files are now, the commit that has them all, and what is left to do."""
 
     repo_id: str
     url: str
     commit: str
     private: bool
+    left_to_do: str = ""
 
     def describe(self, what: str | os.PathLike) -> str:
         """Return one line about `what` was pushed."""
-        return f"{what} is at {self.url} ({'private' if self.private else 'public'}, commit {self.commit[:7]})"
+        line = f"{what} is at {self.url} ({'private' if self.private else 'public'}, commit {self.commit[:7]})"
+        return f"{line}; {self.left_to_do}" if self.left_to_do else line
 
 
 def checkpoint_files(folder: str | os.PathLike) -> dict[str, Path]:

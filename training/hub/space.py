@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub.utils import validate_repo_id
@@ -24,25 +23,6 @@ SPACE_FOLDERS = {
 }
 
 
-@dataclass(frozen=True)
-class PushedSpace(Pushed):
-    """A Space that was pushed.
-
-    Args:
-        unreadable: Its models that the Space cannot load without a token of its own.
-    """
-
-    unreadable: tuple[str, ...] = ()
-
-    def describe(self, what: str) -> str:
-        """Return one line about the Space, with what is left to do where its models are not public."""
-        line = super().describe(what)
-        if not self.unreadable:
-            return line
-        closed = f"{' and '.join(self.unreadable)} {'are' if len(self.unreadable) > 1 else 'is'} private or gated"
-        return f"{line}; {closed}: add a secret HF_TOKEN that may read that, in the Space's settings"
-
-
 def space_files() -> dict[str, Path]:
     """Return what a Space's repository holds, by path: `space/` at its root, and `modeling/*.py` as `speech_affect/`.
 
@@ -61,7 +41,7 @@ def space_files() -> dict[str, Path]:
     return files | {f"speech_affect/{path.name}": path for path in visible_files(PACKAGE) if path.suffix == ".py"}
 
 
-def push_space(target: Target, model_id: str | None = None, teacher_id: str | None = None) -> PushedSpace:
+def push_space(target: Target, model_id: str | None = None, teacher_id: str | None = None) -> Pushed:
     """Push the app with the package in one commit, then set the Space's variables, which name the models to load.
 
     Args:
@@ -77,22 +57,17 @@ def push_space(target: Target, model_id: str | None = None, teacher_id: str | No
     variables = {variable: name for variable, name in named.items() if name is not None}
     for name in variables.values():
         validate_repo_id(name)
-    files = space_files()
-    unreadable = _private_models(target, list(variables.values()))
+    files, closed = space_files(), []
+    for name in variables.values():
+        with explained(target.repo_id, about=name):
+            info = target.api().model_info(name)
+        closed += [name] if info.private or info.gated else []
     folders = tuple({f"{path.split('/')[0]}/": None for path in files if "/" in path})
     pushed = push_files(files, target, "space", "Upload the app and its package", folders)
     for variable, name in variables.items():
         with explained(pushed.repo_id):
             target.api().add_space_variable(pushed.repo_id, variable, name)
-    return PushedSpace(**vars(pushed), unreadable=unreadable)
-
-
-def _private_models(target: Target, models: Sequence[str]) -> tuple[str, ...]:
-    """Return the models that are not public; raises a PublishError where one cannot be found at all."""
-    unreadable = []
-    for model in models:
-        with explained(target.repo_id, about=model):
-            info = target.api().model_info(model)
-        if info.private or info.gated:
-            unreadable.append(model)
-    return tuple(unreadable)
+    if not closed:
+        return pushed
+    models = f"{' and '.join(closed)} {'are' if len(closed) > 1 else 'is'} private or gated"
+    return replace(pushed, left_to_do=f"{models}: add a secret HF_TOKEN that may read that, in the Space's settings")

@@ -67,10 +67,9 @@ def bootstrap_ccc(
         An interval for each dimension, then for their mean. A resample that is constant counts as CCC 0.
 
     Raises:
-        ValueError: Shapes that do not fit, values that are empty or not finite, or a setting out of its range.
+        ValueError: Shapes that do not fit, values that are empty or not finite.
     """
     predictions, references = _checked_system(predictions, references, "predictions")
-    _check_settings(num_samples, confidence)
     estimate = _seed_mean_ccc(predictions, references)
     (samples,) = _resampled_ccc([predictions], references, num_samples, seed)
     rows = zip(estimate, *_percentile_interval(samples, confidence), strict=True)
@@ -101,7 +100,6 @@ def paired_bootstrap(
     """
     predictions_a, checked_references = _checked_system(predictions_a, references, "predictions_a")
     predictions_b, _ = _checked_system(predictions_b, references, "predictions_b")
-    _check_settings(num_samples, confidence)
     systems = [predictions_a, predictions_b]
     estimate_a, estimate_b = (_seed_mean_ccc(system, checked_references) for system in systems)
     samples_a, samples_b = _resampled_ccc(systems, checked_references, num_samples, seed)
@@ -197,10 +195,3 @@ def _checked_system(predictions, references, name: str) -> tuple[np.ndarray, np.
         )
     references = references.reshape(len(references), -1)
     return predictions.reshape(-1, *references.shape), references
-
-
-def _check_settings(num_samples: int, confidence: float) -> None:
-    if num_samples < 1:
-        raise ValueError(f"num_samples={num_samples} must be at least 1.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence} must lie between 0 and 1, for example 0.95.")

@@ -6,12 +6,14 @@ uncertainty in medical imaging with deep learning", 2020 (there called sigma sca
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from statistics import NormalDist
 
 import numpy as np
 
 from .ccc.concordance import finite_array
+
+
+LEVELS = (0.68, 0.95)  # probabilities of the intervals
 
 
 def uncertainty_scale(predictions, labels, uncertainty) -> np.ndarray:
@@ -36,25 +38,20 @@ def uncertainty_scale(predictions, labels, uncertainty) -> np.ndarray:
     return np.sqrt((_standardised_errors(predictions, labels, uncertainty) ** 2).mean(axis=0))
 
 
-def coverage(predictions, labels, uncertainty, levels: Iterable[float] = (0.68, 0.95)) -> dict[float, np.ndarray]:
-    """Return the share of labels within the central Gaussian interval of each level.
+def coverage(predictions, labels, uncertainty) -> dict[float, np.ndarray]:
+    """Return the share of labels within the central Gaussian interval of each of [`LEVELS`].
 
     Args:
         predictions, labels, uncertainty: As for [`uncertainty_scale`].
-        levels: Probabilities of the intervals, each greater than 0 and less than 1.
 
     Returns:
         Level -> array `(dimensions,)` in [0, 1]; equal to the level where the deviations are right.
 
     Raises:
-        ValueError: As [`uncertainty_scale`], or a level that is no such probability.
+        ValueError: As [`uncertainty_scale`].
     """
-    levels = list(levels)
-    for level in levels:
-        if not 0 < level < 1:
-            raise ValueError(f"The level {level} is not a probability greater than 0 and less than 1, such as 0.95.")
     errors = np.abs(_standardised_errors(predictions, labels, uncertainty))
-    return {level: (errors <= NormalDist().inv_cdf((1 + level) / 2)).mean(axis=0) for level in levels}
+    return {level: (errors <= NormalDist().inv_cdf((1 + level) / 2)).mean(axis=0) for level in LEVELS}
 
 
 def _standardised_errors(predictions, labels, uncertainty) -> np.ndarray:

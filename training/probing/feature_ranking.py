@@ -22,17 +22,7 @@ def rank_dimensions(inputs: np.ndarray, targets: np.ndarray, penalty: float) -> 
 
     Returns:
         (width,) indices, the most important first; the lower index first where two are equal.
-
-    Raises:
-        ValueError: The shapes do not fit, or the penalty is not above 0.
     """
-    if inputs.ndim != 2 or targets.ndim != 2 or len(inputs) != len(targets) or not len(inputs):
-        raise ValueError(
-            f"inputs have shape {inputs.shape} and targets {targets.shape}; "
-            "give (clips, width) and (clips, outputs) of the same clips"
-        )
-    if not penalty > 0:
-        raise ValueError(f"penalty is {penalty}; it must be above 0")
     width = inputs.shape[1]
     spread = targets.std(axis=0)
     targets = (targets - targets.mean(axis=0)) / np.where(spread > 0, spread, 1)

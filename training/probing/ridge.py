@@ -59,10 +59,13 @@ def fit_ridge(inputs: np.ndarray, targets: np.ndarray, penalties: Sequence[float
         One fit per penalty, in their order; float64 throughout.
 
     Raises:
-        ValueError: The shapes do not fit, values are not finite, or a penalty is not above 0.
+        ValueError: Values are not finite.
     """
     inputs, targets = np.asarray(inputs, dtype=np.float64), np.asarray(targets, dtype=np.float64)
-    _check(inputs, targets, penalties)
+    for name, values in (("inputs", inputs), ("targets", targets)):
+        bad = int((~np.isfinite(values)).any(axis=1).sum())
+        if bad:
+            raise ValueError(f"the {name} of {bad} of {len(values)} clips are not finite; leave those clips out")
     mean = inputs.mean(axis=0)
     standardised = inputs - mean
     scale = np.sqrt((standardised**2).mean(axis=0))
@@ -101,17 +104,3 @@ def choose_ridge(
         concordance_correlation(standardised @ fit.weights + fit.intercept, development_targets).mean() for fit in fits
     ]
     return fits[int(np.argmax(scores))]
-
-
-def _check(inputs: np.ndarray, targets: np.ndarray, penalties: Sequence[float]) -> None:
-    if inputs.ndim != 2 or targets.ndim != 2 or len(inputs) != len(targets) or len(inputs) < 2 or not inputs.shape[1]:
-        raise ValueError(
-            f"inputs have shape {inputs.shape} and targets {targets.shape}; "
-            "give (clips, width) and (clips, outputs) of the same clips, at least two"
-        )
-    for name, values in (("inputs", inputs), ("targets", targets)):
-        bad = int((~np.isfinite(values)).any(axis=1).sum())
-        if bad:
-            raise ValueError(f"the {name} of {bad} of {len(values)} clips are not finite; leave those clips out")
-    if not len(penalties) or not all(np.isfinite(p) and p > 0 for p in penalties):
-        raise ValueError(f"penalties are {list(penalties)}; give at least one, each a finite number above 0")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jinja2
 from huggingface_hub import ModelCard, ModelCardData
-from huggingface_hub.utils import HFValidationError, validate_repo_id
+from huggingface_hub.utils import validate_repo_id
 
 from ..files import read_json, write_text
 from ..settings.corpus_facts import CorpusFacts
@@ -89,7 +89,9 @@ def build_card(
     if checkpoint is not None:
         _check_same_run(checkpoint, entry)
     if repo_id is not None:
-        _check_repo_id(repo_id)
+        validate_repo_id(repo_id)
+        if "/" not in repo_id:
+            raise ValueError(f"repo_id is {repo_id!r}; give a Hub id such as user/name")
     template = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     ).from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -219,16 +221,6 @@ def _check_same_run(folder: Path, entry: dict) -> None:
         raise ValueError(f"{folder} is no checkpoint that training/run.py wrote: run.json lacks its fingerprint")
     if own != entry["checkpoint"]["fingerprint"]:
         raise ValueError(f"{folder} was not trained in the run of these results; give the results of its own run")
-
-
-def _check_repo_id(repo_id: str) -> None:
-    try:
-        validate_repo_id(repo_id)
-        complete = "/" in repo_id
-    except HFValidationError:
-        complete = False
-    if not complete:
-        raise ValueError(f"repo_id is {repo_id!r}; give a Hub id such as user/name")
 
 
 def main(argv: list[str]) -> Path:

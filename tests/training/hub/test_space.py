@@ -76,7 +76,7 @@ def test_the_checkout_is_pushed_and_its_app_starts_there(hub, tmp_path):
     space, files = space_of(hub), space_of(hub).files()
     assert space.private and space.sdk == "gradio" and pushed.url == f"{hub.url}/spaces/alice/feel"
     assert space.messages == ["initial commit", "Upload the app and its package"]
-    assert pushed.commit == space.branches["main"] and pushed.private and pushed.unreadable == ()
+    assert pushed.commit == space.branches["main"] and pushed.private
     assert [path for path in files if not PATH.fullmatch(path)] == [".gitattributes"]
     assert {f"speech_affect/{path.name}" for path in PACKAGE.glob("*.py")} <= set(files)
     assert space.variables == {} and hub.asked("variables") == 0

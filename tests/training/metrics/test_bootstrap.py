@@ -142,8 +142,6 @@ def test_p_value_is_uniform_between_equally_good_systems():
         (np.ones((2, 5, 3)), np.ones((5, 2)), r"shape \(2, 5, 3\) and the references \(5, 2\)"),
         (np.ones((2, 2, 5, 3)), np.ones((2, 5, 3)), r"\(clips,\) or \(clips, dimensions\), got \(2, 5, 3\)"),
         ([1.0, np.nan], [1.0, 2.0], "predictions hold 1 value"),
-        ([1.0, 2.0], [np.inf, 2.0], "references hold 1 value"),
-        (["a", "b"], [1.0, 2.0], "predictions must be a rectangular array"),
     ],
 )
 def test_bad_values(predictions, references, match):
@@ -151,24 +149,5 @@ def test_bad_values(predictions, references, match):
         bootstrap_ccc(predictions, references)
     with pytest.raises(ValueError, match=match.replace("predictions", "predictions_a")):
         paired_bootstrap(predictions, predictions, references)
-
-
-def test_paired_names_the_system_at_fault():
     with pytest.raises(ValueError, match="predictions_b have shape"):
         paired_bootstrap([1.0, 2.0], [1.0], [1.0, 2.0])
-
-
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [
-        ({"num_samples": 0}, "num_samples=0 must be at least 1"),
-        ({"confidence": 0.0}, "confidence=0.0 must lie between 0 and 1"),
-        ({"confidence": 1.0}, "confidence=1.0 must lie between 0 and 1"),
-        ({"confidence": 95}, "confidence=95 must lie between 0 and 1"),
-    ],
-)
-def test_bad_settings(settings, match):
-    with pytest.raises(ValueError, match=match):
-        bootstrap_ccc([1.0, 2.0], [1.0, 2.0], **settings)
-    with pytest.raises(ValueError, match=match):
-        paired_bootstrap([1.0, 2.0], [1.0, 2.0], [1.0, 2.0], **settings)

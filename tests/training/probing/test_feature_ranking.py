@@ -61,11 +61,3 @@ def test_a_copy_is_ranked_below_a_weaker_dimension_that_adds_something():
 def test_equals_are_ranked_by_index():
     assert rank_dimensions(np.zeros((4, 3)), np.eye(4)[:, :3], 1.0).tolist() == [0, 1, 2]
     assert rank_dimensions(np.eye(4), np.ones((4, 3)), 1.0).tolist() == [0, 1, 2, 3]
-
-
-def test_inputs_that_do_not_fit(data):
-    inputs, targets = data
-    with pytest.raises(ValueError, match=r"inputs have shape \(50, 8\) and targets \(49, 3\); give"):
-        rank_dimensions(inputs, targets[1:], 1.0)
-    with pytest.raises(ValueError, match="penalty is 0; it must be above 0"):
-        rank_dimensions(inputs, targets, 0)
