@@ -82,13 +82,11 @@ def test_splits_share_no_speaker_and_have_both_genders(labels):
 
 
 def test_the_text_files_agree_with_the_labels(corpus, labels):
-    partitions = [line.split("; ") for line in (corpus / "Partitions.txt").read_text().splitlines()]
-    assert partitions == [[row["Split_Set"], row["FileName"]] for row in labels]
-    pairs = dict(line.split("; ") for line in (corpus / "Speaker_ids.txt").read_text().splitlines())
-    assert len(pairs) == 12 + len(labels)
-    for row in labels:
-        assert pairs[row["FileName"]] == row["SpkrID"]
-        assert pairs[f"Speaker_{row['SpkrID']}"] == row["Gender"]
+    partitions = (corpus / "Partitions.txt").read_text().splitlines()
+    assert partitions == [f"{row['Split_Set']}; {row['FileName']}" for row in labels]
+    speakers = set((corpus / "Speaker_ids.txt").read_text().splitlines())
+    expected = {f"{row['FileName']}; {row['SpkrID']}" for row in labels}
+    assert speakers == expected | {f"Speaker_{row['SpkrID']}; {row['Gender']}" for row in labels}
 
 
 def test_consensus_is_the_mean_and_the_plurality_of_the_graders(corpus, labels):
@@ -119,12 +117,6 @@ def test_audio_is_16_khz_pcm_of_the_right_length_and_level(corpus, labels):
         speech, _ = soundfile.read(path)
         assert -39 < 20 * np.log10(np.sqrt(np.mean(speech**2))) < -21
         assert np.abs(speech).max() < 0.981
-
-
-def test_loudness_tells_dominance(corpus):
-    clips = plan_clips(PER_SPEAKER, 0)
-    levels = [np.log(np.std(soundfile.read(corpus / "Audios" / f"{clip.name}.wav")[0])) for clip in clips]
-    assert np.corrcoef(levels, [clip.dominance for clip in clips])[0, 1] > 0.9
 
 
 def test_valence_is_in_the_words_only():
@@ -272,27 +264,16 @@ def test_the_corpus_of_a_faster_process_is_kept(tmp_path, monkeypatch):
     assert (corpus / "kept").exists() and list(tmp_path.iterdir()) == [corpus]
 
 
-def test_two_processes_at_once_make_one_corpus(tmp_path):
-    processes = [make_elsewhere(tmp_path) for _ in range(2)]
-    outputs = {process.communicate()[0].strip() for process in processes}
-    assert [process.returncode for process in processes] == [0, 0]
-    assert outputs == {str(path) for path in tmp_path.iterdir()} and len(outputs) == 1
+@pytest.mark.parametrize(("name", "values"), [("utterances_per_speaker", (0, 10_000)), ("seed", (-1, 2**31))])
+def test_arguments_out_of_range(tmp_path, name, values):
+    for value in values:
+        with pytest.raises(ValueError, match=rf"{name}={value} is outside"):
+            make_demo_corpus(tmp_path, **{name: value})
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("utterances_per_speaker", 0), ("utterances_per_speaker", 10_000), ("seed", -1), ("seed", 2**31)],
-)
-def test_arguments_out_of_range(tmp_path, name, value):
-    with pytest.raises(ValueError, match=rf"{name}={value} is outside"):
-        make_demo_corpus(tmp_path, **{name: value})
-
-
-@pytest.mark.parametrize(
-    ("module", "package"), [("espeakng_loader", "espeakng-loader"), ("vaderSentiment", "vaderSentiment")]
-)
-def test_a_missing_package_is_named(tmp_path, monkeypatch, module, package):
-    find = importlib.util.find_spec
+@pytest.mark.parametrize("package", ["espeakng-loader", "vaderSentiment"])
+def test_a_missing_package_is_named(tmp_path, monkeypatch, package):
+    find, module = importlib.util.find_spec, package.replace("-", "_")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else find(name))
     with pytest.raises(ImportError, match=rf'{package}.*pip install "speech-affect\[train\]"'):
         make_demo_corpus(tmp_path)

@@ -46,6 +46,7 @@ def test_bad_row_raises_or_is_skipped(make_release, fault, caplog):
     with caplog.at_level(logging.WARNING, logger=common.__name__):
         corpus = load_msp_podcast_corpus(release.root, on_error="skip")
     assert corpus.skipped == 1
+    assert all("secret" not in row["audio"]["path"] for split in corpus.splits.values() for row in split)
     kept = [row["file"] for split in corpus.splits.values() for row in split]
     assert sorted(kept) == sorted(row[0] for row in rows)
     warnings = [record.message for record in caplog.records if record.name == common.__name__]
@@ -53,16 +54,13 @@ def test_bad_row_raises_or_is_skipped(make_release, fault, caplog):
     assert "Left out 1 rows" in warnings[0] and message in warnings[0]
 
 
-@pytest.mark.parametrize("layout", ["bare", "1.3", "json"])
-def test_duplicate_file(make_release, layout):
+@pytest.mark.parametrize(("layout", "copies"), [("bare", 1), ("1.3", 1), ("json", 6)])
+def test_duplicate_file(make_release, layout, copies):
     release = make_release(layout)
+    release.write_labels([*release.rows(), release.rows()[0]])
     if layout == "json":  # a dict cannot hold a key twice, the file can
         text = release.labels.read_text()
         release.labels.write_text(text[:-1] + ", " + text[1:])
-        copies = len(release.rows())
-    else:
-        release.write_labels([*release.rows(), release.rows()[0]])
-        copies = 1
     fails(r"row \d+: MSP-PODCAST_0001_0008.wav is already in row \d+", release.root)
     assert load_msp_podcast_corpus(release.root, on_error="skip").skipped == copies
 
@@ -112,17 +110,11 @@ def test_broken_json(make_release, text, message):
     fails(f"labels_consensus.json{message}", release.root, on_error="skip")
 
 
-def test_json_entry_that_is_no_object(make_release):
-    release = make_release("json")
-    release.labels.write_text(release.labels.read_text()[:-1] + ', "a.wav": [1]}')
-    fails(r"row 7: the entry of a.wav is not a JSON object", release.root)
-    assert load_msp_podcast_corpus(release.root, on_error="skip").skipped == 1
-
-
 @pytest.mark.parametrize(
     ("layout", "old", "new", "message"),
     [
         ("1.3", "2; Other-Curious; ; A:3.400000", "2; Other-Curious; ; A:9", "EmoAct is '9'"),
+        ("json", "}}", '}, "a.wav": [1]}', "the entry of a.wav is not a JSON object"),
         ("1.3", "H; A:5.5; V:6.25; D:5.0;", "H; A:5.5; V:6.25;", "does not end in 'A:1.0; V:4.0; D:1.0;'"),
         ("1.3", "; H; A:5.5", "; H; I; A:5.5", "is not of the form 'FILE.wav; N; A:2.2; V:4.0; D:2.6;'"),
         ("1.6", "WORKER00000002,Other-Curious,,3.400000", "WORKER00000002,Other-Curious,,x", "EmoAct is 'x'"),
@@ -133,14 +125,14 @@ def test_json_entry_that_is_no_object(make_release):
 )
 def test_bad_grade_or_line(make_release, layout, old, new, message):
     release = make_release(layout)
-    grades = release.labels if layout == "1.3" else next(release.labels.parent.glob("labels_detailed.*"))
+    grades = next(release.labels.parent.glob("labels_detailed.*"), release.labels)
     text = grades.read_text()
     assert old in text
     grades.write_text(text.replace(old, new))
     fails(f"{re.escape(str(grades))}, row [0-9]+: .*{re.escape(message)}", release.root)
     corpus = load_msp_podcast_corpus(release.root, on_error="skip")
     assert corpus.skipped == 1
-    assert len(corpus.splits["test1"][0]["graders"]) == (2 if "H; A" in old else 1)
+    assert layout == "json" or len(corpus.splits["test1"][0]["graders"]) == (2 if "H; A" in old else 1)
 
 
 def test_missing_columns_of_grades(make_release):
@@ -182,12 +174,3 @@ def test_withheld_file_without_audio(make_release):
     fails(r"Partitions.txt, row 6: there is no audio file MSP-PODCAST_test3_0001.wav", release.root)
     corpus = load_msp_podcast_corpus(release.root, on_error="skip")
     assert corpus.skipped == 1 and "test3" not in corpus.splits
-
-
-def test_audio_beside_the_release_is_never_reached(make_release):
-    """The same name as in BAD_ROWS["parent"], which exists on disk, stays out of every row."""
-    release = make_release("bare")
-    release.write_wav(release.root / "secret.wav", 1)
-    release.write_labels([*release.rows(), BAD_ROWS["parent"][0]])
-    splits = load_msp_podcast(release.root, on_error="skip")
-    assert all("secret" not in row["audio"]["path"] for split in splits.values() for row in split)
