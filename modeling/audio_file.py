@@ -218,7 +218,7 @@ def temporary_copy(stream, name: str) -> BinaryIO:
     return file
 
 
-def _read_chunk(stream, name: str) -> bytes:
+def _read_chunk(stream, name: str) -> bytes | bytearray | memoryview:
     try:
         chunk = stream.read(CHUNK_BYTES)
     except (OSError, ValueError, HTTPException) as error:

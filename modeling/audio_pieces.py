@@ -40,15 +40,7 @@ class PiecePart:
 
 @dataclass
 class _Piece:
-    """A piece to be read.
-
-    Args:
-        index: position among the results.
-        start, stop: in samples; `stop` is infinite if the end is not known before it is read.
-        given: (start_s, end_s) of a segment.
-        chunks: samples that were read and not yet handed out.
-        is_first: no part has been handed out.
-    """
+    """A piece to be read, in samples; `stop` is infinite if unknown, `given` are the times of a segment."""
 
     index: int
     start: int

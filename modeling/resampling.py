@@ -139,7 +139,7 @@ class _Filters:
     """
 
     def __init__(self, ratio: Fraction):
-        step, base = float(ratio), min(1.0, 1 / ratio) * ROLLOFF
+        step, base = float(ratio), min(1.0, float(1 / ratio)) * ROLLOFF
         self.reach = math.ceil(ZERO_CROSSINGS / base)
         inputs = 2 * self.reach + math.ceil(GROUP * step) + 1
         repeats = max(math.ceil(GROUP / ratio.denominator), math.ceil(inputs / ratio.numerator))

@@ -73,13 +73,13 @@ class AcousticStream:
 
     def __init__(self, name: str, source: AcousticFrames):
         self._name, self._source = name, source
-        self._waiting: torch.Tensor | None = None
+        self._waiting = torch.zeros(0)
         self._given = 0  # frames at the start of `_waiting` that are kept only as neighbours of later ones
 
     def push(self, samples: torch.Tensor, is_last: bool) -> dict[str, torch.Tensor]:
         """Return {name: (frames, width)} from (samples,), empty without a frame."""
         grid = self._source.mel_filterbank
-        waiting = _joined(self._waiting, samples)
+        waiting = torch.cat([self._waiting.to(samples.device), samples])
         final = max(0, grid.num_frames(len(waiting)) - (0 if is_last else self._source.lookahead_frames))
         if final <= self._given:
             self._waiting = waiting
@@ -100,13 +100,13 @@ class EncoderStream:
 
     def __init__(self, encoder: SpeechEncoder, readers: dict[str, int | str]):
         self._encoder, self._readers = encoder, readers
-        self._waiting: torch.Tensor | None = None
+        self._waiting = torch.zeros(0)
         self._last_frames: dict | None = None  # of the window before
 
     def push(self, samples: torch.Tensor, is_last: bool) -> dict[str, torch.Tensor]:
         """Return {branch name: (frames, width)} from (samples,), empty without a frame."""
         size = self._encoder.window_size
-        waiting = _joined(self._waiting, samples)
+        waiting = torch.cat([self._waiting.to(samples.device), samples])
         if not is_last and len(waiting) < size:
             self._waiting = waiting
             return {}
@@ -143,21 +143,21 @@ class AlignmentStream:
 
     def __init__(self, hops: list[int]):
         self._hops = hops
-        self._waiting: list[torch.Tensor | None] = [None] * len(hops)
+        self._waiting: list[tuple[torch.Tensor, ...]] = [()] * len(hops)
 
     def push(self, sequences: list[torch.Tensor | None], is_last: bool) -> torch.Tensor | None:
         """(frames_i, width_i) of each, or None -> (frames, all widths), or None."""
-        waiting = [_joined(*pair) for pair in zip(self._waiting, sequences, strict=True)]
-        self._waiting = waiting
-        if any(frames is None for frames in waiting):
+        chunks = [w if new is None else (*w, new) for w, new in zip(self._waiting, sequences, strict=True)]
+        self._waiting = chunks
+        if not all(chunks):
             return None
+        joined = [(torch.cat(chunk), max(self._hops) // hop) for chunk, hop in zip(chunks, self._hops, strict=True)]
         whole = math.ceil if is_last else math.floor
-        ratios = [max(self._hops) // hop for hop in self._hops]
-        length = min(whole(len(frames) / ratio) for frames, ratio in zip(waiting, ratios, strict=True))
+        length = min(whole(len(frames) / ratio) for frames, ratio in joined)
         if not length:
             return None
-        groups = [frames[: length * ratio].unsqueeze(0) for frames, ratio in zip(waiting, ratios, strict=True)]
-        self._waiting = [frames[length * ratio :].clone() for frames, ratio in zip(waiting, ratios, strict=True)]
+        groups = [frames[: length * ratio].unsqueeze(0) for frames, ratio in joined]
+        self._waiting = [(frames[length * ratio :].clone(),) for frames, ratio in joined]
         masks = [torch.ones(group.shape[:2], dtype=torch.bool, device=group.device) for group in groups]
         return torch.cat(align_frames(groups, masks, self._hops)[0], dim=-1)[0]
 
@@ -203,7 +203,7 @@ class PoolingStream:
     def __init__(self, hop: int, sampling_rate: int):
         self._hop, self._sampling_rate = hop, sampling_rate
         self.count = 0
-        self._total: torch.Tensor | float = 0.0
+        self._total = torch.zeros(1, dtype=torch.float64)
         self.seconds: dict[int, tuple[torch.Tensor, int]] = {}  # sum and count of those that are not forgotten
 
     @property
@@ -237,9 +237,3 @@ class PoolingStream:
     def forget(self, past: float) -> None:
         """Drop the seconds before this one."""
         self.seconds = {number: part for number, part in self.seconds.items() if number >= past}
-
-
-def _joined(first: torch.Tensor | None, second: torch.Tensor | None) -> torch.Tensor | None:
-    if first is None or second is None:
-        return first if second is None else second
-    return torch.cat([first, second])

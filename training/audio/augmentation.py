@@ -22,7 +22,6 @@ from .acoustics import (
     add_noise,
     at_rms,
     babble,
-    check_waveform,
     clip_rng,
     impulse_response,
     pink_noise,
@@ -101,11 +100,7 @@ def augment(
 
     Returns:
         (samples,) float32 in [-1, 1]; its length changes with speed and joining.
-
-    Raises:
-        ValueError: One of the clips is not a waveform.
     """
-    check_waveform("waveform", waveform)
     if parameters.pause_s is not None:
         waveform = join(waveform, partner, parameters.pause_s)
     if parameters.speed is not None:
@@ -133,7 +128,6 @@ def _noise(kind: str, num_samples: int, voices: Sequence[np.ndarray], rng: np.ra
 
 def join(first: np.ndarray, second: np.ndarray, pause_s: float) -> np.ndarray:
     """Join two clips (samples,) at 16 kHz with silence of `pause_s` seconds between them, float32."""
-    check_waveform("partner", second)
     pause = np.zeros(round(pause_s * SAMPLING_RATE))
     return np.concatenate([first, pause, second]).astype(np.float32)
 
@@ -179,9 +173,6 @@ class AugmentedClip:
         settings: Probabilities and ranges of the augmentations.
         partner: The clip that may be joined to it, or None.
         voices: Clips that babble may be made of.
-
-    Raises:
-        ValueError: `copy` is below 1.
     """
 
     source: SourceClip
@@ -189,10 +180,6 @@ class AugmentedClip:
     settings: AugmentationSettings
     partner: SourceClip | None = None
     voices: tuple[SourceClip, ...] = ()
-
-    def __post_init__(self):
-        if self.copy < 1:
-            raise ValueError(f"copy is {self.copy}; copies are numbered from 1 on")
 
     @property
     def fingerprint(self) -> str:
@@ -255,12 +242,7 @@ def augmented_copies(
 
     Returns:
         Copy 1 of all clips in order, then copy 2, and so on.
-
-    Raises:
-        ValueError: The count is negative.
     """
-    if copies < 0:
-        raise ValueError(f"copies is {copies}; give 0 or more")
     by_speaker: dict[str, dict[str, SourceClip]] = defaultdict(dict)
     for fingerprint, audio, speaker in clips:
         by_speaker[speaker or UNKNOWN].setdefault(fingerprint, SourceClip(fingerprint, audio))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from accelerate import PartialState
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from transformers import BatchFeature
 
 from speech_affect import AffectFeatureExtractor
@@ -75,30 +75,19 @@ def _duration_s(source: str | bytes) -> float:
         return file.num_samples / file.sampling_rate
 
 
-class _Batches(Dataset):
-    def __init__(self, batches: Sequence[Sequence[dict | LoadableClip]]):
-        self.batches = batches
-        self.extractor = AffectFeatureExtractor()
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, index: int) -> BatchFeature:
-        audio = [clip if isinstance(clip, dict) else clip.load() for clip in self.batches[index]]
-        return self.extractor(audio, return_tensors="pt")
-
-
 def load_batches(batches: Sequence[Sequence[dict | LoadableClip]]) -> Iterable[BatchFeature]:
     """Return an iterable over the padded waveforms and masks of each batch, in order.
 
     Args:
         batches: Of clips: `{"path", "bytes"}`, or what computes the audio.
     """
-    return DataLoader(_Batches(batches), batch_size=None, num_workers=loading_workers(), collate_fn=_unchanged)
+    load = partial(_load_batch, AffectFeatureExtractor())
+    return DataLoader(batches, batch_size=None, num_workers=loading_workers(), collate_fn=load)
 
 
-def _unchanged(batch: BatchFeature) -> BatchFeature:
-    return batch
+def _load_batch(extractor: AffectFeatureExtractor, batch: Sequence[dict | LoadableClip]) -> BatchFeature:
+    audio = [clip if isinstance(clip, dict) else clip.load() for clip in batch]
+    return extractor(audio, return_tensors="pt")
 
 
 def loading_workers() -> int:

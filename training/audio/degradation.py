@@ -14,7 +14,6 @@ from ..settings.conditions import Condition
 from .acoustics import (
     add_noise,
     babble,
-    check_waveform,
     clip_rng,
     impulse_response,
     reverberate,
@@ -44,9 +43,8 @@ def degrade(
         (samples,) float32 in [-1, 1]; the clip itself when clean.
 
     Raises:
-        ValueError: This is not a waveform, or all voices of babble are missing or silent.
+        ValueError: All voices of babble are missing or silent.
     """
-    check_waveform("waveform", waveform)
     if condition.kind == "clean":
         return waveform
     if condition.kind == "room":

@@ -32,7 +32,9 @@ class Condition:
         if self.kind == "clean" and self.value != 0:
             raise ValueError(f"value is {self.value} of a clean condition; leave it out")
         if self.kind == "room":
-            check_t60("value of a room", self.value)
+            if not SHORTEST_T60_S <= self.value <= LONGEST_T60_S:
+                allowed = f"{SHORTEST_T60_S:g} to {LONGEST_T60_S:g} s are allowed"
+                raise ValueError(f"value of a room is {self.value}; {allowed}")
         elif not math.isfinite(self.value):
             raise ValueError(f"value of {self.kind} is {self.value}; give a finite signal-to-noise ratio in decibels")
 
@@ -48,9 +50,3 @@ class Condition:
         """Read a condition from its name."""
         kind, _, value = name.partition("_")
         return cls(kind, float(value.removesuffix("s").removesuffix("db") or 0))
-
-
-def check_t60(name: str, t60_s: float) -> None:
-    """Raise a `ValueError` unless the reverberation time lies within 0.01 to 10 s."""
-    if not SHORTEST_T60_S <= t60_s <= LONGEST_T60_S:
-        raise ValueError(f"{name} is {t60_s}; {SHORTEST_T60_S:g} to {LONGEST_T60_S:g} s are allowed")

@@ -89,8 +89,6 @@ def test_joined_end_to_end():
     joined = join(np.float32([1, 2]), np.float32([3]), 3 / 16000)
     assert joined.dtype == np.float32
     np.testing.assert_array_equal(joined, [1, 2, 0, 0, 0, 3])
-    with pytest.raises(ValueError, match="partner has NaN"):
-        augmented(np.float32([np.nan]), pause_s=0.0)
 
 
 def test_gain_gives_what_fits_full_scale():
@@ -150,8 +148,6 @@ def test_silence_stays_finite():
         parameters = draw_parameters(ALWAYS, generator(seed), True, True)
         changed = augment(silence, parameters, generator(seed), silence, [clip(0)])
         assert np.isfinite(changed).all() and changed.any()
-    with pytest.raises(ValueError, match=r"waveform is float32 \(0,\)"):
-        augment(silence[:0], UNCHANGED, generator())
 
 
 @pytest.fixture(scope="module")
@@ -225,13 +221,6 @@ def test_fewer_clips_than_voices(clips):
     assert made.partner.fingerprint == clips[1][0] and [voice.fingerprint for voice in made.voices] == [clips[1][0]]
     made = augmented_copies(clips[:6], 1, AugmentationSettings(babble_voices=0))[0]
     assert made.partner and made.voices == ()
-
-
-def test_counts_are_checked(clips):
-    with pytest.raises(ValueError, match="copies is -1; give 0 or more"):
-        augmented_copies(clips, -1, AugmentationSettings())
-    with pytest.raises(ValueError, match="copy is 0; copies are numbered from 1 on"):
-        AugmentedClip(SourceClip(*clips[0][:2]), 0, AugmentationSettings())
 
 
 def test_the_fingerprint_is_of_all_that_decides_the_result(clips, monkeypatch):
