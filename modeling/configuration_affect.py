@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
@@ -33,6 +34,8 @@ _CONFIG_ERRORS = (StrictDataclassError, AttributeError, LookupError, OverflowErr
 class _PartConfig:
     """A part of a model's configuration: its JSON holds its own fields alone."""
 
+    model_type: ClassVar[str]
+
     def to_dict(self) -> dict:
         part = {name: getattr(self, name) for name in type(self).__annotations__}
         part = {k: v.to_dict() if isinstance(v, PreTrainedConfig) else v for k, v in part.items()}
@@ -62,7 +65,7 @@ class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
     model_type = "speech_affect_encoder"
     sub_configs_defaults = {"backbone": SubConfigSpec(config_class=AutoConfig, model_type="hubert")}  # noqa: RUF012
 
-    backbone: dict | PreTrainedConfig | None = None
+    backbone: Any = None
     do_normalize: bool = False
     pad_to_window: bool = True
     frozen: bool = True
@@ -203,6 +206,10 @@ class AffectConfig(PreTrainedConfig):
     mask_feature_length: int = 4
     sampling_rate: int = 16000
 
+    if TYPE_CHECKING:  # fields of PreTrainedConfig
+        id2label: Any
+        problem_type: Any
+
     def __post_init__(self, **kwargs):
         check_transformers_settings(self, kwargs, DIMENSIONS)
         if self.id2label is None:  # PreTrainedConfig would make it LABEL_0 and LABEL_1
@@ -293,8 +300,8 @@ class AffectFusionConfig(AffectConfig):
 
     model_type = "speech_affect_fusion"
 
-    branches: list | tuple | None = None
-    encoders: dict | None = None
+    branches: Any = None
+    encoders: Any = None
     fusion_level: str = "embedding"
 
     @property
@@ -361,7 +368,7 @@ class AffectStudentConfig(AffectConfig):
 
     model_type = "speech_affect_student"
 
-    branch: dict | PreTrainedConfig | None = None
+    branch: Any = None
 
     def _make_parts(self) -> None:
         self.branch = _as_config({} if self.branch is None else self.branch, AffectBranchConfig)

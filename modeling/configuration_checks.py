@@ -35,7 +35,8 @@ _ENCODER_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "in
 
 def is_number(value) -> bool:
     """Whether a value is a finite number, which a float can hold, and no truth value."""
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    is_real = isinstance(value, Real) and not isinstance(value, bool)
+    return is_real and abs(value) <= sys.float_info.max
 
 
 def are_numbers(values, count: int) -> bool:

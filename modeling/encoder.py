@@ -109,7 +109,8 @@ class SpeechEncoder(FreezableEncoder):
         is_whisper, dtype = config.backbone.model_type == "whisper", config.backbone.dtype or torch.get_default_dtype()
         build = WhisperEncoder if is_whisper else AutoModel.from_config  # which makes a Whisper with its decoder
         super().__init__(config, build(config.backbone).to(dtype))
-        self.log_mel = WhisperLogMel(config.backbone.num_mel_bins, sampling_rate) if is_whisper else None
+        if is_whisper:
+            self.log_mel = WhisperLogMel(config.backbone.num_mel_bins, sampling_rate)
         self.do_normalize = config.do_normalize
         self.paddable = is_paddable(config.backbone) and config.pad_to_window
         self.pad_to_window = config.pad_to_window

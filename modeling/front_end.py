@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from .configuration_affect import AffectBranchConfig
-from .encoder import SpeechEncoder, TextEncoder
+from .encoder import FreezableEncoder, SpeechEncoder, TextEncoder
 from .log_mel import LogMelFilterbank
 from .pitch import PitchTracker, pitch_features
 
@@ -22,9 +22,9 @@ class AcousticFrames(nn.Module):
 
     def __init__(self, config: AffectBranchConfig, sampling_rate: int):
         super().__init__()
-        grid = {"window_s": config.window_s, "hop_s": config.hop_s, "sampling_rate": sampling_rate}
-        self.mel_filterbank = LogMelFilterbank(num_mel_bins=config.num_mel_bins, **grid)
-        self.pitch_tracker = PitchTracker(**grid) if config.source == "mfb_f0" else None
+        window_s, hop_s = config.window_s, config.hop_s
+        self.mel_filterbank = LogMelFilterbank(config.num_mel_bins, window_s, hop_s, sampling_rate)
+        self.pitch_tracker = PitchTracker(sampling_rate, hop_s, window_s) if config.source == "mfb_f0" else None
         self.lookback_frames = self.lookahead_frames = 0
         if self.pitch_tracker is not None:
             self.lookback_frames = self.pitch_tracker.lookback_frames + 1  # the pitch delta is from the frame before
@@ -95,7 +95,8 @@ class AffectFrontEnd(nn.Module):
             ValueError: an input is missing, or given and not read; wrong shapes, or a clip too short for one frame.
         """
         self._check_inputs(input_values, attention_mask, input_ids, text_attention_mask)
-        frames, masks = {}, {}
+        frames: dict[str, torch.Tensor] = {}
+        masks: dict[str, torch.Tensor] = {}
         if self.reads_audio:
             self._read_audio(input_values, attention_mask, frames, masks)
         if self.reads_text:
@@ -115,7 +116,7 @@ class AffectFrontEnd(nn.Module):
             frames[name], masks[name] = source(input_values, lengths)
         self._read_frames(SpeechEncoder, (input_values, lengths), frames, masks)
 
-    def _read_frames(self, kind: type, inputs: tuple, frames: dict, masks: dict) -> None:
+    def _read_frames(self, kind: type[FreezableEncoder], inputs: tuple, frames: dict, masks: dict) -> None:
         """Add the frames of the branches whose encoders are of this kind; each encoder runs once."""
         for name, encoder in self.encoders.items():
             readers = [b for b in self.branches if b.source == name]

@@ -70,7 +70,7 @@ class LogMelFilterbank(MelTransform):
         sampling_rate: in hertz.
     """
 
-    def __init__(self, *, num_mel_bins: int, window_s: float, hop_s: float, sampling_rate: int):
+    def __init__(self, num_mel_bins: int, window_s: float, hop_s: float, sampling_rate: int):
         window_size = round(window_s * sampling_rate)
         super().__init__(
             window_size,

@@ -34,7 +34,7 @@ def sum_over_processes(tensor: torch.Tensor, reduce_over_processes: bool) -> tor
 
 def model_loss(
     config,
-    heads: dict[str, torch.Tensor | None],
+    heads: dict,
     labels: torch.Tensor | None,
     label_variances: torch.Tensor | None,
     emotion_labels: torch.Tensor | None,
@@ -54,7 +54,9 @@ def model_loss(
     Raises:
         ValueError: labels of the wrong shape, or of a task that the model does not have.
     """
-    parts, total, second, unit = {}, 0.0, {}, heads["unit"]
+    parts: dict[str, torch.Tensor] = {}
+    second: dict[str, torch.Tensor] = {}
+    total, unit = 0.0, heads["unit"]
     low, high = config.label_range
     if labels is not None:
         if labels.shape != unit.shape:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -185,7 +185,7 @@ class AffectModel(AffectPreTrainedModel):
 
     def __init__(self, config, with_front_end: bool = True):
         super().__init__(config)
-        self.front_end = AffectFrontEnd(config) if with_front_end else None
+        self.front_end: Any = AffectFrontEnd(config) if with_front_end else None
         self.regressor = AffectRegressor(config)
         if self.num_parameters() > MAX_WEIGHTS:
             raise ValueError(

@@ -236,13 +236,13 @@ class AffectRegressor(nn.Module):
         """
         self._check(frames, masks)
         sequences = [self.inputs[name](frames[name]) for name in self.names]
-        masks = [masks[name].bool() for name in self.names]
+        valid = [masks[name].bool() for name in self.names]
         if self.training:
-            sequences = [mask_frames(s, m, self.masking) for s, m in zip(sequences, masks, strict=True)]
+            sequences = [mask_frames(s, m, self.masking) for s, m in zip(sequences, valid, strict=True)]
         if self.fusion_level == "frame":
-            aligned, mask = align_frames(sequences, masks, self.hops)
-            sequences, masks = [torch.cat(aligned, dim=-1)], [mask]
-        hidden = [tc_gru(s, m) for tc_gru, s, m in zip(self.tc_grus, sequences, masks, strict=True)]
+            aligned, mask = align_frames(sequences, valid, self.hops)
+            sequences, valid = [torch.cat(aligned, dim=-1)], [mask]
+        hidden = [tc_gru(s, m) for tc_gru, s, m in zip(self.tc_grus, sequences, valid, strict=True)]
         pooled = torch.cat([masked_mean(sequence, mask) for sequence, mask in hidden], dim=-1)
         return hidden, self.embed(pooled)
 
@@ -259,16 +259,18 @@ class AffectRegressor(nn.Module):
         """
         return {
             "unit": self.output(embedding),
-            "log_std": self.log_std(embedding) if self.uncertainty_output is not None else None,
+            "log_std": self.log_std(embedding),
             "emotion": self.emotion_output(embedding) if self.emotion_output is not None else None,
             "gender": self.gender_output(embedding) if self.gender_output is not None else None,
         }
 
-    def log_std(self, embedding: torch.Tensor) -> torch.Tensor:
+    def log_std(self, embedding: torch.Tensor) -> torch.Tensor | None:
         """Compute log standard deviations (..., dimensions) from (..., embedding_size), unit scale, uncalibrated.
 
         A sigmoid keeps them within `STD_RANGE`: unlike a clamp it has a gradient at the bounds too.
         """
+        if self.uncertainty_output is None:
+            return None
         low, high = (math.log(bound) for bound in STD_RANGE)
         return low + (high - low) * torch.sigmoid(self.uncertainty_output(embedding))
 
