@@ -1,4 +1,4 @@
-"""Configurations: round trips, derived sizes, refusals."""
+"""Configurations: round trips, derived sizes, errors."""
 
 import pytest
 from transformers import AutoConfig
@@ -52,9 +52,9 @@ def test_widths_and_hops(tiny_backbone):
     assert [config.branch_hop(b) for b in config.branches] == [160, 160, 320, 320]
 
 
-REFUSED = [
+WRONG_SETTINGS = [
     (AffectBranchConfig, {"hidden_state": "first"}, "allowed are 'last', 'weighted_sum' or the index"),
-    (AffectBranchConfig, {"hop_s": 0.05}, "0 < hop_s <= window_s"),
+    (AffectFusionConfig, {"branches": [{"hop_s": 0.05}]}, "0 < hop_s <= window_s"),
     (AffectBranchConfig, {"num_mel_bins": 0}, "num_mel_bins is 0"),
     (AffectFusionConfig, {"branches": [{"source": "hubert"}]}, "source 'hubert' is unknown; allowed are mfb, mfb_f0"),
     (AffectFusionConfig, {"branches": [{"source": "mfb"}, {"source": "mfb"}]}, "branches repeat"),
@@ -75,8 +75,10 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("config_class, settings, message", REFUSED, ids=[message[:40] for *_, message in REFUSED])
-def test_refusals(config_class, settings, message):
+@pytest.mark.parametrize(
+    "config_class, settings, message", WRONG_SETTINGS, ids=[message[:40] for *_, message in WRONG_SETTINGS]
+)
+def test_settings_that_do_not_fit(config_class, settings, message):
     with pytest.raises(ValueError, match=message):
         config_class(**settings)
 
