@@ -132,7 +132,7 @@ def estimate_inputs(items: Sequence[ModelInput], run_batch: Callable, open_strea
         item.piece = item.samples = item.waveform = None  # results of many hours are kept
 
 
-def _stream_part(item: ModelInput, piece: _Piece, open_stream: Callable) -> None:
+def _stream_part(item, piece: _Piece, open_stream: Callable) -> None:
     if piece.stream is None:
         piece.stream = open_stream(item.sampling_rate)
     if len(item.samples):

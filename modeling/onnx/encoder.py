@@ -74,7 +74,7 @@ def encoder_frames(
     return frames
 
 
-def _exported(module: nn.Module, encoder: SpeechEncoder) -> onnx.ModelProto:
+def _exported(module: nn.Module, encoder) -> onnx.ModelProto:
     if encoder.family == "whisper":
         example = torch.zeros(1, encoder.log_mel.num_mel_bins, encoder.window_size // WhisperLogMel.hop)
         dynamic = None if encoder.pad_to_window else {2: torch.export.Dim("frames", min=2, max=example.shape[2])}
@@ -92,7 +92,7 @@ def _exported(module: nn.Module, encoder: SpeechEncoder) -> onnx.ModelProto:
     return program.model_proto
 
 
-def _whisper_log_mel(graph: OnnxGraph, encoder: SpeechEncoder, clip: str) -> str:
+def _whisper_log_mel(graph: OnnxGraph, encoder, clip: str) -> str:
     """Add the features of [`WhisperLogMel`], (1, mel bins, frames)."""
     log_mel, half = encoder.log_mel, WhisperLogMel.fft_size // 2
     if encoder.pad_to_window:

@@ -106,7 +106,7 @@ def _check_equal(model: AffectModel, exported: onnx.ModelProto) -> None:
             )
 
 
-def _streaming(graph: OnnxGraph, model: AffectModel, waveform: str, num_samples: str) -> None:
+def _streaming(graph: OnnxGraph, model, waveform: str, num_samples: str) -> None:
     """Add the outputs of a model whose only branch is of mel energies, and the state of a stream."""
     [name], [tc_gru], regressor = model.regressor.names, model.regressor.tc_grus, model.regressor
     filterbank = model.front_end.acoustic[name].mel_filterbank
@@ -126,7 +126,7 @@ def _streaming(graph: OnnxGraph, model: AffectModel, waveform: str, num_samples:
     graph.output("next_pooled_count", pooled_count, ["batch", 1])
 
 
-def _pooled_of_clip(graph: OnnxGraph, model: AffectModel, clip: str) -> str:
+def _pooled_of_clip(graph: OnnxGraph, model, clip: str) -> str:
     """Return the pooled frames (1, pooled width) of all branches; the clip (1, samples) has no padding."""
     regressor, front_end = model.regressor, model.front_end
     frames: dict[str, str] = {}
@@ -166,7 +166,7 @@ def _outputs(graph: OnnxGraph, model: AffectModel, pooled: str, batch: int | str
         graph.output(name, tensor, [batch, sizes.get(name, len(model.config.id2label))])
 
 
-def _metadata(model: AffectModel, precision: str) -> OnnxMetadata:
+def _metadata(model, precision: str) -> OnnxMetadata:
     config = model.config
     filterbanks = [source.mel_filterbank for source in model.front_end.acoustic.values()]
     streams = not config.encoders

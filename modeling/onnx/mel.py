@@ -63,7 +63,7 @@ def band_energies(graph: OnnxGraph, waveform: str, spectrum: Spectrum) -> tuple[
     bins = _bins(spectrum, len(steps))
     real, imaginary = zip(*(_half_spectrum(graph, table, frames, spectrum, bins, step) for step in steps), strict=True)
     if len(steps) == 1:
-        energies = _project(graph, *real, *imaginary, spectrum.filters[bins])
+        energies = _project(graph, real[0], imaginary[0], spectrum.filters[bins])
     else:
         mirrored = spectrum.fft_size // 2 - np.array(bins)
         upper = spectrum.filters[mirrored] * (mirrored != bins)[:, None]
@@ -143,7 +143,7 @@ def _sine_matrix(graph, twice: range, bins: range, fft_size: int, shift: int, we
 
 def _bins(spectrum: Spectrum, parts: int) -> range:
     """Return the bins that some band uses, up to a quarter of the transform where each also gives its mirror."""
-    used = spectrum.filters.any(axis=1)
+    used = spectrum.filters.max(axis=1) > 0
     if parts > 1:
         used = (used | used[::-1])[: spectrum.fft_size // 4 + 1]
     places = np.flatnonzero(used)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 
 LARGEST_COUNT = 2**31 - 1  # of samples
@@ -52,14 +53,14 @@ class OnnxMetadata:
             self._check(name, isinstance(getattr(self, name), str), "a text")
         for name in ("sampling_rate", "shortest_clip"):
             self._check(name, _is_count(getattr(self, name)), f"a whole number from 1 to {LARGEST_COUNT}")
-        stream = (self.stream_window, self.stream_hop, self.frame_hop)
         for name in ("longest_clip", "stream_window", "stream_hop", "frame_hop"):
             value = getattr(self, name)
             self._check(name, value is None or _is_count(value), f"null or a whole number from 1 to {LARGEST_COUNT}")
-        if None in stream:
+        if self.stream is None:
             self._check("longest_clip", self.longest_clip is not None, "a limit, as there is no stream")
         else:
-            self._check("stream_window", self.frame_hop <= self.stream_window, f"at least frame_hop, {self.frame_hop}")
+            window, _, frame_hop = self.stream
+            self._check("stream_window", frame_hop <= window, f"at least frame_hop, {frame_hop}")
         self._check("label_range", _is_range(self.label_range), "two finite numbers, the lower first")
         three = _are_names(self.label_names) and len(self.label_names) == 3
         self._check("label_names", three, "three names, each once")
@@ -74,14 +75,7 @@ class OnnxMetadata:
             raise ValueError(f"its metadata have {name} {given}, which must be {allowed}: export it again")
 
     def check_outputs(self, shapes: Mapping[str, Sequence[int | str | None]]) -> None:
-        """Check that the graph has the outputs that the metadata describe.
-
-        Args:
-            shapes: of the graph's outputs, by name.
-
-        Raises:
-            ValueError: one is missing, or has another width.
-        """
+        """Raise a `ValueError` unless the graph has these outputs, by name and shape, as the metadata say."""
         widths = {"logits": self.label_names, "emotion_logits": self.emotion_names, "gender_logits": self.gender_names}
         widths["uncertainty"] = self.label_names if self.predict_uncertainty else None
         for name, names in widths.items():
@@ -95,6 +89,13 @@ class OnnxMetadata:
                 )
 
     @property
+    def stream(self) -> tuple[int, int, int] | None:
+        """Window, hop and frame hop of a stream in samples; None for a model without the state of a stream."""
+        if self.stream_window is None or self.stream_hop is None or self.frame_hop is None:
+            return None
+        return self.stream_window, self.stream_hop, self.frame_hop
+
+    @property
     def id2label(self) -> dict[int, str]:
         """Names of the dimensions, as in a model's configuration."""
         return dict(enumerate(self.label_names))
@@ -105,13 +106,8 @@ class OnnxMetadata:
 
     @classmethod
     def from_strings(cls, strings: Mapping[str, str]) -> OnnxMetadata:
-        """Read the metadata of an ONNX file.
-
-        Raises:
-            ValueError: an entry is missing, no JSON or out of range: the file is not of this package, or another
-                program rewrote it.
-        """
-        values = {}
+        """Read the metadata of an ONNX file; an entry that is missing or out of range raises a `ValueError`."""
+        values: dict[str, Any] = {}
         for field in fields(cls):
             try:
                 value = json.loads(strings[field.name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 import numpy as np
 
@@ -148,7 +149,7 @@ class OnnxAffect:
         return run_session(self._session, {"input_values": rows, "num_samples": lengths})
 
 
-def run_session(session, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_session(session, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
     """Return all outputs of a session by name."""
     return dict(zip((output.name for output in session.get_outputs()), session.run(None, inputs), strict=True))
 
@@ -167,8 +168,8 @@ class OnnxStream:
     def __init__(self, session, metadata: OnnxMetadata, sampling_rate: int):
         self._session = session
         self._resampler = Resampler(sampling_rate, metadata.sampling_rate)
-        self._hop, self._window = metadata.stream_hop, metadata.stream_window
-        self._overlap = metadata.stream_window - metadata.frame_hop  # samples that the next block repeats
+        self._window, self._hop, frame_hop = cast(tuple[int, int, int], metadata.stream)
+        self._overlap = self._window - frame_hop  # samples that the next block repeats
         self._block_hops = max(1, round(BLOCK_S * metadata.sampling_rate / self._hop))
         self._pending = np.zeros(0, dtype=np.float32)
         self._state: dict[str, np.ndarray] = {}
