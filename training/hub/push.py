@@ -44,7 +44,11 @@ class Target:
         validate_repo_id(self.repo_id)
 
     def api(self) -> HfApi:
-        """Return a client of the Hub; raises a PublishError where no token is known."""
+        """Return a client of the Hub.
+
+        Raises:
+            PublishError: No token is known.
+        """
         token = self.token or get_token()
         if token is None:
             raise PublishError(f"pushing to {self.repo_id} failed: {NO_TOKEN}")

@@ -37,9 +37,7 @@ def draw_subspace(path: Path, result: dict, split: str) -> None:
     """Draw CCC against the number of highest ranked dimensions kept of the best hidden state.
 
     Args:
-        path: PNG to write.
-        result: As in `probe_<encoder>.json`.
-        split: Split to draw.
+        path, result, split: As for [`draw_layers`].
     """
     rows = [row for row in result["subspace"] if row["split"] == split]
     about = f"ridge regression on dimensions of hidden state {result['best_hidden_state']}"

@@ -48,10 +48,9 @@ def gender_table(splits: dict[str, dict]) -> str | None:
 def speaker_table(splits: dict[str, dict]) -> str | None:
     """Return the range of CCC over speakers; None where no speaker has enough clips."""
     rows = []
-    for split, scores in splits.items():
-        groups = [group["ccc"] for group in scores["by_speaker"].values()]
+    for split, groups in ((split, scores["by_speaker"].values()) for split, scores in splits.items()):
         if groups:
-            by_dimension = ([ccc[dimension] for ccc in groups] for dimension in DIMENSIONS)
+            by_dimension = ([group["ccc"][dimension] for group in groups] for dimension in DIMENSIONS)
             ranges = [f"{min(v):.2f} / {statistics.median(v):.2f} / {max(v):.2f}" for v in by_dimension]
             rows.append([split, str(len(groups)), *ranges])
     title = f"Lowest / median / highest CCC among speakers with {SMALLEST_GROUP} clips or more:"

@@ -110,31 +110,18 @@ def further_parts(entry: dict, comparisons: list[dict]) -> list[dict]:
 
 
 def limit_lines(entry: dict, corpus: dict, facts: CorpusFacts) -> list[str]:
-    """Return what the results do not show, and where they are weak."""
-    lines = [
-        "The numbers describe how speech sounds, not what the speaker feels: people show, hide and play emotions."
-    ]
-    if not facts.rated:
-        lines.append(
-            "Nobody rated the clips, so a high CCC means that the model finds what the labels were made from, not "
-            "that listeners agree with it."
-        )
+    """Return what the results do not cover, and where they are weak."""
     train = corpus["splits"]["train"]
     tested = "; ".join(f"`{split}` {_size(split, scores, corpus)}" for split, scores in entry["splits"].items())
     spoken = f" (language: {', '.join(facts.languages)})" if facts.languages else ""
-    lines.append(
+    lines = [
         f"Trained on {_clips(train['clips'], train['speakers'])}; tested on {tested}, all of one corpus{spoken}. Its "
         "quality on other languages, ways of speaking, rooms, devices or ages is not known."
-    )
+    ]
     for split, scores in entry["splits"].items():
         weakest = min(DIMENSIONS, key=lambda dimension: scores["ccc"][dimension])
         lines.append(f"On `{split}` it is weakest at {weakest} (CCC {scores['ccc'][weakest]:.2f}). {_gap(scores)}")
-    lines += _noise(entry)
-    lines.append(
-        "The intervals and p-values are over clips, and clips of one speaker are alike: for new speakers intervals "
-        "would be wider and p-values larger."
-    )
-    return lines
+    return [*lines, *_noise(entry)]
 
 
 def _gap(scores: dict) -> str:

@@ -73,15 +73,7 @@ def draw_scatter(path: Path, evaluations: dict[str, Evaluation], split: str, cor
         split: For the title.
         corpus: Its description: name and label range.
     """
-    figure, grid = plt.subplots(
-        len(evaluations),
-        len(DIMENSIONS),
-        figsize=(7.5, 2.5 * len(evaluations)),
-        layout="constrained",
-        squeeze=False,
-        sharex=True,
-        sharey=True,
-    )
+    figure, grid = _label_panels(len(evaluations), len(DIMENSIONS), (7.5, 2.5 * len(evaluations)))
     for axes_row, (name, evaluation) in zip(grid, evaluations.items(), strict=True):
         logits, labels = evaluation.logits[0], evaluation.labels
         ccc = concordance_correlation(logits, labels)
@@ -101,10 +93,7 @@ def draw_circumplex(path: Path, evaluations: dict[str, Evaluation], split: str, 
     In every panel a clip has the colour of its label's place, which shows where predictions move it.
 
     Args:
-        path: PNG to write.
-        evaluations: By system.
-        split: For the title.
-        corpus: Its description: name and label range.
+        path, evaluations, split, corpus: As for [`draw_scatter`].
     """
     low, high = corpus["label_range"]
     labels = next(iter(evaluations.values())).labels
@@ -112,10 +101,7 @@ def draw_circumplex(path: Path, evaluations: dict[str, Evaluation], split: str, 
     panels = {"labels": labels + jitter, **{name: one.logits[0] for name, one in evaluations.items()}}
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    size = (2.9 * columns, 3.0 * rows)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=size, layout="constrained", squeeze=False, sharex=True, sharey=True
-    )
+    figure, grid = _label_panels(rows, columns, (2.9 * columns, 3.0 * rows))
     colours = _circumplex_colours(labels, low, high)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
@@ -128,6 +114,10 @@ def draw_circumplex(path: Path, evaluations: dict[str, Evaluation], split: str, 
     figure.supxlabel(f"valence ({corpus['name']}, {split})", fontsize=10)
     figure.supylabel("activation", fontsize=10)
     save_figure(figure, path)
+
+
+def _label_panels(rows: int, columns: int, size: tuple[float, float]):
+    return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, sharex=True, sharey=True)
 
 
 def _set_label_limits(axes, label_range: tuple[float, float]) -> None:
@@ -150,10 +140,7 @@ def draw_conditions(path: Path, systems: list[dict], split: str, corpus_name: st
     """Draw CCC under noise and in rooms: a row for each kind, a column for each dimension, a line for each system.
 
     Args:
-        path: PNG to write.
-        systems: As in `results.json`, each with `conditions` of the split.
-        split: Split to draw.
-        corpus_name: For the title.
+        path, systems, split, corpus_name: As for [`draw_ccc`]; each system has `conditions` of the split.
     """
     kinds: dict[str, list[Condition]] = {}
     for condition in map(Condition.parse, systems[0]["conditions"][split]):
@@ -171,9 +158,7 @@ def draw_conditions(path: Path, systems: list[dict], split: str, corpus_name: st
                 spread = np.array([score["ccc_std_over_seeds"][dimension] for score in scores])
                 (line,) = axes.plot(range(len(mean)), mean, "o-", ms=4, lw=1.5, label=system["name"])
                 axes.fill_between(range(len(mean)), mean - spread, mean + spread, color=line.get_color(), alpha=0.15)
-            axes.set_xticks(
-                range(len(conditions) + 1), ["clean", *(f"{condition.value:g}" for condition in conditions)]
-            )
+            axes.set_xticks(range(len(mean)), ["clean", *(f"{condition.value:g}" for condition in conditions)])
             axes.set_title(dimension, fontsize=10)
             axes.grid(color="#dddddd")
             axes.spines[["top", "right"]].set_visible(False)

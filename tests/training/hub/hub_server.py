@@ -28,12 +28,10 @@ ROUTES = [
     ("commit", "POST", rf"{KIND}/{REPOSITORY}/commit/(?P<revision>[^/]+)"),
     ("branch", "POST", rf"{KIND}/{REPOSITORY}/branch/(?P<branch>[^/]+)"),
     ("tree", "GET", rf"{KIND}/{REPOSITORY}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?"),
-    ("xet-token", "GET", rf"{KIND}/{REPOSITORY}/xet-(?:write|read)-token/(?P<revision>[^/]+)"),
     ("variables", "POST", rf"/api/spaces/{REPOSITORY}/variables"),
     ("info", "GET", rf"{KIND}/{REPOSITORY}(?:/revision/(?P<revision>[^/]+))?"),
     ("lfs-batch", "POST", rf"{PREFIX}{REPOSITORY}\.git/info/lfs/objects/batch"),
     ("lfs-upload", "PUT", r"/storage/(?P<oid>[0-9a-f]{64})"),
-    ("lfs-verify", "POST", r"/storage/(?P<oid>[0-9a-f]{64})/verify"),
     ("resolve", "GET", rf"{PREFIX}{REPOSITORY}/resolve/(?P<revision>[^/]+)/(?P<path>.+)"),
     ("resolve", "HEAD", rf"{PREFIX}{REPOSITORY}/resolve/(?P<revision>[^/]+)/(?P<path>.+)"),
 ]
@@ -86,19 +84,6 @@ class Repository:
         return {path: file.content for path, file in self.trees[self.sha(revision)].items()}
 
 
-@dataclass
-class Fault:
-    """What happens to the next calls of a name instead of an answer."""
-
-    name: str
-    status: int | None
-    drop: str | None
-    hang_s: float
-    headers: dict[str, str]
-    body: dict
-    times: int
-
-
 class Answer(Exception):
     """Ends a call early."""
 
@@ -124,7 +109,7 @@ class HubServer:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.stored: dict[str, bytes] = {}
         self.calls: list[tuple[str, str]] = []
-        self.faults: list[Fault] = []
+        self.faults: list[dict] = []
         self.lock, self.closing = threading.RLock(), threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"hub": self}))
         self.server.daemon_threads = True
@@ -152,15 +137,14 @@ class HubServer:
             times: how many calls.
         """
         assert name in {route for route, _, _ in ROUTES}
-        self.faults.append(Fault(name, status, drop, hang_s, headers or {}, body or {}, times))
+        fault = {"status": status, "drop": drop, "hang_s": hang_s, "headers": headers or {}, "body": body or {}}
+        self.faults += [{"name": name, **fault}] * times
 
-    def fault(self, name: str) -> Fault | None:
-        """The fault that meets this call."""
+    def fault(self, name: str) -> dict | None:
+        """Return the fault that meets this call."""
         with self.lock:
-            found = next((fault for fault in self.faults if fault.name == name and fault.times > 0), None)
-            if found is not None:
-                found.times -= 1
-            return found
+            found = next((index for index, fault in enumerate(self.faults) if fault["name"] == name), None)
+            return None if found is None else self.faults.pop(found)
 
     def asked(self, name: str) -> int:
         """How many calls of that name there were."""
@@ -196,14 +180,14 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(404, {"error": f"no {self.command} {path} here"})
         self.hub.calls.append((name, self.path))
         fault = self.hub.fault(name)
-        self.dropping = fault.drop if fault else None
+        self.dropping = fault["drop"] if fault else None
         if fault is not None:
-            self.hub.closing.wait(fault.hang_s)
-            if fault.drop == "before":
+            self.hub.closing.wait(fault["hang_s"])
+            if fault["drop"] == "before":
                 self.close_connection = True
                 return None
-            if fault.status is not None:
-                return self._send(fault.status, fault.body, fault.headers)
+            if fault["status"] is not None:
+                return self._send(fault["status"], fault["body"], fault["headers"])
         try:
             with self.hub.lock:
                 answer = getattr(self, "_" + name.replace("-", "_"))(**match.groupdict())
@@ -289,9 +273,8 @@ class Handler(BaseHTTPRequestHandler):
         self._repository(kind, repo, write=True)
         objects = []
         for wanted in json.loads(self.body)["objects"]:
-            href = f"{self.hub.url}/storage/{wanted['oid']}"
-            actions = {"upload": {"href": href}, "verify": {"href": f"{href}/verify"}}
-            objects.append({**wanted, **({} if wanted["oid"] in self.hub.stored else {"actions": actions})})
+            upload = {"actions": {"upload": {"href": f"{self.hub.url}/storage/{wanted['oid']}"}}}
+            objects.append({**wanted, **({} if wanted["oid"] in self.hub.stored else upload)})
         return {"transfer": "basic", "objects": objects}
 
     def _lfs_upload(self, oid):
@@ -299,14 +282,6 @@ class Handler(BaseHTTPRequestHandler):
             raise Answer(400, "the content is not what its oid says")
         self.hub.stored[oid] = self.body
         return {}
-
-    def _lfs_verify(self, oid):
-        if len(self.hub.stored.get(oid, b"")) != json.loads(self.body)["size"]:
-            raise Answer(404, "object not found")
-        return {}
-
-    def _xet_token(self, kind, repo, revision):
-        raise Answer(404, "no Xet storage here")
 
     def _commit(self, kind, repo, revision):
         repository = self._repository(kind, repo, write=True)
