@@ -51,12 +51,7 @@ class CorpusError(ValueError):
 
 
 class RowError(CorpusError):
-    """One row that cannot be used.
-
-    Args:
-        reason: A few words that rows with the same fault share, for the count of skipped rows.
-        message: What was found and what is allowed.
-    """
+    """One row that cannot be used; `reason` is what rows with the same fault share, for the count of skipped rows."""
 
     def __init__(self, reason: str, message: str):
         super().__init__(message)
@@ -195,12 +190,12 @@ def parse_rating(value: object, low: float, high: float, column: str) -> float:
 
 
 def parse_ratings(
-    values: Sequence[object], split: str, label_range: tuple[float, float], columns: Sequence[str] = DIMENSIONS
-) -> tuple[float | None, float | None, float | None]:
-    """Return activation, valence and dominance; three times None where test3 withholds them.
+    values: Sequence[object], split: str, label_range: tuple[float, float], columns: Sequence[str]
+) -> tuple[float | None, ...]:
+    """Return the ratings as floats, each None where `WITHHELD_SPLIT` withholds them all.
 
     Raises:
-        RowError: A rating is missing outside test3, is no number, or lies outside `label_range`.
+        RowError: A rating is missing elsewhere, is no number, or lies outside `label_range`.
     """
     if split == WITHHELD_SPLIT and all(is_empty(value) for value in values):
         return None, None, None

@@ -15,7 +15,7 @@ import math
 import os
 import secrets
 import shutil
-from collections import Counter
+from collections import Counter, namedtuple
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -35,13 +35,8 @@ GENERATOR_VERSION = 1  # raise it with every change to the audio or the labels: 
 MANIFEST_NAME = "demo_corpus.json"
 
 
-class Speaker(NamedTuple):
-    """One synthetic speaker: an eSpeak NG voice, in one split."""
-
-    voice: str
-    gender: str
-    split: str
-
+# a synthetic speaker: an eSpeak NG voice, in one split
+Speaker = namedtuple("Speaker", "voice gender split")
 
 # Speakers are numbered from 1 in this order. Every split has both genders and more than one accent.
 SPEAKERS = (

@@ -22,10 +22,8 @@ import numpy as np
 ESPEAK_SAMPLING_RATE = 22_050
 
 # names and values of espeak-ng/speak_lib.h
-_AUDIO_OUTPUT_SYNCHRONOUS = 2
-_INITIALIZE_DONT_EXIT = 0x8000
-_POS_CHARACTER = 1
-_CHARS_UTF8 = 1
+_AUDIO_OUTPUT_SYNCHRONOUS, _INITIALIZE_DONT_EXIT = 2, 0x8000
+_POS_CHARACTER, _CHARS_UTF8 = 1, 1
 _PARAMETERS = {"rate_wpm": 1, "pitch": 3, "pitch_range": 4}
 _RANGES = {"rate_wpm": (80, 450), "pitch": (0, 99), "pitch_range": (0, 99)}
 

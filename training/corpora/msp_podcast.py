@@ -239,10 +239,5 @@ def load_msp_podcast_corpus(
     """Load a release of MSP-Podcast as a `Corpus`, named after its folder; arguments as for `load_msp_podcast`."""
     builder = MspPodcast(data_dir=data_dir, labels_file=labels_file, on_error=on_error, cache_dir=cache_dir)
     builder.download_and_prepare(num_proc=num_proc)
-    return Corpus(
-        name=builder.release.root.name,
-        splits=builder.as_dataset(),
-        label_range=LABEL_RANGE,
-        note=builder.info.description,
-        skipped=builder.skipped,
-    )
+    splits, description = builder.as_dataset(), builder.info.description
+    return Corpus(builder.release.root.name, splits, LABEL_RANGE, description, builder.skipped)

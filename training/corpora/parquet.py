@@ -113,13 +113,9 @@ def load_parquet_corpus(folder: str | os.PathLike, cache_dir: str | os.PathLike 
         if len(rows) != count["rows"]:
             raise CorpusError(f"{folder}: {split} has {len(rows)} rows; {MANIFEST} says {count['rows']}.")
         splits[split] = rows
-    return Corpus(
-        name=manifest["name"],
-        splits=with_audio(datasets.DatasetDict(splits)),
-        label_range=tuple(manifest["label_range"]),
-        note=manifest["note"],
-        skipped=manifest["skipped"],
-    )
+    low, high = manifest["label_range"]
+    rated = with_audio(datasets.DatasetDict(splits))
+    return Corpus(manifest["name"], rated, (low, high), manifest["note"], manifest["skipped"])
 
 
 def shard_name(split: str, index: int, count: int) -> str:

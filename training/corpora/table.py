@@ -93,14 +93,12 @@ def load_table_corpus(
         CorpusError: The source or a column is not there, a row is bad and `on_error` is `"raise"`, a path leaves the
             audio folder, or splits are to be made and there are no speakers.
     """
-    ratings = dict(zip(DIMENSIONS, (activation_column, valence_column, dominance_column), strict=True))
-    details = {"speaker": speaker_column, "gender": gender_column, "emotion": emotion_column}
-    others = {"transcript": transcript_column, "split": split_column}
-    columns = {"audio": audio_column, **ratings, **details, **others}
+    columns = {"audio": audio_column, "speaker": speaker_column, "gender": gender_column, "emotion": emotion_column}
+    columns |= {"transcript": transcript_column, "split": split_column}
+    columns |= zip(DIMENSIONS, (activation_column, valence_column, dominance_column), strict=True)
     columns = {role: column for role, column in columns.items() if column is not None}
-    return _load(
-        os.fspath(source), columns, check_label_range(label_range), audio_dir, BadRows(on_error), seed, cache_dir
-    )
+    label_range, bad_rows = check_label_range(label_range), BadRows(on_error)
+    return _load(os.fspath(source), columns, label_range, audio_dir, bad_rows, seed, cache_dir)
 
 
 def _load(source, columns, label_range, audio_dir, bad_rows, seed, cache_dir) -> Corpus:
@@ -119,13 +117,8 @@ def _load(source, columns, label_range, audio_dir, bad_rows, seed, cache_dir) ->
         raise CorpusError(f"{source} has no usable row ({bad_rows.total} were left out).")
     split_column = columns.get("split")
     origin = f"dealt out by speaker, seed {seed}" if deal else f"by {split_column}" if split_column else "as given"
-    return Corpus(
-        name=Path(source).stem,
-        splits=splits,
-        label_range=reader.label_range,
-        note=f"{os.path.basename(source)}, splits {origin}; rows left out: {bad_rows.total}.",
-        skipped=bad_rows.total,
-    )
+    note = f"{os.path.basename(source)}, splits {origin}; rows left out: {bad_rows.total}."
+    return Corpus(Path(source).stem, splits, label_range, note, bad_rows.total)
 
 
 def _splits(reader: TableReader, tables: Sequence[Table], seed: int) -> DatasetDict:
