@@ -42,7 +42,9 @@ def write_corpus(folder):
     (folder / "Audios").mkdir()
     (folder / "Labels").mkdir()
     generator = np.random.default_rng(0)
-    rows, grades, number = [], [], 0
+    rows = [["FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set"]]
+    grades = [["FileName", "Workers", "EmoClass_Major", "EmoClass_Second", "EmoAct", "EmoVal", "EmoDom"]]
+    number = 0
     for split, (count, speakers) in SPLITS.items():
         for index in range(count):
             activation, valence, dominance = generator.uniform(1, 7, 3).round(2)
@@ -60,14 +62,9 @@ def write_corpus(folder):
                 ratings = np.clip([activation + off, valence + 2 * off, dominance], 1, 7)
                 grades.append([name, f"WORKER{worker:08d}", word, "Concerned", *ratings.round(2)])
             number += 1
-    with open(folder / "Labels" / "labels_consensus.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set"])
-        writer.writerows(rows)
-    with open(folder / "Labels" / "labels_detailed.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["FileName", "Workers", "EmoClass_Major", "EmoClass_Second", "EmoAct", "EmoVal", "EmoDom"])
-        writer.writerows(grades)
+    for name, content in (("labels_consensus.csv", rows), ("labels_detailed.csv", grades)):
+        with open(folder / "Labels" / name, "w", newline="") as file:
+            csv.writer(file).writerows(content)
     return folder
 
 
@@ -80,22 +77,10 @@ def tiny_encoder(tmp_path_factory):
 def write_encoder(folder):
     """A tiny Whisper, as transformers saves it."""
     torch.manual_seed(0)
-    config = WhisperConfig(
-        d_model=16,
-        encoder_layers=3,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=16,
-        vocab_size=50,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=1,
-        suppress_tokens=None,
-        begin_suppress_tokens=None,
-    )
+    sizes = {"d_model": 16, "encoder_layers": 3, "encoder_attention_heads": 2, "encoder_ffn_dim": 32}
+    sizes |= {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "vocab_size": 50}
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    config = WhisperConfig(**sizes, **tokens, suppress_tokens=None, begin_suppress_tokens=None)
     WhisperModel(config).save_pretrained(folder)
     WhisperFeatureExtractor().save_pretrained(folder)
     return folder

@@ -19,14 +19,9 @@ MakeFrames = Callable[[Sequence[Sequence[str]], Sequence[str]], Iterator[Mapping
 
 
 def length_batches(lengths: Mapping[str, float], batch_size: int) -> list[list[str]]:
-    """Form batches of similar length, the same for any order of the keys.
+    """Form batches of keys of similar length, the same for any order of the keys.
 
-    Args:
-        lengths: Per key its length, in any unit.
-        batch_size: Keys per batch.
-
-    Returns:
-        Batches, the longest first: one that does not fit in memory fails at once, and processes end nearly together.
+    The longest come first: a batch that does not fit in memory fails at once, and processes end nearly together.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; give 1 or more")
@@ -63,8 +58,7 @@ def extract_missing(
     if wanted:
         logger.info("%d of %d %s to run through %s", len(wanted), len(keys), what, ", ".join(caches))
         batches = length_batches({key: length(key) for key in keys}, batch_size)
-        mine = batches[state.process_index :: state.num_processes]
-        mine = [batch for batch in mine if not wanted.isdisjoint(batch)]
+        mine = [b for b in batches[state.process_index :: state.num_processes] if not wanted.isdisjoint(b)]
         if mine:
             _extract(mine, {name: caches[name] for name in caches if missing[name]}, missing, make, what)
     state.wait_for_everyone()

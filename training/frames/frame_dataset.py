@@ -83,11 +83,7 @@ def _vote_shares(votes: Sequence[tuple[str, ...]], classes: np.ndarray, codes: S
 
 
 def collate_frames(items: list[dict]) -> dict:
-    """Pad items of a [`FrameDataset`] to a batch of tensors.
-
-    Returns:
-        Per branch `frames` (batch, frames, width) and `frames_mask` (batch, frames), True where valid; each target.
-    """
+    """Pad items to a batch: targets, and per branch `frames` (batch, frames, width) and their `frames_mask`."""
     batch: dict = {"frames": {}, "frames_mask": {}}
     for name in items[0]["frames"]:
         clips = [item["frames"][name] for item in items]

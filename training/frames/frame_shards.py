@@ -63,11 +63,8 @@ def read_index(path: Path, start: int = 0) -> tuple[dict[str, Entry], int]:
 class ShardWriter:
     """Append batches of arrays to a folder, in shards that a lock claims for this process.
 
-    The next writer to claim them cuts off what a killed one left half written.
-
-    Args:
-        folder: Folder of shards of one number format.
-        itemsize: Bytes per number.
+    The next writer to claim them cuts off what a killed one left half written. All arrays of a folder have numbers of
+    `itemsize` bytes.
     """
 
     def __init__(self, folder: Path, itemsize: int):
@@ -140,12 +137,7 @@ class ShardWriter:
 
 
 class ShardReader:
-    """Read the arrays of a folder, memory-mapped, while other processes write.
-
-    Args:
-        folder: Folder of the shards; it may not exist yet.
-        dtype: Number format of the arrays.
-    """
+    """Read the arrays of a folder, which may not exist yet, memory-mapped, while other processes write."""
 
     def __init__(self, folder: Path, dtype: str):
         self.folder, self.dtype = folder, np.dtype(dtype)

@@ -56,7 +56,7 @@ def extract_frames(
         branches: Settings of every branch, duplicates allowed. Text branches are skipped.
         library: Encoders of the branches.
         root: Folder of the caches.
-        batch_size: Clips per batch.
+        batch_size: Clips, or texts, per batch.
 
     Returns:
         Per branch name the cache, now with every clip.

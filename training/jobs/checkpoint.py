@@ -40,11 +40,8 @@ def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, pro
     Args:
         jobs: Finished jobs of one system, one per seed.
         library: Encoders of the run.
-        folder: Folder of the system, replaced as a whole; kept if it is of the same job.
+        folder: Folder of the system, replaced as a whole; kept if it is of the same job. It is returned.
         provenance: Corpus, encoders and environment of the run.
-
-    Returns:
-        The folder.
     """
     best = best_job(jobs)
     if read_json(folder / "run.json").get("fingerprint") == best.fingerprint:
@@ -74,13 +71,9 @@ def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, pro
 
 
 def typical_error(predictions: Predictions) -> dict:
-    """Compute the error of a model for users who do not see its table of results.
+    """Compute the root mean square error on the label scale, for users who do not see the table of results.
 
-    Args:
-        predictions: Predictions of `development`, by which the epoch was chosen: the error is slightly too small.
-
-    Returns:
-        `{"split", "clips", "rmse": {dimension: root mean square error on the label scale}}`.
+    The predictions are of `development`, by which the epoch was chosen: the error is slightly too small.
     """
     squares = (predictions.logits - predictions.labels) ** 2
     rmse = dict(zip(DIMENSIONS, np.sqrt(squares.mean(axis=0)).tolist(), strict=True))

@@ -44,9 +44,7 @@ class DataSplits:
     conditions: dict[SplitKey, list[DegradedClip]] = field(default_factory=dict)
 
     def training_table(self, spec: SystemSpec, unlabelled: Sequence[Piece]) -> ClipTable:
-        """Return the clips that a system trains on: the labelled ones and, if it asks for them, augmented copies and
-        unlabelled pieces, except those of files that are clips to develop or test on.
-        """
+        """Return the clips that a system trains on, without unlabelled files that are clips to develop or test on."""
         parts = [self.tables[TRAIN]]
         if spec.augmented:
             parts.append(augmented_table(self.tables[TRAIN], self.copies))

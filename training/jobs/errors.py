@@ -18,14 +18,7 @@ GOES_ON = "start the run again: it goes on where it was"
 
 
 def user_message(error: Exception) -> str | None:
-    """Return the sentence that tells the user of an error.
-
-    Args:
-        error: The error that ended a run.
-
-    Returns:
-        One line, or None for a fault of the program, whose traceback is to be shown.
-    """
+    """Return one line for the user, or None for a fault of the program, whose traceback is to be shown."""
     message = _message(error)
     return None if message is None else " ".join(message.split())
 

@@ -26,9 +26,7 @@ logger = logging.getLogger(__name__)
 def default_workers() -> int:
     """Return one worker per core on a CPU, where small heads gain nothing from a second thread; else 1."""
     state = PartialState()
-    if state.num_processes > 1 or state.device.type != "cpu":
-        return 1
-    return cores.available_cores()
+    return cores.available_cores() if state.num_processes == 1 and state.device.type == "cpu" else 1
 
 
 def run_jobs(
@@ -39,7 +37,7 @@ def run_jobs(
     Args:
         jobs: Jobs, teachers before their students.
         batch_size: Clips per batch in prediction.
-        workers: Processes at a time. 1 runs the jobs in this process, which a group of processes needs.
+        workers: Processes at a time; 1 runs the jobs in this process.
         on_finished: Called in this process with each job that has been run, before the next begins.
 
     Raises:
@@ -54,11 +52,11 @@ def run_jobs(
     waiting = [job for job in jobs if job.result() is None or job.unpredicted()]
     finished = len(jobs) - len(waiting)
     logger.info("%d of %d jobs are finished from before", finished, len(jobs))
+    on_finished = on_finished or (lambda job: None)
     if workers == 1:
         for job in waiting:
             run_job(job, batch_size)
-            if on_finished is not None:
-                on_finished(job)
+            on_finished(job)
         return
     silent = any(job.arguments.disable_tqdm for job in jobs)
     bar = tqdm(total=len(jobs), initial=finished, desc="jobs", unit="job", disable=silent)
@@ -76,8 +74,7 @@ def run_jobs(
                 ccc, job = future.result()["development"]["ccc_mean"], running.pop(future)
                 bar.set_postfix_str(f"{job.label} {ccc:.3f}")
                 bar.update()
-                if on_finished is not None:
-                    on_finished(job)
+                on_finished(job)
     except BrokenProcessPool:
         labels = ", ".join(job.label for job in running.values())
         raise ChildProcessError(

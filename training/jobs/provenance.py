@@ -61,8 +61,8 @@ def describe_corpus(corpus: Corpus, tables: dict[SplitKey, ClipTable], facts: Co
         "skipped_rows": corpus.skipped,
         "fingerprint": hashlib.sha256(json.dumps(fingerprints).encode()).hexdigest(),
         "splits": {
-            split: {"clips": len(rows), "speakers": len(set(rows["speaker"]) - {None, UNKNOWN})}
-            for split, rows in corpus.splits.items()
+            str(key): {"clips": len(table), "speakers": len(set(table.speakers) - {None, UNKNOWN})}
+            for key, table in tables.items()
         },
     }
 

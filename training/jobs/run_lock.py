@@ -19,12 +19,9 @@ LOCK, OWNER = ".run.lock", ".run.owner"
 
 @contextmanager
 def only_run_in(folder: Path) -> Iterator[None]:
-    """Lock a folder for this process.
+    """Make a folder if needed, and lock it for this process.
 
     The lock ends with the process, however it ends; the two small files that remain have no meaning then.
-
-    Args:
-        folder: Output folder of the run, made if needed.
 
     Raises:
         ValueError: Another process holds the lock.

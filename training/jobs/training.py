@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from zipfile import is_zipfile
 
@@ -29,11 +30,7 @@ STATE = "trainer_state.json"  # of Trainer, in a checkpoint
 
 
 def run_job(job: Job, batch_size: int) -> dict:
-    """Train a job, keep its best model and predict every split but `train`, as far as that is not done yet.
-
-    Args:
-        job: The job; its teachers must be finished.
-        batch_size: Clips per batch in prediction.
+    """Train a job, whose teachers are finished, and predict every split but `train`, as far as that is not done yet.
 
     Returns:
         `{"fingerprint", "best_step", "development", "seconds", ...}`, as in `job.json`.
@@ -94,18 +91,17 @@ def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
     model = job.new_model()
     train = job.dataset(job.tables[TRAIN])
     _standardise(model, train)
-    trainer_class, extra = AffectTrainer, {}
+    make = AffectTrainer
     if job.teachers:
         train.set_teacher(*teacher_outputs(job, batch_size))
-        trainer_class, extra = DistillationTrainer, {"distillation": job.spec.distillation}
-    return trainer_class(
+        make = partial(DistillationTrainer, distillation=job.spec.distillation)
+    return make(
         model=model,
         args=job.training_arguments(),
         train_dataset=train,
         eval_dataset=job.dataset(job.tables[DEVELOPMENT]),
         data_collator=collate_frames,
         callbacks=[EarlyStoppingCallback(job.patience)] if job.patience is not None else [],
-        **extra,
     )
 
 
@@ -129,13 +125,9 @@ def _save_model(job: Job, weights: dict[str, torch.Tensor], batch_size: int) -> 
 
 
 def delete_incomplete_checkpoints(folder: Path, processes: int) -> None:
-    """Delete checkpoints that were being written or deleted when the process was killed.
+    """Delete the checkpoints in a folder that were being written or deleted when the `processes` were killed.
 
     Trainer would continue from one all the same, for example without the optimizer's state, and end differently.
-
-    Args:
-        folder: Folder of a training's checkpoints.
-        processes: Number of processes that train.
     """
     for checkpoint in folder.glob("checkpoint-*"):
         if not _is_complete(checkpoint, processes):

@@ -40,8 +40,7 @@ def read_evaluations(jobs: dict[str, dict[str, list[Job]]]) -> dict[SplitKey, di
         jobs: Per data splits (empty name: the given splits) and system the finished jobs, one per seed.
 
     Returns:
-        Per split and system its evaluation. In cross-validation, each clip is predicted by the fold that was not
-        trained on its speaker.
+        Per split and system its evaluation; in cross-validation each clip is predicted by its own fold.
 
     Raises:
         ValueError: A file of predictions has other clips than its table.
@@ -78,10 +77,9 @@ def _read(parts: Sequence[list[Job]], key: SplitKey) -> Evaluation:
 def _read_in_order(job: Job, key: SplitKey) -> Predictions:
     path, files = job.predictions_path(key), job.tables[key].files
     predictions = read_predictions(path)
-    other = sorted(set(predictions.files) ^ set(files))
-    if other or len(predictions.files) != len(files):
+    if sorted(predictions.files) != sorted(files):
         raise ValueError(
-            f"{path} does not have each clip of {key} once ({len(predictions.files)} rows, {len(files)} clips"
-            f"{f'; not in both: {other[0]}' if other else ''}); delete the folder {job.folder} and start the run again"
+            f"{path} does not have each clip of {key} once ({len(predictions.files)} rows, {len(files)} clips); "
+            f"delete the folder {job.folder} and start the run again"
         )
     return predictions.of(files)

@@ -23,12 +23,7 @@ SMALLEST_GROUP = 10  # clips; the CCC of fewer says nothing
 
 
 def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
-    """Compute all scores of one system on one split, as they are in `results.json`.
-
-    Args:
-        evaluation: The system on the split.
-        bootstrap_samples: Resamples for each interval.
-    """
+    """Compute all scores of one system on one split, as they are in `results.json`."""
     scores = {
         **ccc_scores(evaluation),
         "ccc_per_seed": {key: seeds.tolist() for key, seeds in zip(KEYS, _ccc_per_seed(evaluation).T, strict=True)},

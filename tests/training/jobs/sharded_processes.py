@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 
-from speech_affect import modeling_affect
+from speech_affect import losses
 from speech_affect.regressor import TimeConvGRU
 from speech_affect_training import run
 from speech_affect_training.jobs import trainer
@@ -71,7 +71,7 @@ def note_sharding(path: Path) -> None:
 
 def note_precision(path: Path) -> None:
     """Write the number formats of the hidden states, outputs and labels of the next loss."""
-    losses, forward = modeling_affect.ccc_losses, TimeConvGRU.forward
+    ccc_losses, forward = losses.ccc_losses, TimeConvGRU.forward
     hidden_dtypes = []
 
     def watched_forward(self, frames, mask):
@@ -80,13 +80,13 @@ def note_precision(path: Path) -> None:
         return hidden, mask
 
     def watched_losses(predictions, targets, *args):
-        modeling_affect.ccc_losses, TimeConvGRU.forward = losses, forward
+        losses.ccc_losses, TimeConvGRU.forward = ccc_losses, forward
         labels = 4 + 3 * targets
         rounded = torch.allclose(labels.bfloat16().float(), labels, atol=1e-4)
         path.write_text(f"{hidden_dtypes[0]} {predictions.dtype} {targets.dtype} {rounded}\n")
-        return losses(predictions, targets, *args)
+        return ccc_losses(predictions, targets, *args)
 
-    modeling_affect.ccc_losses, TimeConvGRU.forward = watched_losses, watched_forward
+    losses.ccc_losses, TimeConvGRU.forward = watched_losses, watched_forward
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from speech_affect import modeling_affect
+from speech_affect import losses
 from speech_affect.regressor import TimeConvGRU
 from speech_affect_training.jobs import training
 from speech_affect_training.jobs.data_splits import TRAIN
@@ -195,17 +195,17 @@ def test_batches_of_similar_length(make_teacher, monkeypatch):
 def test_bf16_leaves_loss_and_checkpoint_in_float32(make_teacher, monkeypatch):
     """Operations are in bf16; labels, the outputs they are compared with, the loss and the weights are not."""
     job, seen, hidden = make_teacher("a", "--bf16", "true", "--num_train_epochs", "1"), [], []
-    losses, forward = modeling_affect.ccc_losses, TimeConvGRU.forward
+    ccc_losses, forward = losses.ccc_losses, TimeConvGRU.forward
 
     def watched_losses(predictions, targets, *args):
-        seen.append((predictions, targets, losses(predictions, targets, *args)))
+        seen.append((predictions, targets, ccc_losses(predictions, targets, *args)))
         return seen[-1][-1]
 
     def watched_forward(self, frames, mask):
         hidden.append(forward(self, frames, mask))
         return hidden[-1]
 
-    monkeypatch.setattr(modeling_affect, "ccc_losses", watched_losses)
+    monkeypatch.setattr(losses, "ccc_losses", watched_losses)
     monkeypatch.setattr(TimeConvGRU, "forward", watched_forward)
     result = run_job(job, 8)
     assert hidden[0][0].dtype == torch.bfloat16

@@ -93,7 +93,7 @@ def test_clips_are_joined_by_their_names(finished, make_table):
     np.testing.assert_array_equal(evaluation.logits, [expected.logits])
     np.testing.assert_array_equal(evaluation.labels, tables["test1"].labels)
     for files, message in (
-        (["clip0.wav", "clip1.wav", "clip2.wav", "x.wav"], "4 rows, 4 clips; not in both: clip3.wav"),
+        (["clip0.wav", "clip1.wav", "clip2.wav", "x.wav"], "4 rows, 4 clips"),
         (["clip0.wav", "clip1.wav", "clip2.wav", "clip3.wav", "clip3.wav"], "5 rows, 4 clips"),
     ):
         values = np.zeros((len(files), 3))

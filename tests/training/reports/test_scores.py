@@ -5,14 +5,7 @@ import numpy as np
 import pytest
 
 from speech_affect_training.reports.evaluation import Evaluation
-from speech_affect_training.reports.scores import (
-    KEYS,
-    ccc_scores,
-    comparisons,
-    group_scores,
-    pairs,
-    split_scores,
-)
+from speech_affect_training.reports.scores import KEYS, ccc_scores, comparisons, group_scores, pairs, split_scores
 from speech_affect_training.settings.split_key import SplitKey
 from speech_affect_training.settings.systems import system_specs
 
