@@ -76,7 +76,7 @@ WRONG_SETTINGS = [
 
 
 @pytest.mark.parametrize(
-    "config_class, settings, message", WRONG_SETTINGS, ids=[message[:40] for *_, message in WRONG_SETTINGS]
+    "config_class, settings, message", WRONG_SETTINGS, ids=[row[2][:40] for row in WRONG_SETTINGS]
 )
 def test_settings_that_do_not_fit(config_class, settings, message):
     with pytest.raises(ValueError, match=message):

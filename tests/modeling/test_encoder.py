@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from transformers import AutoModel, SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 from speech_affect import AffectEncoderConfig, AffectFusionConfig, AffectFusionModel
 from speech_affect.encoder import SpeechEncoder, is_paddable, truncate_layers
@@ -142,7 +142,7 @@ def test_frames_of_long_audio_stay_on_their_grid(backbone_config):
     torch.testing.assert_close(frames["last"][0, 24], frames["last"][0, 23], atol=0, rtol=0)
 
 
-def test_a_remainder_that_unpadded_whisper_cannot_hear_is_left_out(tiny_backbone):
+def test_a_remainder_too_short_for_unpadded_whisper_is_left_out(tiny_backbone):
     encoder = _encoder(tiny_backbone("whisper"), pad_to_window=False)
     encoder.window_size = 8000
     for remainder, count in ((200, 25), (201, 26)):
@@ -158,7 +158,7 @@ def test_a_remainder_below_one_frame_is_left_out(tiny_backbone):
     assert torch.isfinite(frames["last"]).all()
 
 
-def test_too_short_a_clip_is_refused(tiny_backbone):
+def test_too_short_a_clip(tiny_backbone):
     encoder = _encoder(tiny_backbone("hubert"))
     with pytest.raises(ValueError, match="300 samples are too few for one frame of hubert; give 0.1 s"):
         _run(encoder, [torch.randn(300)], ["last"])
@@ -181,14 +181,6 @@ def test_an_encoder_that_is_not_frozen_gets_gradients(tiny_backbone, clips):
     model(clips[0][None]).logits.sum().backward()
     gradient = model.front_end.encoders["e"].backbone.encoder.layers[0].attention.q_proj.weight.grad
     assert gradient is not None and gradient.abs().sum() > 0
-
-
-def test_attention_implementation_reaches_the_encoders(tiny_backbone, tmp_path):
-    config = AffectFusionConfig(encoders={"e": {"backbone": tiny_backbone("hubert")}}, branches=[{"source": "e"}])
-    AffectFusionModel(config).save_pretrained(tmp_path)
-    model = AffectFusionModel.from_pretrained(tmp_path, attn_implementation="eager")
-    assert model.front_end.encoders["e"].backbone.config._attn_implementation == "eager"
-    assert isinstance(model.front_end.encoders["e"].backbone, type(AutoModel.from_config(tiny_backbone("hubert"))))
 
 
 def test_unpadded_whisper_is_the_same_encoder(tiny_backbone, clips):

@@ -1,5 +1,4 @@
-"""
-What must not change an estimate, does not: every kind of model and encoder, every such change, one tolerance each.
+"""What must not change an estimate, for every kind of model and encoder, with one tolerance each.
 
 Where audio is cut into chunks stands in test_streaming.py, for the same models; text encoders in test_text_encoder.py,
 but for the thread count.
@@ -15,7 +14,7 @@ from speech_affect import AffectFeatureExtractor, AffectFusionConfig, AffectFusi
 
 from . import test_text_encoder
 from .conftest import BACKBONES
-from .test_streaming import FIELDS, KINDS, check_cutting, make_model, offline, speech
+from .test_streaming import FIELDS, KINDS, make_model, offline, speech
 
 
 MODELS = sorted({*KINDS, *BACKBONES})
@@ -27,9 +26,9 @@ GAIN_TOLERANCE = 1e-3
 RATE_TOLERANCE = 0.35
 # of the distance between two clips
 BAND_TOLERANCE = 0.1
-# they hear waveforms brought to unit variance, or spectra to unit variance in each band
-GAIN_IS_NOT_HEARD = sorted({"weighted_sum", *BACKBONES} - {"whisper"})
-GAIN_IS_HEARD = ["mfb", "mfb_f0", "wide_stride", "fusion_embedding", "fusion_frame", "uneven_frames"]
+# their inputs are waveforms of unit variance, or spectra of unit variance in each band
+GAIN_IS_REMOVED = sorted({"weighted_sum", *BACKBONES} - {"whisper"})
+GAIN_IS_KEPT = ["mfb", "mfb_f0", "wide_stride", "fusion_embedding", "fusion_frame", "uneven_frames"]
 SECONDS = (0.9, 0.31, 1.3, 0.62)  # windows of encoders are half a second here: one or several, with and without rest
 
 
@@ -48,7 +47,7 @@ def padded(clips, more: int = 0) -> dict:
 
 
 @torch.no_grad()
-def answers(model, **inputs) -> dict[str, torch.Tensor]:
+def estimate(model, **inputs) -> dict[str, torch.Tensor]:
     output = model(**inputs)
     return {name: output[name] for name in FIELDS}
 
@@ -67,16 +66,16 @@ def test_the_table_has_every_family_and_kind():
     assert {"mfb", "mfb_f0", "weighted_sum", "fusion_embedding", "fusion_frame"} <= set(MODELS)
     # every way of cutting is tried in test_streaming.py, but on one family of two that differ in nothing but the name
     assert set(MODELS) - set(KINDS) == {"wav2vec2-group"}
-    assert set(GAIN_IS_HEARD) | set(GAIN_IS_NOT_HEARD) | {"whisper", "whisper_unpadded"} == set(MODELS)
+    assert set(GAIN_IS_KEPT) | set(GAIN_IS_REMOVED) | {"whisper", "whisper_unpadded"} == set(MODELS)
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_who_else_is_in_the_batch(kind, clips):
     model = make_model(kind)
-    alone = [answers(model, input_values=clip[None]) for clip in clips]
+    alone = [estimate(model, input_values=clip[None]) for clip in clips]
     assert distance(alone[0], alone[2]) > 100 * BATCH_TOLERANCE  # another clip is another matter
     for order in ([0, 1, 2, 3], [2, 0], [3, 3, 1]):
-        together = answers(model, **padded([clips[index] for index in order]))
+        together = estimate(model, **padded([clips[index] for index in order]))
         for row, index in enumerate(order):
             assert_near(
                 {name: values[row : row + 1] for name, values in together.items()}, alone[index], BATCH_TOLERANCE
@@ -86,16 +85,12 @@ def test_who_else_is_in_the_batch(kind, clips):
 @pytest.mark.parametrize("kind", MODELS)
 def test_how_much_padding_there_is_and_what_lies_in_it(kind, clips):
     model = make_model(kind)
-    expected = answers(model, **padded(clips))
+    expected = estimate(model, **padded(clips))
     batch = padded(clips, more=7001)
-    assert_near(answers(model, **batch), expected, PADDING_TOLERANCE)
+    assert_near(estimate(model, **batch), expected, PADDING_TOLERANCE)
     loud = 0.9 * torch.sin(2 * torch.pi * 210 * torch.arange(batch["input_values"].shape[1]) / 16000)
     batch["input_values"] = torch.where(batch["attention_mask"].bool(), batch["input_values"], loud)
-    assert_near(answers(model, **batch), expected, PADDING_TOLERANCE)
-
-
-def test_how_it_is_cut_for_the_one_that_is_not_among_those_of_the_streams():
-    check_cutting("wav2vec2-group", 20011, [1, 500, 7600, 8000, 9])
+    assert_near(estimate(model, **batch), expected, PADDING_TOLERANCE)
 
 
 @pytest.fixture
@@ -115,7 +110,7 @@ def with_threads():
 @pytest.mark.parametrize("kind", MODELS)
 def test_how_many_threads_there_are(kind, clips, with_threads):
     model = make_model(kind)
-    one, two, three = (with_threads(threads, lambda: answers(model, **padded(clips))) for threads in (1, 2, 3))
+    one, two, three = (with_threads(threads, lambda: estimate(model, **padded(clips))) for threads in (1, 2, 3))
     assert_near(two, one, THREADS_TOLERANCE)
     assert_near(three, one, THREADS_TOLERANCE)
 
@@ -141,31 +136,23 @@ def test_the_order_of_channels(kind):
     assert_near({name: turned[name] for name in FIELDS}, {name: three[name] for name in FIELDS}, BATCH_TOLERANCE)
 
 
-@pytest.mark.parametrize("kind", GAIN_IS_NOT_HEARD)
+@pytest.mark.parametrize("kind", GAIN_IS_REMOVED)
 @pytest.mark.parametrize("gain", [0.3, 3.0])
-def test_gain_where_a_model_is_not_to_hear_it(kind, gain, clips):
+def test_gain_that_normalisation_removes(kind, gain, clips):
     clip = clips[0] / 4
     model = make_model(kind)
-    expected = answers(model, input_values=clip[None])
-    assert_near(answers(model, input_values=gain * clip[None]), expected, GAIN_TOLERANCE)
+    expected = estimate(model, input_values=clip[None])
+    assert_near(estimate(model, input_values=gain * clip[None]), expected, GAIN_TOLERANCE)
 
 
 @torch.no_grad()
-def test_gain_is_not_heard_as_pitch(clips):
+def test_gain_does_not_change_pitch(clips):
     model = make_model("mfb_f0")
     (plain, _), (quiet, _) = (model.front_end(gain * clips[0][None]) for gain in (1.0, 0.3))
     torch.testing.assert_close(quiet["mfb_f0"][..., 40:], plain["mfb_f0"][..., 40:], atol=1e-4, rtol=1e-4)
     # energies fall by 2 ln 0.3, but for those at the floor
     fallen = (plain["mfb_f0"] - quiet["mfb_f0"])[..., :40]
     assert fallen.median().item() == pytest.approx(-2 * np.log(0.3), abs=1e-3)
-
-
-@pytest.mark.parametrize("kind", GAIN_IS_HEARD)
-def test_gain_where_loudness_is_heard(kind, clips):
-    """Nobody promises more: activation is loudness, to a good part."""
-    model = make_model(kind)
-    loud, quiet = (answers(model, input_values=gain * clips[0][None]) for gain in (1.0, 0.3))
-    assert distance(loud, quiet) > 10 * GAIN_TOLERANCE
 
 
 def copy_at(rate: int, clip: np.ndarray) -> np.ndarray:
@@ -194,7 +181,7 @@ def test_copies_that_hold_all_there_is(kind):
     """What lies between two resamplings is their band's edge: without sound there, next to nothing."""
     # energies of bands without any sound are those of rounding, and wav2vec2-BERT hears them as loud as others
     band = 8000 if kind == "wav2vec2-bert" else 3200
-    rates = [44100, 48000] if kind in (*GAIN_IS_HEARD, "wav2vec2-bert") else [8000, 44100, 48000]
+    rates = [44100, 48000] if kind in (*GAIN_IS_KEPT, "wav2vec2-bert") else [8000, 44100, 48000]
     model = make_model(kind)
     clip, other = (below(band, speech(seconds)) for seconds in (0.9, 1.3))
     original = offline(model, clip)

@@ -6,7 +6,7 @@ from transformers import AutoModel
 
 from speech_affect import AffectFeatureExtractor, AffectFusionModel, AffectStudentConfig, AffectStudentModel
 
-from .conftest import LOADED_ATOL, padded
+from .conftest import LOADED_ATOL, TASKS, padded
 
 
 @pytest.fixture(params=["student", "student_f0", "mfb", "weighted_sum", "fusion", "fusion_frame"])
@@ -46,10 +46,11 @@ def test_a_checkpoint_needs_no_second_download(make_model, clips, tmp_path, monk
 
 def test_weights_that_settings_add_to_a_checkpoint_are_initialised(make_model, tmp_path):
     make_model("student", num_gru_layers=1).save_pretrained(tmp_path)
-    loaded = AffectStudentModel.from_pretrained(tmp_path, num_gru_layers=2, emotion_names=["A", "N"])
+    loaded = AffectStudentModel.from_pretrained(tmp_path, num_gru_layers=2, **TASKS)
     new = loaded.regressor.tc_grus[0].gru.weight_hh_l1
     torch.testing.assert_close(new.T @ new, torch.eye(16), atol=1e-4, rtol=0)  # orthogonal
-    assert not loaded.regressor.tc_grus[0].gru.bias_hh_l1.any()
+    assert not loaded.regressor.tc_grus[0].gru.bias_hh_l1.any() and not loaded.regressor.emotion_output.bias.any()
+    torch.testing.assert_close(loaded.regressor.uncertainty_scale, torch.ones(3))
 
 
 def test_an_argument_that_does_not_exist(make_model, tmp_path):

@@ -51,7 +51,7 @@ def test_a_model_without_second_tasks():
     assert list(output.keys()) == ["loss", "logits", "embedding", "loss_parts"]
 
 
-def test_each_part_alone_and_what_it_equals():
+def test_each_part_alone():
     model, inputs, targets = make_model(**TASKS), make_inputs(), make_targets()
     output = model(**inputs, gender_labels=targets["gender_labels"])
     assert list(output.loss_parts) == ["gender"]
@@ -126,14 +126,6 @@ def test_predicted_standard_deviations_stay_in_range_and_keep_a_gradient():
         assert (model.regressor.uncertainty_output.bias.grad > 0).all()
 
 
-def test_the_likelihood_moves_no_mean():
-    model = make_model(predict_uncertainty=True).train()
-    model(**make_inputs(), labels=torch.rand(4, 3) * 6 + 1).loss_parts["uncertainty"].backward()
-    assert model.regressor.output.weight.grad is None
-    assert model.regressor.uncertainty_output.weight.grad.abs().sum() > 0
-    assert model.regressor.embedding.weight.grad.abs().sum() > 0
-
-
 def test_with_all_labels_every_parameter_gets_a_gradient():
     model = make_model(**TASKS).train()
     model(**make_inputs(), **make_targets()).loss.backward()
@@ -141,8 +133,7 @@ def test_with_all_labels_every_parameter_gets_a_gradient():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
 
 
-@pytest.mark.parametrize("with_variances", [False, True])
-def test_training_recovers_the_width_of_the_noise(with_variances):
+def test_training_recovers_the_width_of_the_noise():
     torch.manual_seed(2)
     model = make_model(predict_uncertainty=True).train()
     with torch.no_grad():  # estimates of 4, the mean of the labels
@@ -153,25 +144,15 @@ def test_training_recovers_the_width_of_the_noise(with_variances):
     inputs = make_inputs(512, frames=4)
     inputs["frames"]["mfb"] = torch.where(loud, 1.0, -1.0).view(-1, 1, 1) + 0.01 * inputs["frames"]["mfb"]
     grades = 4 + stds.unsqueeze(-1) * torch.randn(512, 3, 5)
-    targets = {"labels": grades[..., 0]}
-    if with_variances:
-        targets = {"labels": grades.mean(-1), "label_variances": grades.var(-1, unbiased=False)}
+    targets = {"labels": grades.mean(-1), "label_variances": grades.var(-1, unbiased=False)}
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(75):
         optimizer.zero_grad()
         model(**inputs, **targets).loss_parts["uncertainty"].backward()
         optimizer.step()
     assert not model.regressor.output.weight.any() and not model.regressor.output.bias.any()
-    # 256 clips give a standard deviation to 4%, five grades each to 2%
-    torch.testing.assert_close(model(**inputs).uncertainty, stds, rtol=0.08 if with_variances else 0.15, atol=0)
-
-
-def test_tasks_added_to_a_checkpoint_start_from_chosen_values(tmp_path):
-    make_model().save_pretrained(tmp_path)
-    loaded = AffectStudentModel.from_pretrained(tmp_path, with_front_end=False, **TASKS)
-    torch.testing.assert_close(loaded.regressor.uncertainty_scale, torch.ones(3))
-    for head in (loaded.regressor.gender_output, loaded.regressor.uncertainty_output):
-        assert not head.bias.any() and head.weight.abs().sum() > 0
+    # 256 clips with five grades each give a standard deviation to 2%
+    torch.testing.assert_close(model(**inputs).uncertainty, stds, rtol=0.08, atol=0)
 
 
 def test_trainer_predicts_the_logits_first(tmp_path):

@@ -1,5 +1,4 @@
 import math
-import time
 from pathlib import Path
 
 import pytest
@@ -88,14 +87,6 @@ def test_voicing_is_the_share_of_periodic_energy():
         assert voicing[:, 3:-3].mean() == pytest.approx(1 / (1 + 2 * power), abs=0.04)
 
 
-def test_shortest_inputs_and_quiet_rounding_noise_are_finite():
-    for samples in (400, 401, 560):
-        for signal in (torch.zeros(1, samples), torch.full((1, samples), 1e-30), torch.ones(1, samples)):
-            f0_hz, voicing = PitchTracker()(signal)
-            assert torch.isfinite(f0_hz).all() and torch.isfinite(voicing).all()
-            assert (voicing >= 0).all() and (voicing <= 1).all()
-
-
 def test_padding_and_batching_change_nothing():
     clips = [speech_like(seed)[0, :samples] for seed, samples in enumerate((400, 1111, 9600, 17001, 25600))]
     batch = torch.nn.utils.rnn.pad_sequence([*clips, torch.zeros(30000)], batch_first=True)
@@ -106,14 +97,6 @@ def test_padding_and_batching_change_nothing():
         torch.testing.assert_close(f0_hz[row, :frames], alone_f0_hz[0], rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(voicing[row, :frames], alone_voicing[0], rtol=1e-5, atol=1e-5)
     assert 0.2 < (f0_hz[3:5] > 0).float().mean() < 0.8  # both decisions occur
-
-
-def test_gain_changes_nothing():
-    signal = speech_like()
-    f0_hz, voicing = PitchTracker()(signal)
-    quiet_f0_hz, quiet_voicing = PitchTracker()(0.1 * signal)
-    torch.testing.assert_close(quiet_f0_hz, f0_hz, rtol=1e-4, atol=0)
-    torch.testing.assert_close(quiet_voicing, voicing, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("settings", [{}, {"hop_s": 0.02, "window_s": 0.04}, {"window_s": 0.05}])
@@ -217,11 +200,8 @@ def test_pitch_features_by_hand():
     assert pitch_features(f0_hz[:, :1], voicing[:, :1]).shape == (1, 1, 3)
 
 
-@pytest.mark.parametrize(
-    ("f0_shape", "voicing_shape"),
-    [((1, 5), (1, 4)), ((5,), (5,))],
-)
-def test_pitch_features_refuses_other_shapes(f0_shape, voicing_shape):
+@pytest.mark.parametrize(("f0_shape", "voicing_shape"), [((1, 5), (1, 4)), ((5,), (5,))])
+def test_pitch_features_of_other_shapes(f0_shape, voicing_shape):
     with pytest.raises(ValueError, match=r"must both be \(batch, frames\), not"):
         pitch_features(torch.ones(f0_shape), torch.ones(voicing_shape))
 
@@ -234,7 +214,7 @@ def test_pitch_features_refuses_other_shapes(f0_shape, voicing_shape):
         (torch.zeros(1, 399), r"has 399 samples; one frame needs at least 400 \(0.025 s at 16000 Hz\)"),
     ],
 )
-def test_forward_refuses_bad_input(input_values, message):
+def test_inputs_that_do_not_fit(input_values, message):
     with pytest.raises(ValueError, match=message):
         PitchTracker()(input_values)
 
@@ -278,32 +258,3 @@ def test_agrees_with_praat_on_real_speech(real_clips):
     assert deviation.median() < 0.002  # 0.0007 measured
     assert both.sum() / (praat > 0).sum() > 0.95  # 0.989 measured
     assert ((ours > 0) & (praat == 0)).sum() / (ours > 0).sum() < 0.08  # 0.051 measured
-
-
-def test_padding_and_gain_change_nothing_on_real_speech(real_clips):
-    tracker, clips = PitchTracker(), real_clips[::4]
-    batch = torch.nn.utils.rnn.pad_sequence([*clips, torch.zeros(40000)], batch_first=True)
-    f0_hz, voicing = tracker(batch)
-    for row, clip in enumerate(clips):
-        alone_f0_hz, alone_voicing = tracker(clip[None])
-        frames = alone_f0_hz.shape[1]
-        torch.testing.assert_close(f0_hz[row, :frames], alone_f0_hz[0], rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(voicing[row, :frames], alone_voicing[0], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(tracker(0.1 * batch)[0], f0_hz, rtol=1e-4, atol=0)
-
-
-def test_takes_at_most_60_ms_per_10_s_of_audio(real_clips):
-    signal = torch.cat(real_clips)[None, : 10 * SAMPLING_RATE]
-    tracker = PitchTracker()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        durations_s = []
-        for _ in range(9):
-            # The processor time of the process, and the best run: other work on the machine says nothing about ours.
-            start_s = time.process_time()
-            tracker(signal)
-            durations_s.append(time.process_time() - start_s)
-    finally:
-        torch.set_num_threads(threads)
-    assert min(durations_s) < 0.060

@@ -138,12 +138,12 @@ def test_without_a_mask_the_padding_token_is_padding():
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta"])
-def test_a_pooler_that_nobody_reads_is_left_out(family):
+def test_poolers_are_left_out(family):
     assert AutoModel.from_config(BACKBONES[family]()).pooler is not None
     assert not [name for name in _encoder(BACKBONES[family]()).state_dict() if "pooler" in name]
 
 
-def test_text_is_told_from_speech(backbone_config, tiny_backbone):
+def test_text_is_distinguished_from_speech(backbone_config, tiny_backbone):
     assert AffectEncoderConfig(backbone=backbone_config).is_text
     speech = [tiny_backbone("whisper"), tiny_backbone("wav2vec2"), tiny_backbone("wav2vec2-bert")]
     for backbone in (*speech, HubertConfig(), WhisperConfig(), Wav2Vec2BertConfig()):
@@ -173,27 +173,8 @@ def test_layers_that_no_branch_reads_can_be_left_out(backbone_config):
     torch.testing.assert_close(got[1], expected[1], atol=1e-6, rtol=0)
 
 
-def test_a_frozen_encoder_neither_trains_nor_drops_out():
-    encoder = _encoder(BACKBONES["bert"]()).train()
-    assert not encoder.backbone.training
-    assert not any(parameter.requires_grad for parameter in encoder.backbone.parameters())
-    (first, _), (second, _) = (encoder(*_batch(TEXTS), ["last"]) for _ in range(2))
-    torch.testing.assert_close(first["last"], second["last"], atol=0, rtol=0)
-
-
-def test_every_weight_of_an_encoder_that_is_not_frozen_gets_gradients():
-    config = AffectFusionConfig(
-        encoders={"text": {"backbone": BACKBONES["roberta"](), "frozen": False}}, branches=[TEXT_BRANCH]
-    )
-    model = AffectFusionModel(config).train()
-    ids, mask = _batch(TEXTS)
-    model(input_ids=ids, text_attention_mask=mask).logits.sum().backward()
-    for parameter in model.front_end.encoders["text"].backbone.parameters():
-        assert parameter.grad is not None
-
-
 LEFT = torch.tensor([[0, 1, 1]])
-REFUSED = [
+WRONG_TOKENS = [
     (torch.tensor([5, 6]), None, r"shape \(2,\), torch.int64; give integers \(batch, tokens\)"),
     (torch.tensor([[5.0, 6.0]]), None, "torch.float32; give integers"),
     (torch.tensor([[5, 6]]), LEFT, r"mask of the tokens has shape \(1, 3\); it must be that of input_ids, \(1, 2\)"),
@@ -205,8 +186,8 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("ids, mask, message", REFUSED, ids=[message[:30] for *_, message in REFUSED])
-def test_tokens_that_are_refused(ids, mask, message):
+@pytest.mark.parametrize("ids, mask, message", WRONG_TOKENS, ids=[message[:30] for *_, message in WRONG_TOKENS])
+def test_tokens_that_do_not_fit(ids, mask, message):
     with pytest.raises(ValueError, match=message):
         _encoder(BACKBONES["roberta"]())(ids, mask, ["last"])
 
@@ -247,9 +228,9 @@ def test_fusion_with_text_does_not_depend_on_the_batch(clips):
     model = _model({"source": "mfb"}, TEXT_BRANCH, {**TEXT_BRANCH, "hidden_state": 1})
     lengths = torch.tensor([len(clip) for clip in clips[:3]])
     audio = torch.nn.utils.rnn.pad_sequence(clips[:3], batch_first=True)
-    heard = (torch.arange(audio.shape[1]) < lengths.unsqueeze(1)).long()
-    ids, read = _batch(TEXTS)
-    inputs = {"input_values": audio, "attention_mask": heard, "input_ids": ids, "text_attention_mask": read}
+    audio_mask = (torch.arange(audio.shape[1]) < lengths.unsqueeze(1)).long()
+    ids, text_mask = _batch(TEXTS)
+    inputs = {"input_values": audio, "attention_mask": audio_mask, "input_ids": ids, "text_attention_mask": text_mask}
     logits = model(**inputs).logits
     for row in range(3):
         alone = model(input_values=clips[row][None], input_ids=TEXTS[row][None]).logits
@@ -257,16 +238,6 @@ def test_fusion_with_text_does_not_depend_on_the_batch(clips):
     exchanged = model(**{**inputs, "input_ids": ids.where(ids != 20, 50)}).logits  # the second text alone
     assert (exchanged[1] - logits[1]).abs().max() > 1e-4
     torch.testing.assert_close(exchanged[[0, 2]], logits[[0, 2]], atol=1e-6, rtol=0)
-
-
-@torch.no_grad()
-def test_cached_frames_give_what_the_inputs_give(clips):
-    model = _model({"source": "mfb"}, TEXT_BRANCH)
-    ids, mask = _batch(TEXTS[:1])
-    frames, masks = model.front_end(clips[0][None], None, ids, mask)
-    assert {name: values.shape[1:] for name, values in frames.items()}["text-last"] == (14, 32)
-    expected = model(input_values=clips[0][None], input_ids=ids, text_attention_mask=mask).logits
-    torch.testing.assert_close(model(frames=frames, frames_mask=masks).logits, expected, atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
