@@ -231,11 +231,11 @@ _Clip = namedtuple("_Clip", "split index file path size")
 def check_disjoint(corpus: Corpus, audio: bool = True) -> None:
     """Check that no speaker who is learnt from is tested on, and that no audio occurs in more than one split.
 
-    Test splits may share speakers with each other, as those of MSP-Podcast may. Files are told apart by size first,
+    Test splits may share speakers with each other, as those of MSP-Podcast may. Files are compared by size first,
     then by a few bytes; only those still alike are hashed as a whole.
 
     Args:
-        corpus: The corpus to check. Speakers named `Unknown` are passed over.
+        corpus: The corpus to check. Speakers named `Unknown` are ignored.
         audio: Whether to compare audio content too (opens files; speakers alone need none).
 
     Raises:

@@ -17,7 +17,7 @@ def csv_rows(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield `(row, fields)` of a CSV file, first its header; rows are counted as lines, so the header is row 1.
 
-    One row is held at a time. A byte-order mark and blank lines are passed over.
+    One row is held at a time. A byte-order mark and blank lines are skipped.
 
     Args:
         path: The file, in UTF-8.

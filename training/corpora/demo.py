@@ -152,7 +152,7 @@ def _publish(scratch: Path, corpus: Path, settings: dict) -> None:
     """Give the finished corpus its name, unless another process was faster; replace a damaged one."""
     try:
         os.replace(scratch, corpus)
-    except OSError:  # a folder that is not empty is in the way
+    except OSError:  # there is a folder that is not empty
         if not _is_complete(corpus, settings):
             damaged = scratch.with_name(f"{scratch.name}-damaged")
             os.replace(corpus, damaged)

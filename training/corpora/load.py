@@ -20,7 +20,7 @@ from .table import load_table_corpus
 
 DEMO_NOTE = (
     "Synthetic speech by eSpeak NG. Labels are what the speech was constructed from, plus simulated graders' noise; "
-    "nobody rated it, and no figure here says anything about people."
+    "the clips were not rated by people, and no figure here describes people."
 )
 
 

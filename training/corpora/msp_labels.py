@@ -43,7 +43,7 @@ class Grade(NamedTuple):
 def read_consensus(
     path: Path, partitions: Sequence[Partition], speakers: dict[str, tuple[str, str]], bad_rows: BadRows
 ) -> Iterator[Label]:
-    """Yield the labels of a labels_consensus.csv, labels_consensus.json or labels.txt, told apart by the name.
+    """Yield the labels of a labels_consensus.csv, labels_consensus.json or labels.txt, chosen by the name.
 
     Args:
         path: The label file.
@@ -119,7 +119,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _records(path: Path, columns: Sequence[str], bad_rows: BadRows) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yields (row, fields) of a CSV file, the fields in the order of `columns`."""
+    """Yield (row, fields) of a CSV file, the fields in the order of `columns`."""
     rows = csv_rows(path, bad_rows, any_bytes=True)  # what is not UTF-8 is in graders' own words
     _, header = next(rows)
     _check_columns(path, header, columns)

@@ -189,7 +189,7 @@ class TableReader:
     def _note_file(self, row: dict, number: int) -> None:
         table = self.tables[-1]
         if row["file"] in self.seen and row["path"] is None:
-            # embedded audio keeps the base name of its path only, which need not tell clips apart
+            # embedded audio keeps the base name of its path only, which need not be unique
             row["file"] = "_".join(filter(None, (table.split, f"{number:08d}", row["file"])))
         here = (len(self.tables) - 1) << 40 | number
         place = self.seen.setdefault(row["file"], here)

@@ -1,4 +1,4 @@
-"""What model cards say of a corpus that no loader can read from it: language, labels, licence."""
+"""Facts about a corpus for model cards that no loader can read from it: language, labels, licence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CorpusFacts:
         terms: What those terms mean for who has the corpus and who has a model trained on it.
         rated: Whether people rated these very clips.
         weights_license: The Hub's id of the licence that the terms let the weights go under, such as `apache-2.0`;
-            None where they do not say.
+            None where they name none.
         license_link: Where the terms can be read.
         language: ISO 639 codes of the spoken languages; None where unknown.
         dataset: The corpus's Hub id (owner/name), if it is there.

@@ -1,4 +1,4 @@
-"""Tables of clips: read from a corpus, joined, told apart."""
+"""Tables of clips: read from a corpus, chosen, joined, identified."""
 
 from dataclasses import fields, replace
 
@@ -31,7 +31,7 @@ def test_a_split_as_a_table(make_corpus):
     table = clip_table(rows, ["1", "2", "3"])
     assert len(table) == 3 and table.files == ["a", "b", "c"] and table.fingerprints == ["1", "2", "3"]
     np.testing.assert_array_equal(table.labels, [[4, 2.5, 1], [4, 7, 4], [4, 4, 4]])
-    # 2, 5, 5 about their mean 4: (4 + 1 + 1) / 3; two equal grades; no grade; a single grade tells nothing
+    # 2, 5, 5 about their mean 4: (4 + 1 + 1) / 3; two equal grades; no grade; a single grade has no variance
     np.testing.assert_allclose(table.label_variances, [[2, 0, 0], [0, 0, 0], [0, 0, 0]], atol=1e-15)
     assert table.emotions == ["A", None, None]
     assert table.votes == [("A", "O", "A"), (), ()]

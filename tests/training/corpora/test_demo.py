@@ -45,7 +45,7 @@ def contents(folder):
 
 @pytest.fixture
 def mumbling(monkeypatch):
-    """A second of noise in place of speech, for tests in which what is said does not matter."""
+    """A second of noise in place of speech, for tests in which the words do not matter."""
     noise = np.random.default_rng(0).integers(-9000, 9000, 22050).astype(np.int16)
     monkeypatch.setattr(demo, "synthesize", lambda requests, seed: [noise] * len(requests))
 
@@ -66,7 +66,7 @@ def test_layout(corpus):
     assert all(b"\r" not in data for name, data in contents(corpus).items() if not name.endswith(".wav"))
 
 
-def test_readme_says_that_nobody_rated_it(corpus):
+def test_readme_calls_the_labels_simulated(corpus):
     assert "construction values plus seeded grader noise, not ratings" in (corpus / "readme.txt").read_text()
 
 

@@ -1,4 +1,4 @@
-"""The Space's examples are small, and said by the demo's voices."""
+"""The Space's examples are small, and spoken by the demo's voices."""
 
 import soundfile
 

@@ -16,7 +16,7 @@ def test_withheld_clips_are_left_out(make_release, tmp_path):
 
 def test_the_demo_says_what_it_is(tmp_path):
     corpus = load_corpus("demo", None, {"utterances_per_speaker": 1}, tmp_path)
-    assert corpus.name == "demo" and "nobody rated it" in corpus.note
+    assert corpus.name == "demo" and "not rated by people" in corpus.note
     assert {name: len(rows) for name, rows in corpus.splits.items()} == {"train": 7, "development": 2, "test1": 3}
 
 

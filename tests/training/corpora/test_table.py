@@ -361,7 +361,7 @@ def test_links_within_the_folder_and_to_the_folder(table, tmp_path, monkeypatch)
 def test_a_column_that_occurs_twice(table):
     write_csv(table, [(*row, "x") for row in ROWS], (*HEADER, "val"))
     fails(r"ratings.csv has more than one column 'val'; give each its own name\.", table, on_error="skip")
-    write_csv(table, [(*row, "x", "y") for row in ROWS], (*HEADER, "", ""))  # nobody reads these
+    write_csv(table, [(*row, "x", "y") for row in ROWS], (*HEADER, "", ""))  # these are not read
     assert load_table_corpus(table, **COLUMNS).skipped == 0
 
 

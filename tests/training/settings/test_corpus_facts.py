@@ -1,4 +1,4 @@
-"""What is said of a corpus beside its data: known corpora, a recipe's own, and what is refused."""
+"""Facts about a corpus: of known corpora, of a recipe, and errors."""
 
 import pytest
 
@@ -42,6 +42,6 @@ def test_known_corpora():
         ("{labels: a, license: b, terms: c, dataset: a/b/c}", "has dataset: 'a/b/c'; give a Hub id"),
     ],
 )
-def test_refusals(given, message):
+def test_facts_that_are_not_facts(given, message):
     with pytest.raises(ValueError, match=message):
         corpus_facts(given, "table")
