@@ -59,19 +59,14 @@ def extract_missing(
         logger.info("%d of %d %s to run through %s", len(wanted), len(keys), what, ", ".join(caches))
         batches = length_batches({key: length(key) for key in keys}, batch_size)
         mine = [b for b in batches[state.process_index :: state.num_processes] if not wanted.isdisjoint(b)]
-        if mine:
-            _extract(mine, {name: caches[name] for name in caches if missing[name]}, missing, make, what)
+        lacking = [name for name in caches if missing[name]]
+        with tqdm(total=sum(map(len, mine)), desc=what, disable=not state.is_main_process) as bar:
+            try:
+                for batch, frames in zip(mine, make(mine, lacking) if mine else (), strict=True):
+                    for name in lacking:
+                        caches[name].write_batch({key: frames[name][key] for key in batch if key in missing[name]})
+                    bar.update(len(batch))
+            finally:
+                for cache in caches.values():
+                    cache.close()
     state.wait_for_everyone()
-
-
-def _extract(batches, caches: Mapping[str, FrameCache], missing: Mapping[str, set[str]], make, what: str) -> None:
-    bar = tqdm(total=sum(map(len, batches)), desc=what, disable=not PartialState().is_main_process)
-    try:
-        for batch, frames in zip(batches, make(batches, list(caches)), strict=True):
-            for name, cache in caches.items():
-                cache.write_batch({key: frames[name][key] for key in batch if key in missing[name]})
-            bar.update(len(batch))
-    finally:
-        bar.close()
-        for cache in caches.values():
-            cache.close()

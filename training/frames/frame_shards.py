@@ -37,12 +37,6 @@ class Entry(NamedTuple):
         return self.offset + self.rows * self.width * itemsize
 
 
-def index_line(entries: dict[str, Entry]) -> bytes:
-    """Return the line of a batch in an index, behind a checksum by which a half-written line is detected."""
-    text = json.dumps({key: entry[1:] for key, entry in entries.items()}, separators=(",", ":")).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
 def read_index(path: Path, start: int = 0) -> tuple[dict[str, Entry], int]:
     """Read an index from a byte on, and leave out a line that is incomplete.
 
@@ -94,7 +88,8 @@ class ShardWriter:
                 self._data.write(content)
                 offset += content.nbytes
             self._data.flush()
-            self._index.write(index_line(entries))
+            text = json.dumps({key: entry[1:] for key, entry in entries.items()}, separators=(",", ":")).encode()
+            self._index.write(b"%08x %s\n" % (zlib.crc32(text), text))  # half a line does not fit its checksum
             self._index.flush()
             self._end = offset
         except BaseException:

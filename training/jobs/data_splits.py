@@ -76,7 +76,7 @@ def make_data_splits(
         conditions: Noises and rooms under which the given test splits are predicted too.
 
     Raises:
-        ValueError: The corpus cannot be divided into so many folds, or `copies` is negative.
+        CorpusError: The corpus cannot be divided into so many folds.
     """
     fingerprint_of_file = lru_cache(maxsize=None)(lambda path: clip_fingerprint({"path": path}))  # once for all folds
 

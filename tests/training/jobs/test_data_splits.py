@@ -109,5 +109,3 @@ def test_conditions_are_of_the_given_test_splits(corpus):
 def test_folds_that_cannot_be(corpus):
     with pytest.raises(CorpusError, match="5 folds need at least as many speakers; there are 4"):
         make_data_splits(corpus, 5, 0, SETTINGS, [])
-    with pytest.raises(ValueError, match="copies is -1; give 0 or more"):
-        make_data_splits(corpus, None, -1, SETTINGS, [])

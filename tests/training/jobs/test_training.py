@@ -96,31 +96,11 @@ def assert_same(job, expected) -> None:
     torch.testing.assert_close(weights(job), weights(expected), atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("strategy", [(), IN_STEPS], ids=["epochs", "steps"])
-def test_early_stopping_counts_on(make_teacher, monkeypatch, strategy):
-    """Wherever it is interrupted, it stops at the same step: without the count it would train for longer."""
-    more = ("--num_train_epochs", "9", "--learning_rate", "0.02", *strategy)
-    expected, job = make_teacher("a", *more, patience=2), make_teacher("b", *more, patience=2)
-    run_job(expected, 8)
-    steps = expected.result()["steps"]
-    assert expected.result()["best_step"] < steps < 9 * 3  # it stopped early
-    evaluations = steps // (2 if strategy else 3)
-    for number in (evaluations - 1, 2):  # before the one that stops it, and that one itself
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            interrupt(patch, AffectTrainer, "evaluate", number)
-            run_job(job, 8)
-    run_job(job, 8)
-    assert_same(job, expected)
-
-
-@pytest.mark.parametrize("strategy, patience", [((), None), ((), 2), (IN_STEPS, 2)])
-def test_a_training_that_had_ended_makes_no_further_step(make_teacher, monkeypatch, strategy, patience):
-    more = ("--num_train_epochs", "9" if patience else "2", "--learning_rate", "0.02", *strategy)
-    expected, job = make_teacher("a", *more, patience=patience), make_teacher("b", *more, patience=patience)
-    run_job(expected, 8)
+def finish_twice(monkeypatch, job) -> None:
+    """Interrupt a training at its end, before Trainer deletes all checkpoints but the best; then make no step."""
     log = AffectTrainer.log
 
-    def interrupted(self, logs, *args):  # before Trainer deletes all checkpoints but the best
+    def interrupted(self, logs, *args):
         if "train_loss" in logs:
             raise KeyboardInterrupt
         log(self, logs, *args)
@@ -131,6 +111,31 @@ def test_a_training_that_had_ended_makes_no_further_step(make_teacher, monkeypat
     with monkeypatch.context() as patch:
         interrupt(patch, AffectTrainer, "training_step", 1)
         run_job(job, 8)
+
+
+@pytest.mark.parametrize("strategy", [(), IN_STEPS], ids=["epochs", "steps"])
+def test_early_stopping_counts_on(make_teacher, monkeypatch, strategy):
+    """Wherever it is interrupted, it stops at the same step: without the count it would train for longer."""
+    more = ("--num_train_epochs", "9", "--learning_rate", "0.02", *strategy)
+    expected, job, ended = (make_teacher(name, *more, patience=2) for name in "abc")
+    run_job(expected, 8)
+    steps = expected.result()["steps"]
+    assert expected.result()["best_step"] < steps < 9 * 3  # it stopped early
+    evaluations = steps // (2 if strategy else 3)
+    for number in (evaluations - 1, 2):  # before the one that stops it, and that one itself
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            interrupt(patch, AffectTrainer, "evaluate", number)
+            run_job(job, 8)
+    run_job(job, 8)
+    finish_twice(monkeypatch, ended)
+    for each in (job, ended):
+        assert_same(each, expected)
+
+
+def test_a_training_that_had_ended_makes_no_further_step(make_teacher, monkeypatch):
+    expected, job = make_teacher("a", "--num_train_epochs", "2"), make_teacher("b", "--num_train_epochs", "2")
+    run_job(expected, 8)
+    finish_twice(monkeypatch, job)
     assert_same(job, expected)
 
 
@@ -158,7 +163,8 @@ def test_results_are_written_before_checkpoints_are_deleted(make_teacher, monkey
 
 
 def test_loading_in_other_processes_changes_nothing(make_teacher):
-    here, there = make_teacher("a"), make_teacher("b", "--dataloader_num_workers", "2")
+    one = ("--num_train_epochs", "1")
+    here, there = make_teacher("a", *one), make_teacher("b", *one, "--dataloader_num_workers", "2")
     assert here.fingerprint == there.fingerprint
     for job in (here, there):
         run_job(job, 8)
