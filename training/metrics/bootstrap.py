@@ -11,7 +11,7 @@ speakers is larger than these intervals show.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,29 +24,20 @@ _CHUNK_BYTES = 32 * 2**20
 _ROUNDING = 1e-12
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A CCC and its bootstrap interval.
-
-    Args:
-        estimate: CCC of all clips (mean over seeds).
-        low: Lower end of the interval.
-        high: Upper end of the interval.
-    """
+class Interval(NamedTuple):
+    """CCC of all clips (mean over seeds), and the ends of its bootstrap interval."""
 
     estimate: float
     low: float
     high: float
 
 
-@dataclass(frozen=True)
-class Difference(Interval):
-    """CCC of system A less that of system B, its interval, and how likely it is by chance.
+class Difference(NamedTuple):
+    """CCC of system A less that of system B, the ends of its interval, and its two-sided p-value in (0, 1]."""
 
-    Args:
-        p_value: Two-sided, in (0, 1].
-    """
-
+    estimate: float
+    low: float
+    high: float
     p_value: float
 
 

@@ -148,35 +148,19 @@ def _noise(entry: dict) -> list[str]:
     return lines
 
 
-def compute_lines(entry: dict, teachers: list[dict], environment: dict) -> list[str]:
-    """Return time, machine and an estimate of the energy."""
+def compute_facts(entry: dict, teachers: list[dict], environment: dict) -> dict:
+    """Return the number of trainings, and an estimate of their energy with that of the teachers."""
     folds = [key.folds for key in map(SplitKey.parse, entry["splits"]) if key.folds]
-    each = f"{len(entry['seeds'])} seeds, each once" + "".join(
-        f" and once in each of {count} folds" for count in folds
-    )
-    trainings = len(entry["seeds"]) * (1 + sum(folds))
-    lines = [f"Time: {entry['training_seconds']:,.0f} s in all for {trainings} trainings ({each})."]
-    if teachers:
-        also = ", ".join(f"`{teacher['name']}` {teacher['training_seconds']:,.0f} s" for teacher in teachers)
-        lines.append(f"Its teacher came first: {also}.")
-    device = environment["device"]
-    name = f"{environment['accelerator']} ({device})" if environment["accelerator"] else device
-    side_by_side = environment["stage_workers"]
-    lines.append(
-        f"Machine: {name}, {environment['processors']} processors, processes: {environment['processes']}, trainings "
-        f"side by side: {side_by_side}; {environment['platform']}."
-    )
-    if device != "cpu":
-        return [*lines, "Energy: not measured."]
-    cores = 1 if side_by_side > 1 else environment["threads"] * environment["processes"]
-    seconds = entry["training_seconds"] + sum(teacher["training_seconds"] for teacher in teachers)
-    watt_hours = seconds * cores * WATTS_PER_CORE / 3600
-    lines.append(
-        f"Energy: not measured. At an assumed {WATTS_PER_CORE} W per busy core (busy cores per training: {cores}) it "
-        f"would be {watt_hours:,.1f} Wh{' with the teacher' if teachers else ''}; reading clips, running encoders on "
-        "them and testing come on top."
-    )
-    return lines
+    side_by_side = environment["stage_workers"] > 1
+    cores = 1 if side_by_side else environment["threads"] * environment["processes"]
+    seconds = sum(system["training_seconds"] for system in (entry, *teachers))
+    return {
+        "folds": folds,
+        "trainings": len(entry["seeds"]) * (1 + sum(folds)),
+        "cores_per_training": cores,
+        "watts_per_core": WATTS_PER_CORE,
+        "watt_hours": seconds * cores * WATTS_PER_CORE / 3600,
+    }
 
 
 def _size(split: str, scores: dict, corpus: dict) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 from huggingface_hub.utils import validate_repo_id
 
 from ..files import read_json, write_text
@@ -23,7 +23,7 @@ from ..settings.corpus_facts import CorpusFacts
 from .card_metadata import card_data, encoders_of
 from .card_text import (
     branch_text,
-    compute_lines,
+    compute_facts,
     further_parts,
     limit_lines,
     role,
@@ -181,28 +181,12 @@ def _provenance(results: dict, entry: dict, by_name: dict[str, dict], repo_id: s
         "corpus": {**corpus, "note": " ".join(corpus["note"].split())},
         "corpus_table": corpus_table(corpus),
         "encoders": encoders,
-        "weights": _weights(data, facts),
+        "weights": data,
         "limits": limit_lines(entry, corpus, facts),
-        "compute": compute_lines(entry, teachers, environment),
-        "python": environment["python"],
-        "packages": ", ".join(f"{name} {version}" for name, version in environment["packages"].items()),
-        "commit": _commit(environment["git_commit"]),
+        "teachers": teachers,
+        "compute": compute_facts(entry, teachers, environment),
+        "environment": environment,
     }
-
-
-def _weights(data: ModelCardData, facts: CorpusFacts) -> str:
-    if data.license != "other":
-        return f"{data.license}."
-    if facts.weights_license:
-        return f"`other` ({data.license_name}): an encoder allows less than the training data do."
-    return f"no open licence, `other` ({data.license_name}): the terms of the training data decide."
-
-
-def _commit(commit: str | None) -> str:
-    if not commit:
-        return "commit not known"
-    clean = commit.removesuffix("-dirty")
-    return f"commit {clean}" + (", with changes that were not committed" if clean != commit else "")
 
 
 def _check_filled(results: dict) -> None:

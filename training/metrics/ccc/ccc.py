@@ -31,18 +31,7 @@ Examples:
     {'ccc': 0.5714285714285715}
 """
 
-_CITATION = """
-@article{lin1989concordance,
-  title={A concordance correlation coefficient to evaluate reproducibility},
-  author={Lin, Lawrence I-Kuei},
-  journal={Biometrics},
-  volume={45},
-  number={1},
-  pages={255--268},
-  year={1989},
-  doi={10.2307/2532051}
-}
-"""
+_CITATION = "Lin, Biometrics 45 (1989), 255-268, doi:10.2307/2532051; as BibTeX in README.md"
 
 DIMENSION_NAMES = ("activation", "valence", "dominance")
 
