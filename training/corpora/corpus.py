@@ -153,11 +153,7 @@ def audio_sizes(rows: datasets.Dataset) -> Iterator[tuple[str | None, int]]:
 
 
 def check_label_range(label_range: Sequence[float]) -> tuple[float, float]:
-    """Return `(low, high)` as floats.
-
-    Raises:
-        CorpusError: Not two finite numbers with low < high.
-    """
+    """Return `(low, high)` as floats; raise CorpusError unless they are finite and low < high."""
     try:
         low, high = (float(value) for value in label_range)
     except (TypeError, ValueError):

@@ -50,11 +50,7 @@ def csv_rows(
 
 
 def check_header(path: str | os.PathLike, header: Sequence[str], columns: Sequence[str]) -> None:
-    """Check that no column which is read occurs twice.
-
-    Raises:
-        CorpusError: A column occurs twice; which of the two is meant is unknown.
-    """
+    """Raise CorpusError where a column that is read occurs twice."""
     twice = [column for column in dict.fromkeys(columns) if header.count(column) > 1]
     if twice:
         raise CorpusError(f"{os.fspath(path)} has more than one column {twice[0]!r}; give each its own name.")

@@ -89,11 +89,7 @@ def synthesize(requests: Sequence[SpeechRequest], *, seed: int = 0) -> list[np.n
 
 
 def installed_version(package: str, module: str) -> str:
-    """Return the version of a package that the demo corpus needs.
-
-    Raises:
-        ImportError: It is not installed.
-    """
+    """Return the version of a package that the demo corpus needs; raise ImportError where it is not installed."""
     if importlib.util.find_spec(module) is None:
         raise ImportError(f'The demo corpus needs {package}, which is missing: pip install "speech-affect[train]"')
     return importlib.metadata.version(package)

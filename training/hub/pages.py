@@ -38,5 +38,4 @@ def push_dataset_card(target: Target) -> Pushed:
     Raises:
         PublishError: Anything that fails between this machine and the Hub.
     """
-    card = DATASET_CARD.read_bytes().replace(b"REPO_ID", target.repo_id.encode())
-    return push_files({"README.md": card}, target, "dataset", "Upload the card")
+    return push_files({"README.md": DATASET_CARD.read_bytes()}, target, "dataset", "Upload the card")

@@ -64,9 +64,6 @@ def test_layout(corpus):
     expected |= {"Partitions.txt", "Speaker_ids.txt", "readme.txt"}
     assert set(contents(corpus)) == expected
     assert all(b"\r" not in data for name, data in contents(corpus).items() if not name.endswith(".wav"))
-
-
-def test_readme_calls_the_labels_simulated(corpus):
     assert "construction values plus seeded grader noise, not ratings" in (corpus / "readme.txt").read_text()
 
 

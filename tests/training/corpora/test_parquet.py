@@ -21,7 +21,6 @@ from speech_affect_training.corpora.corpus import CorpusError, check_disjoint
 from speech_affect_training.corpora.load import load_corpus
 from speech_affect_training.corpora.msp_podcast import load_msp_podcast, load_msp_podcast_corpus
 from speech_affect_training.corpora.parquet import is_parquet_corpus, load_parquet_corpus, write_parquet
-from speech_affect_training.corpora.table import load_table_corpus
 from speech_affect_training.files import clip_fingerprint
 
 
@@ -109,14 +108,6 @@ def test_a_run_finds_the_same_clips_labels_and_votes(make_release, corpus, tmp_p
     assert clip_table(loaded.splits["test1"], ["0"]).votes == [("N", "O")]
     with pytest.raises(ValueError, match="corpus_options {'labels_file': 'a'} do not fit corpus 'msp_podcast'"):
         load_corpus("msp_podcast", str(folder), {"labels_file": "a"}, tmp_path)
-
-
-def test_it_is_a_table_too(corpus, tmp_path):
-    folder = write(corpus, tmp_path / "parquet")
-    table = load_table_corpus(folder, label_range=(1, 7), speaker_column="speaker", emotion_column="emotion")
-    for name, rows in corpus.splits.items():
-        for column in ("file", "activation", "valence", "dominance", "emotion", "speaker"):
-            assert table.splits[name][column] == rows[column], column
 
 
 # --- shards ---

