@@ -94,30 +94,21 @@ def _rounded(value):
 
 
 def print_result(name: str, result: Result, machine: dict) -> None:
-    """Print a result as a table."""
-    rates = f"{machine['gemm_gflops']:g} GFLOP/s, {machine['bandwidth_gb_per_s']:g} GB/s per core"
-    print(f"\n{name} on {machine['processor']} ({rates}), load {machine['load_average'][0]:g}, {machine['date']}")
-    width = max(map(len, result.rows), default=0)
+    """Print the medians of a result, its ratios and its aims."""
+    print(f"\n{name} on {machine['processor']}, load {machine['load_average'][0]:g}, {machine['date']}")
     for label, values in result.rows.items():
-        print(f"  {label:{width}}  {_row_text(values)}")
+        parts = [f"{key} {_median(value)}" for key, value in values.items() if key != "floor"]
+        floor = [f"{values['floor']['times_floor']:.3g} times the floor"] if "floor" in values else []
+        print(f"  {label}: {', '.join(parts + floor)}")
     for label, values in result.ratios.items():
-        print(f"  {label}: {values['median']:.3g}x  [{values['q25']:.3g}, {values['q75']:.3g}] n={values['n']}")
+        print(f"  {label}: {_median(values)}")
     for target in result.targets.values():
-        limit = f"at least {target['at_least']:g}" if "at_least" in target else f"at most {target['at_most']:g}"
-        value = "not measured" if target["value"] is None else f"{target['value']:.3g}"
-        verdict = {True: "met", False: "MISSED", None: "open"}[target["met"]]
-        print(f"  {verdict}: {target['what']}: {value} ({limit})")
+        outcome = {True: "met", False: "MISSED", None: "open"}[target["met"]]
+        aim = f"at least {target['at_least']:g}" if "at_least" in target else f"at most {target['at_most']:g}"
+        print(f"  {outcome}: {target['what']}: {target['value']} ({aim})")
 
 
-def _row_text(values: dict) -> str:
-    if "missing" in values:
-        return values["missing"]
-    parts = []
-    for quantity, value in values.items():
-        if quantity == "floor":
-            parts.append(f"floor {1000 * value['floor_s']:.3g} ms ({value['bound_by']}), {value['times_floor']:.3g}x")
-        elif isinstance(value, dict):
-            parts.append(f"{quantity} {value['median']:.4g} [{value['q25']:.4g}, {value['q75']:.4g}] n={value['n']}")
-        else:
-            parts.append(f"{quantity} {value:,}" if isinstance(value, (int, float)) else f"{quantity} {value}")
-    return "  ".join(parts)
+def _median(value) -> str:
+    if isinstance(value, dict):
+        return f"{value['median']:.4g} [{value['q25']:.4g}, {value['q75']:.4g}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -115,28 +115,10 @@ def lists(rng: np.random.Generator, _) -> Case:
     """Lists of numbers and of other objects."""
     signal = bursts(rng, 2000, 16000)[:, 0].tolist()
     values = (
-        signal,
-        tuple(signal),
-        [1, 2, 3],
-        [signal[0], None],
-        [signal[0], "0.1"],
-        [0.1, [0.2, 0.3]],
-        [[0.1, 0.2], [0.3]],
-        [signal, signal[:-1]],
-        [True] * 2000,
-        [2**70] * 2000,
-        [1e400] + signal,
-        [0.1 + 1j] * 2000,
-        [None],
-        [float("nan")] * 2000,
-        [np.float32(0.1)] * 2000,
-        [Decimal("0.1")] * 2000,
-        [b"RIFF"],
-        [[[]]],
-        [{}],
-        [()],
-        [np.zeros((0, 2))],
-        [signal],
+        *(signal, tuple(signal), [1, 2, 3], [signal[0], None], [signal[0], "0.1"], [0.1, [0.2, 0.3]]),
+        *([[0.1, 0.2], [0.3]], [signal, signal[:-1]], [True] * 2000, [2**70] * 2000, [1e400] + signal),
+        *([0.1 + 1j] * 2000, [None], [float("nan")] * 2000, [np.float32(0.1)] * 2000, [Decimal("0.1")] * 2000),
+        *([b"RIFF"], [[[]]], [{}], [()], [np.zeros((0, 2))], [signal]),
     )
     value = values[rng.integers(len(values))]
     return Case(f"list {str(value)[:40]}", lambda: value, 16000)
@@ -146,28 +128,11 @@ def objects(rng: np.random.Generator, _) -> Case:
     """Objects of other types, none of them a clip."""
     signal = bursts(rng, 400, 16000)[:, 0]
     makers = (
-        lambda: None,
-        lambda: 3,
-        lambda: 0.5,
-        lambda: np.float64(0.5),
-        lambda: np.str_("a.wav"),
-        lambda: object(),
-        lambda: {1, 2},
-        lambda: range(5),
-        lambda: (value for value in [0.1, 0.2]),
-        lambda: memoryview(b"RIFF"),
-        lambda: typed.array("f", signal.tolist()),
-        lambda: np.ma.masked_array(signal, signal > 0),
-        lambda: np.zeros(5, dtype=[("a", "f4")]),
-        lambda: len,
-        lambda: int,
-        lambda: 1j,
-        lambda: True,
-        lambda: Ellipsis,
-        lambda: iter(["", ""]),
-        lambda: bytearray(b"RIFF"),
-        lambda: b"",
-        lambda: Decimal("0.5"),
+        *(lambda: None, lambda: 3, lambda: 0.5, lambda: np.float64(0.5), lambda: np.str_("a.wav"), lambda: object()),
+        *(lambda: {1, 2}, lambda: range(5), lambda: (value for value in [0.1, 0.2]), lambda: memoryview(b"RIFF")),
+        *(lambda: typed.array("f", signal.tolist()), lambda: np.ma.masked_array(signal, signal > 0)),
+        *(lambda: np.zeros(5, dtype=[("a", "f4")]), lambda: len, lambda: int, lambda: 1j, lambda: True),
+        *(lambda: Ellipsis, lambda: iter(["", ""]), lambda: bytearray(b"RIFF"), lambda: b"", lambda: Decimal("0.5")),
     )
     make = makers[rng.integers(len(makers))]
     return Case(f"object {str(make())[:40]}", make, 16000)
@@ -178,34 +143,18 @@ def dicts(rng: np.random.Generator, _) -> Case:
     signal = bursts(rng, 2000, 16000)[:, 0]
     rates = (16000, 16000, 16000, None, "16000", -1, np.int64(16000), 16000.0)
     rate = rates[rng.integers(len(rates))]
+    arrays = (
+        *(None, "clip.wav", 0.5, object(), {"array": signal}, b"RIFF", signal.tolist(), [], [signal, signal]),
+        [signal, signal[:-1]],
+    )
+    with_array = [{"array": array, "sampling_rate": rate} for array in arrays]
+    with_raw = {"array": None, "raw": signal, "sampling_rate": rate}
     dicts = (
-        {},
-        {"array": signal},
-        {"array": signal, "sampling_rate": rate},
-        {"raw": signal, "sampling_rate": rate},
-        {"array": None, "sampling_rate": rate},
-        {"array": None, "raw": signal, "sampling_rate": rate},
-        {"array": "clip.wav", "sampling_rate": rate},
-        {"array": 0.5, "sampling_rate": rate},
-        {"array": object(), "sampling_rate": rate},
-        {"array": {"array": signal}, "sampling_rate": rate},
-        {"array": b"RIFF", "sampling_rate": rate},
-        {"array": signal.tolist(), "sampling_rate": rate},
-        {"array": [], "sampling_rate": rate},
-        {"array": [signal, signal], "sampling_rate": rate},
-        {"array": [signal, signal[:-1]], "sampling_rate": rate},
-        {"array": signal, "rate": rate},
-        {"audio": signal, "sampling_rate": rate},
-        {"path": None, "bytes": None},
-        {"path": 3},
-        {"path": ["a.wav"]},
-        {"path": ""},
-        {"path": "nowhere.wav", "bytes": b""},
-        {"bytes": "RIFF"},
-        {"bytes": signal},
-        {"bytes": b"RIFF", "path": None},
-        {"bytes": 5},
-        {0: signal, None: rate},
+        *({}, {"array": signal}, {"array": signal, "sampling_rate": rate}, {"raw": signal, "sampling_rate": rate}),
+        *(with_array[0], with_raw, *with_array[1:], {"array": signal, "rate": rate}),
+        *({"audio": signal, "sampling_rate": rate}, {"path": None, "bytes": None}, {"path": 3}, {"path": ["a.wav"]}),
+        *({"path": ""}, {"path": "nowhere.wav", "bytes": b""}, {"bytes": "RIFF"}, {"bytes": signal}),
+        *({"bytes": b"RIFF", "path": None}, {"bytes": 5}, {0: signal, None: rate}),
     )
     value = dicts[rng.integers(len(dicts))]
     return Case(f"dict {str(value)[:60]}", lambda: value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -62,30 +61,7 @@ def _fields(path: Path) -> dict[str, str]:
     return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
 
 
-@dataclass
-class Growth:
-    """A line of least squares through the smallest values of the parts, after warm-up.
-
-    Args:
-        per_1000: its slope per 1000 requests.
-        rise: from the first request after warm-up to the last.
-        first: value at the first.
-        last: value at the last.
-        requests: between them.
-        leaks: whether slope and rise are more than is allowed.
-    """
-
-    per_1000: float
-    rise: float
-    first: float
-    last: float
-    requests: int
-    leaks: bool
-
-    as_dict = asdict
-
-
-def growth_of(requests: list[int], values: list[float], quantity: str) -> Growth | None:
+def growth_of(requests: list[int], values: list[float], quantity: str) -> dict | None:
     """Growth of a quantity after warm-up, the first `SETTLING` of the requests; None if there is too little data.
 
     Memory that the C library keeps makes the resident size climb to a plateau, and long recordings raise it for a
@@ -95,6 +71,10 @@ def growth_of(requests: list[int], values: list[float], quantity: str) -> Growth
         requests: answered so far, at each sample.
         values: of the quantity, at each sample.
         quantity: key of `ALLOWED`.
+
+    Returns:
+        Of a line of least squares: its slope `per_1000` requests, its values at the `first` and `last` request after
+        warm-up, their difference `rise`, the `requests` between them, and whether the quantity `leaks`.
     """
     counts, held = np.array(requests, float), np.array(values, float)
     settled = counts > SETTLING * counts.max(initial=0)
@@ -107,4 +87,11 @@ def growth_of(requests: list[int], values: list[float], quantity: str) -> Growth
     first, last = (float(start + slope * count) for count in (counts[0], counts[-1]))
     per_1000, in_all = ALLOWED[quantity]
     leaks = bool(1000 * slope > per_1000 and last - first > in_all)
-    return Growth(1000 * float(slope), last - first, first, last, int(counts[-1] - counts[0]), leaks)
+    return {
+        "per_1000": 1000 * float(slope),
+        "rise": last - first,
+        "first": first,
+        "last": last,
+        "requests": int(counts[-1] - counts[0]),
+        "leaks": leaks,
+    }

@@ -17,7 +17,7 @@ ADDRESSES = (
 )
 
 
-def _fault_free(rng: np.random.Generator) -> bytes:
+def _undamaged(rng: np.random.Generator) -> bytes:
     return any_file(rng, str(rng.choice(FORMATS)))
 
 
@@ -29,67 +29,62 @@ def _written(folder: Path, name: str | bytes, content: bytes) -> str:
 
 
 def _empty(rng, folder):
-    path = _written(folder, "empty.wav", b"")
-    return Case("empty file", lambda: path)
+    return "empty file", _written(folder, "empty.wav", b"")
 
 
 def _folder(rng, folder):
-    path = folder / "folder.wav"
-    path.mkdir()
-    return Case("folder", lambda: path)
+    (folder / "folder.wav").mkdir()
+    return "folder", folder / "folder.wav"
 
 
 def _loop(rng, folder):
     path, other = folder / "a.wav", folder / "b.wav"
     path.symlink_to(other)
     other.symlink_to(path)
-    return Case("loop of symbolic links", lambda: path)
+    return "loop of symbolic links", path
 
 
 def _dangling(rng, folder):
-    path = folder / "gone.wav"
-    path.symlink_to(folder / "nothing.wav")
-    return Case("symbolic link to nothing", lambda: str(path))
+    (folder / "gone.wav").symlink_to(folder / "nothing.wav")
+    return "symbolic link to nothing", str(folder / "gone.wav")
 
 
 def _link(rng, folder):
-    path = folder / "link.wav"
-    path.symlink_to(_written(folder, "clip.wav", _fault_free(rng)))
-    return Case("symbolic link to a recording", lambda: path)
+    (folder / "link.wav").symlink_to(_written(folder, "clip.wav", _undamaged(rng)))
+    return "symbolic link to a recording", folder / "link.wav"
 
 
 def _unreadable(rng, folder):
-    path = _written(folder, "secret.wav", _fault_free(rng))
+    path = _written(folder, "secret.wav", _undamaged(rng))
     os.chmod(path, 0)
-    return Case("file without permission", lambda: path, unprivileged=True)
+    return "file without permission", path
 
 
 def _locked_folder(rng, folder):
     locked = folder / "locked"
     locked.mkdir()
-    path = _written(locked, "clip.wav", _fault_free(rng))
+    path = _written(locked, "clip.wav", _undamaged(rng))
     os.chmod(locked, 0)
-    return Case("file in a folder without permission", lambda: path, unprivileged=True)
+    return "file in a folder without permission", path
 
 
 def _pipe(rng, folder):
-    path = folder / "pipe.wav"
-    os.mkfifo(path)
-    return Case("named pipe that nobody writes to", lambda: path)
+    os.mkfifo(folder / "pipe.wav")
+    return "named pipe that nobody writes to", folder / "pipe.wav"
 
 
 def _name(rng, folder):
     names = (b"\xff\xfe.wav", "sprach\u00e9 \u4e2d\u6587.wav", "a\nb.wav", "wav", ".wav", "-", "%s.wav", "a;b.flac ")
     name = names[rng.integers(len(names))]
-    path = _written(folder, name, _fault_free(rng))
-    return Case(f"file of the name {name!r}", lambda: path)
+    path = _written(folder, name, _undamaged(rng))
+    return f"file of the name {name!r}", path
 
 
 def _extension(rng, folder):
     extensions = ("txt", "raw", "pcm", "mp3", "wav", "ogg", "flac", "npy", "json", "sd2", "gsm", "vox")
     extension = extensions[rng.integers(len(extensions))]
-    path = _written(folder, f"clip.{extension}", _fault_free(rng))
-    return Case(f"recording called .{extension}", lambda: path)
+    path = _written(folder, f"clip.{extension}", _undamaged(rng))
+    return f"recording called .{extension}", path
 
 
 def _no_audio(rng, folder):
@@ -97,23 +92,23 @@ def _no_audio(rng, folder):
     contents = (b"PK\x03\x04", b"\x89PNG\r\n\x1a\n", b"<!DOCTYPE html>\n", b"%PDF-1.7\n", b"", b"\x00" * 500, b"RIFF")
     content = contents[rng.integers(7)] + rng.bytes(int(rng.integers(3000)))
     path = _written(folder, f"clip.{extension}", content)
-    return Case(f"no audio, called .{extension}", lambda: path)
+    return f"no audio, called .{extension}", path
 
 
 def _special(rng, folder):
     path = str(rng.choice(["/dev/null", "/dev/zero", "/proc/self/mem", "/proc/self/maps", "/", "/proc/self/fd/0"]))
-    return Case(path, lambda: path)
+    return path, path
 
 
 def _no_path(rng, folder):
     texts = ("", ".", "..", "a\x00b.wav", "x" * 5000, "nowhere/clip.wav", "\udcff.wav", "~", "/etc/passwd/x", "con")
     text = texts[rng.integers(len(texts))]
-    return Case(f"text {text[:20]!r}", lambda: text)
+    return f"text {text[:20]!r}", text
 
 
 def _address(rng, folder):
     address = ADDRESSES[rng.integers(len(ADDRESSES))]
-    return Case(f"address {address!r}", lambda: address)
+    return f"address {address!r}", address
 
 
 MAKERS = (
@@ -122,11 +117,13 @@ MAKERS = (
 )
 
 
-def any_path(rng: np.random.Generator, folder: Path) -> Case:
+def any_path(rng: np.random.Generator, folder: Path, makers=MAKERS) -> Case:
     """A case of one of the kinds above; `folder` is empty, for its files."""
-    return MAKERS[rng.integers(len(MAKERS))](rng, folder)
+    make = makers[rng.integers(len(makers))]
+    what, path = make(rng, folder)
+    return Case(what, lambda: path, unprivileged=make in (_unreadable, _locked_folder))
 
 
 def any_wrong_extension(rng: np.random.Generator, folder: Path) -> Case:
     """A recording with the extension of another format, or other data with the extension of a recording."""
-    return (_extension, _no_audio)[rng.integers(2)](rng, folder)
+    return any_path(rng, folder, (_extension, _no_audio))

@@ -105,16 +105,16 @@ class SteadyLoad:
         requests = [sample["requests"] for sample in self._samples]
         growths = {name: growth_of(requests, [each[name] for each in self._samples], name) for name in ALLOWED}
         grown = [
-            f"{name} grows by {growth.per_1000:.3g} per 1000 requests, {growth.rise:.3g} in {growth.requests}"
+            f"{name} grows by {growth['per_1000']:.3g} per 1000 requests, {growth['rise']:.3g} in {growth['requests']}"
             for name, growth in growths.items()
-            if growth is not None and growth.leaks
+            if growth is not None and growth["leaks"]
         ]
         outcomes = {kind: {name: counted[name] for name in OUTCOMES} for kind, counted in self._outcomes.items()}
         return {
             "requests": self.answered,
             "outcomes": outcomes,
             "mean_s": {kind: total / sum(outcomes[kind].values()) for kind, total in self._seconds.items()},
-            "growth": {name: growth and growth.as_dict() for name, growth in growths.items()},
+            "growth": growths,
             "failures": [*self.failures, *grown],
             "samples": self._samples,
         }

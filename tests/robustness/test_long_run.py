@@ -45,36 +45,6 @@ def test_every_request_is_answered_until_an_interruption(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long_run.json", "long_run.png"]
 
 
-class IdleLoad:
-    name, answered, failures = "idle", 0, ()
-
-    def __init__(self, working: int, interruption=None):
-        self.sampled, self.working, self.interruption = 0, working, interruption
-
-    def is_working(self):
-        return self.sampled < self.working
-
-    def sample(self):
-        self.sampled += 1
-        if self.interruption and self.sampled == 2:
-            self.interruption.has_come = True
-
-
-def test_it_ends_in_time_or_with_the_last_target_or_by_an_interruption():
-    from robustness.long_run import Interruption, watch
-
-    in_time, start_s = IdleLoad(10**9), time.monotonic()
-    watch([in_time], start_s + 0.3, Interruption())
-    assert 0.3 <= time.monotonic() - start_s < 5 and 1 <= in_time.sampled <= 4
-    failing, failing_later = IdleLoad(1), IdleLoad(3)
-    watch([failing, failing_later], time.monotonic() + 100, Interruption())
-    assert (failing.sampled, failing_later.sampled) == (3, 3)
-    interruption = Interruption()
-    interrupted = IdleLoad(2, interruption)
-    watch([interrupted], time.monotonic() + 100, interruption)
-    assert interrupted.sampled == 2
-
-
 def test_leaks_and_a_dead_target_are_noticed(tmp_path):
     from robustness.broken import Leaking
     from robustness.held import ALLOWED
@@ -146,37 +116,20 @@ def test_growth_of_lines_peaks_and_plateaus():
     requests = list(range(0, 10_000, 10))
     peaks = 200.0 * (rng.uniform(size=1000) < 0.2)
     growing = growth_of(requests, list(500 + 0.01 * np.array(requests) + peaks), "rss_mb")
-    assert growing.leaks and growing.per_1000 == pytest.approx(10, rel=0.05)
-    assert growing.rise == pytest.approx(70, rel=0.05) and growing.requests == pytest.approx(7000, abs=30)
+    assert growing["leaks"] and growing["per_1000"] == pytest.approx(10, rel=0.05)
+    assert growing["rise"] == pytest.approx(70, rel=0.05) and growing["requests"] == pytest.approx(7000, abs=30)
     flat = growth_of(requests, list(500 + peaks), "rss_mb")
-    assert not flat.leaks and flat.per_1000 == pytest.approx(0, abs=1e-9)
+    assert not flat["leaks"] and flat["per_1000"] == pytest.approx(0, abs=1e-9)
     settled = growth_of(requests, list(500 + 100 * (1 - np.exp(-np.array(requests) / 700))), "rss_mb")
-    assert not settled.leaks and settled.first > 590
+    assert not settled["leaks"] and settled["first"] > 590
     one_more = growth_of(requests, [9.0 + (count > 6000) for count in requests], "file_handles")
-    assert not one_more.leaks and one_more.rise > 0.5
+    assert not one_more["leaks"] and one_more["rise"] > 0.5
     assert growth_of(requests[:20], [1.0] * 20, "rss_mb") is None
     assert growth_of([], [], "rss_mb") is None
 
 
-def test_a_mixture_is_the_same_each_time_and_all_of_it_is_drawn(tmp_path):
-    from robustness.mixture import KINDS, draw, make_mixture
+def test_a_mixture_is_the_same_each_time(tmp_path):
+    from robustness.mixture import make_mixture
 
-    ways = ("stream",)
-    first, second = (make_mixture(3, tmp_path / name, ways) for name in ("first", "second"))
-    assert [(each.kind, each.case.what) for each in first] == [(each.kind, each.case.what) for each in second]
-    for path in (tmp_path / "first").rglob("*.*"):
-        assert path.read_bytes() == (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes()
-    assert len(first) == sum(count for way, _, _, count, _ in KINDS.values() if way in ways)
-    numbers = draw(np.random.default_rng(0), first)
-    assert [next(numbers) for _ in first] == list(range(len(first)))
-    drawn = [first[next(numbers)].kind for _ in range(3000)]
-    assert drawn.count("stream") > drawn.count("bad stream") > 0
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [(["--minutes", "0"], "--minutes is 0; it must be above 0"), (["--targets", "moon"], "invalid choice")],
-)
-def test_command_line_errors(arguments, message):
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
-    assert done.returncode == 2 and message in done.stderr
+    first, second = (make_mixture(3, tmp_path / name, ("stream",)) for name in ("first", "second"))
+    assert [each.case.what for each in first] == [each.case.what for each in second]
