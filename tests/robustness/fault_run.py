@@ -26,13 +26,7 @@ CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate")
 
 @dataclass(frozen=True)
 class Mark:
-    """A moment of a run, just before a file is opened for writing, renamed, truncated or deleted.
-
-    Args:
-        at_s: seconds since the start.
-        what: audit event.
-        path: of the file, relative to the run's folder.
-    """
+    """A moment of a run, just before a file is opened for writing, renamed, truncated or deleted."""
 
     at_s: float
     what: str

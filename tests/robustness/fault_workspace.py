@@ -63,11 +63,7 @@ def recipe(encoder: Path, settings: dict) -> dict:
 
 @dataclass(frozen=True)
 class Workspace:
-    """All runs and their parts.
-
-    Args:
-        folder: of all runs.
-    """
+    """All runs and their parts."""
 
     folder: Path
     _runs: list[Run] = field(default_factory=list, init=False)

@@ -24,12 +24,7 @@ ALLOWED = {
 
 
 class ProcessWatch:
-    """Samples what a process holds.
-
-    Args:
-        pid: of the process.
-        folder: in which it keeps its temporary files.
-    """
+    """Samples what a process holds."""
 
     def __init__(self, pid: int, folder: Path):
         self._proc, self._folder = Path(f"/proc/{pid}"), folder

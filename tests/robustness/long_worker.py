@@ -20,23 +20,14 @@ from .verdict import FAILED, REFUSED, VALUES, Fault, check_error, check_output, 
 
 @dataclass
 class Answer:
-    """What a target returned.
-
-    Args:
-        outcome: one of `OUTCOMES`.
-        content: numbers, or the message of an error.
-    """
+    """What a target returned."""
 
     outcome: str
     content: object
 
 
 class Judge:
-    """Sends requests, and compares each answer with the first one to the same request.
-
-    Args:
-        ask: returns a request's answer, or raises a [`Fault`].
-    """
+    """Sends requests, and compares each answer with the first one to the same request."""
 
     def __init__(self, ask: Callable[[Request], Answer]):
         self._ask = ask
@@ -56,12 +47,7 @@ class Judge:
 
 
 class InProcess:
-    """The pipeline, the stream and the ONNX file, loaded.
-
-    Args:
-        folder: of a model and its extractor, and of `model.onnx` if `ways` has `"onnx"`.
-        ways: that are asked.
-    """
+    """The pipeline, the stream and the ONNX file, loaded."""
 
     def __init__(self, folder: Path, ways: tuple[str, ...]):
         warnings.filterwarnings("ignore", message="no sound stands out")

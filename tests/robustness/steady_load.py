@@ -131,15 +131,7 @@ def load_in_process(model: Path, ways: tuple[str, ...]):
 def pipeline_load(
     model: Path, seed: int, folder: Path, ways: tuple[str, ...], load: Callable = load_in_process
 ) -> Iterator[SteadyLoad]:
-    """The pipeline, streams and the ONNX file in one process.
-
-    Args:
-        model: folder of a model, its extractor and `model.onnx`.
-        seed: of the mixture and its order.
-        folder: for files, empty.
-        ways: that are asked.
-        load: returns what answers requests, in the child process.
-    """
+    """The pipeline, streams and the ONNX file in one process."""
     from .long_worker import prepare_target
 
     (folder / "temporary").mkdir(parents=True)
@@ -151,13 +143,7 @@ def pipeline_load(
 
 @contextmanager
 def space_load(model: Path, seed: int, folder: Path) -> Iterator[SteadyLoad]:
-    """The page of `python space/app.py`, asked through `/predict`.
-
-    Args:
-        model: folder of a model and its extractor.
-        seed: of the mixture and its order.
-        folder: for files, empty.
-    """
+    """The page of `python space/app.py`, asked through `/predict`."""
     sys.path.append(str(Path(__file__).resolve().parents[1] / "space"))
     from gradio_client import Client, handle_file
     from gradio_client.exceptions import AppError

@@ -28,11 +28,7 @@ LONGEST_STREAM_S = 40.0  # a header's sampling rate may turn a clip into hours
 
 
 def prepare_model(source: Path | None, folder: Path) -> Path:
-    """Store a model with its extractor and `model.onnx`.
-
-    Args:
-        source: folder of a trained model; an untrained student with every kind of output if None.
-        folder: to store it in.
+    """Store a trained model (an untrained student if `source` is None) with its extractor and `model.onnx`.
 
     Returns:
         The folder.
@@ -57,11 +53,7 @@ def _student() -> AffectStudentModel:
 
 
 class Targets:
-    """The four targets, loaded.
-
-    Args:
-        folder: of a model, its extractor and `model.onnx`.
-    """
+    """The four targets, loaded."""
 
     def __init__(self, folder: Path):
         warnings.filterwarnings("ignore", message="no sound stands out")
@@ -77,11 +69,6 @@ class Targets:
 
     def estimate(self, name: str, case: Case, rng: np.random.Generator) -> str:
         """Run one target on a case.
-
-        Args:
-            name: one of `TARGETS`.
-            case: its input.
-            rng: cuts what goes into a stream.
 
         Returns:
             The outcome, one of `OUTCOMES`.

@@ -73,14 +73,7 @@ def without_superuser(drop: bool):
 
 
 class Bench:
-    """Runs cases, one at a time, each with a folder of its own.
-
-    Args:
-        targets: as [`Targets`].
-        make_case: makes the case of a seed, an index and a folder.
-        seed: of the cases.
-        folder: for their files and the targets' temporary ones.
-    """
+    """Runs cases, one at a time, each with a folder of its own."""
 
     def __init__(self, targets, make_case: Callable[[int, int, Path], Case], seed: int, folder: Path):
         self._targets, self._make_case, self._seed, self._folder = targets, make_case, seed, folder
