@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
@@ -22,6 +22,7 @@ from .configuration_checks import (
     check_second_tasks,
     check_transformers_settings,
     check_whole_numbers,
+    name_outputs,
 )
 
 
@@ -206,16 +207,9 @@ class AffectConfig(PreTrainedConfig):
     mask_feature_length: int = 4
     sampling_rate: int = 16000
 
-    if TYPE_CHECKING:  # fields of PreTrainedConfig
-        id2label: Any
-        problem_type: Any
-
     def __post_init__(self, **kwargs):
         check_transformers_settings(self, kwargs, DIMENSIONS)
-        if self.id2label is None:  # PreTrainedConfig would make it LABEL_0 and LABEL_1
-            self.id2label = dict(enumerate(DIMENSIONS))
-            self.label2id = {name: index for index, name in self.id2label.items()}
-        self.problem_type = self.problem_type or "regression"
+        name_outputs(self, DIMENSIONS)
         self._make_parts()
         super().__post_init__(**kwargs)
         check_labels(self, DIMENSIONS)
@@ -233,10 +227,6 @@ class AffectConfig(PreTrainedConfig):
             return super().from_dict(config_dict, **kwargs)
         except _CONFIG_ERRORS as error:
             raise ValueError(f"this is no configuration of {cls.model_type}: {_one_line(error)}") from error
-
-    def _make_parts(self) -> None:
-        """Turn the dicts of branches and encoders into configurations."""
-        raise NotImplementedError
 
     def _check_branches(self) -> None:
         for branch in self.branches:

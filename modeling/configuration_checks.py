@@ -75,6 +75,14 @@ def check_transformers_settings(config, others: dict, dimensions: tuple[str, ...
         raise ValueError(f"id2label is {config.id2label!r:.200}; give a mapping of 0, 1, 2 to {names}")
 
 
+def name_outputs(config, dimensions: tuple[str, ...]) -> None:
+    """Name a model's outputs, which `PreTrainedConfig` would call LABEL_0 and LABEL_1."""
+    if config.id2label is None:
+        config.id2label = dict(enumerate(dimensions))
+        config.label2id = {name: index for index, name in enumerate(dimensions)}
+    config.problem_type = config.problem_type or "regression"
+
+
 def check_labels(config, dimensions: tuple[str, ...]) -> None:
     """Check the scale and the names of the labels, and the weights of their losses."""
     low_high, weights = config.label_range, config.ccc_weights

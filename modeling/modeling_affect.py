@@ -148,7 +148,13 @@ class AffectPreTrainedModel(PreTrainedModel):
 
     def save_pretrained(self, save_directory, **kwargs):
         """As in transformers; the code of this package is copied beside the weights, for `trust_remote_code=True`."""
-        self.config.auto_map = dict(self.auto_map)
+        model = f"modeling_affect.{type(self).__name__}"
+        self.config.auto_map = {
+            "AutoConfig": f"configuration_affect.{self.config_class.__name__}",
+            "AutoFeatureExtractor": "feature_extraction_affect.AffectFeatureExtractor",
+            "AutoModel": model,
+            "AutoModelForAudioClassification": model,
+        }
         self.config.custom_pipelines = CUSTOM_PIPELINES
         try:
             super().save_pretrained(save_directory, **kwargs)
@@ -318,24 +324,12 @@ class AffectFusionModel(AffectModel):
     config_class = AffectFusionConfig
     # of the encoders, those that are fine-tuned
     supports_gradient_checkpointing = True
-    auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_affect.AffectFusionConfig",
-        "AutoFeatureExtractor": "feature_extraction_affect.AffectFeatureExtractor",
-        "AutoModel": "modeling_affect.AffectFusionModel",
-        "AutoModelForAudioClassification": "modeling_affect.AffectFusionModel",
-    }
 
 
 class AffectStudentModel(AffectModel):
     """Activation, valence and dominance from low-level features alone. See [`AffectStudentConfig`]."""
 
     config_class = AffectStudentConfig
-    auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_affect.AffectStudentConfig",
-        "AutoFeatureExtractor": "feature_extraction_affect.AffectFeatureExtractor",
-        "AutoModel": "modeling_affect.AffectStudentModel",
-        "AutoModelForAudioClassification": "modeling_affect.AffectStudentModel",
-    }
 
 
 def _hub_options(kwargs: dict) -> dict:
