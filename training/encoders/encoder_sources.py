@@ -36,7 +36,7 @@ _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx")
 _PROBE_TIMEOUT_S = 3.0
 
 # raise when the conversion writes something else, so that older folders are not taken for new ones
-_CONVERSION = 1
+_CONVERSION = 2
 _CONVERTED_CARD = """---
 license: {license}
 library_name: transformers

@@ -14,10 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
-from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
-
-from ..files import read_json, write_json
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 
 # the numbers of the format: ctranslate2/specs/model_spec.py and include/ctranslate2/types.h
@@ -60,22 +57,22 @@ _STACKED = {
     "encoder_attn.linear_2": ("out_proj",),
 }
 
-_END_OF_TEXT, _START_OF_TRANSCRIPT, _START_OF_PREVIOUS, _NO_TIMESTAMPS = 50256, 50257, 50360, 50362
-_TOKENS = {
-    "bos_token_id": _START_OF_TRANSCRIPT,
-    "eos_token_id": _END_OF_TEXT,
-    "pad_token_id": _END_OF_TEXT,
-    "decoder_start_token_id": _START_OF_TRANSCRIPT,
-}
 # openai/whisper-tiny.en has the defaults of WhisperConfig but for these
-_CONFIG = {**_TOKENS, "vocab_size": 51864, "dtype": "float32"}
+_CONFIG = {
+    "vocab_size": 51864,
+    "bos_token_id": 50257,
+    "eos_token_id": 50256,
+    "pad_token_id": 50256,
+    "decoder_start_token_id": 50257,
+    "dtype": "float32",
+}
 
 
 def convert_whisper_tiny_en(source: Path, target: Path, *, card: str) -> None:
-    """Write openai/whisper-tiny.en as a Hugging Face folder, with weights in float32 as they were published.
+    """Write openai/whisper-tiny.en as a folder of transformers, without a tokenizer, with weights in float32.
 
     Args:
-        source: Folder with CTranslate2's `model.bin` and `config.json`, and with `tokenizer.json`.
+        source: Folder with CTranslate2's `model.bin`.
         target: Existing, empty folder to write to.
         card: Text of the model card, `README.md`.
 
@@ -84,12 +81,10 @@ def convert_whisper_tiny_en(source: Path, target: Path, *, card: str) -> None:
         OSError: A file is missing.
     """
     model = whisper_tiny_en(*read_ctranslate2(source / "model.bin"))
-    model.generation_config = _generation_config(source / "config.json")
     model.save_pretrained(target)
     # safetensors makes files that only their owner can read, and a cache may be shared
     shutil.copymode(target / "config.json", target / "model.safetensors")
     WhisperFeatureExtractor(feature_size=model.config.num_mel_bins).save_pretrained(target)
-    _save_tokenizer(source / "tokenizer.json", target, model.config.vocab_size)
     (target / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -218,39 +213,3 @@ def _parameters(variable: str, array: np.ndarray) -> dict[str, np.ndarray]:
     if array.ndim == 0 or len(array) % len(names):
         raise ValueError(f"{variable} has shape {array.shape}, which does not split into {len(names)} parts.")
     return dict(zip(names, np.split(array, len(names)), strict=True))
-
-
-def _generation_config(path: Path) -> GenerationConfig:
-    """How to generate text, with the tokens to suppress from CTranslate2's `config.json`."""
-    given = read_json(path)
-    tokens = [given.get(key) for key in ("suppress_ids", "suppress_ids_begin")]
-    for ids in tokens:
-        if not isinstance(ids, list) or not all(type(i) is int and 0 <= i <= _NO_TIMESTAMPS for i in ids):
-            raise ValueError(f"{path} must list token ids under suppress_ids and suppress_ids_begin.")
-    return GenerationConfig(
-        **_TOKENS,
-        prev_sot_token_id=_START_OF_PREVIOUS,
-        no_timestamps_token_id=_NO_TIMESTAMPS,
-        suppress_tokens=tokens[0],
-        begin_suppress_tokens=tokens[1],
-        alignment_heads=given.get("alignment_heads"),
-        is_multilingual=False,
-        return_timestamps=False,
-        max_initial_timestamp_index=50,
-        max_length=448,
-    )
-
-
-def _save_tokenizer(source: Path, target: Path, vocab_size: int) -> None:
-    """Complete the tokenizer with the time stamps from 0 to 30 s in steps of 0.02 s, which close the vocabulary."""
-    try:
-        tokenizer = Tokenizer.from_str(source.read_text(encoding="utf-8"))
-    except Exception as error:  # the library raises bare exceptions
-        raise ValueError(f"{source} is not a tokenizer: {error}.") from error
-    tokenizer.add_tokens([f"<|{0.02 * step:.2f}|>" for step in range(1501)])
-    if tokenizer.get_vocab_size() != vocab_size:
-        raise ValueError(f"{source} gives {tokenizer.get_vocab_size()} tokens, expected {vocab_size}.")
-    tokenizer.save(str(target / "tokenizer.json"))
-    settings = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "<|endoftext|>")
-    settings |= {"tokenizer_class": "WhisperTokenizer", "add_prefix_space": False, "model_max_length": 1024}
-    write_json(target / "tokenizer_config.json", settings)

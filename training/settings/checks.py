@@ -35,7 +35,7 @@ def check_names(place: str, names: Iterable, known: Iterable[str], kind: str = "
         kind: What such a name is called.
 
     Raises:
-        ValueError: A name is not known; the message has the closest known name, and all of them unless there are many.
+        ValueError: A name is not known; the message has the closest known name, and all names unless they are many.
     """
     known = list(known)
     for name in names:
@@ -51,8 +51,7 @@ def check_type(place: str, name: str, value, annotation) -> None:
         place: Where the value was given; the message begins with it.
         name: Name of the field.
         value: The value.
-        annotation: Type of the field: a plain type, `list[...]`, `Literal[...]`, a union of these, or an enumeration,
-            which YAML has as a text.
+        annotation: A plain type, `list[...]`, `Literal[...]`, an enumeration (a text in YAML), or a union of these.
 
     Raises:
         ValueError: The value is of another type.

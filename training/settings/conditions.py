@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from .checks import check_mapping
+
 
 KINDS = ("clean", "white", "babble", "room")
+KEYS = {"white_db": "white", "babble_db": "babble", "room_s": "room"}  # of the mapping in a recipe
 SHORTEST_T60_S, LONGEST_T60_S = 0.01, 10.0
 
 
@@ -50,3 +53,22 @@ class Condition:
         """Read a condition from its name."""
         kind, _, value = name.partition("_")
         return cls(kind, float(value.removesuffix("s").removesuffix("db") or 0))
+
+
+def read_conditions(given: dict) -> tuple[list[str], list[Condition]]:
+    """Return the systems and the conditions they are tested under.
+
+    Args:
+        given: A recipe's `{systems, white_db, babble_db, room_s}`, each a list; empty for no conditions.
+
+    Raises:
+        ValueError: A key or a value is not allowed, or systems or conditions are missing.
+    """
+    check_mapping("conditions", given, {"systems": list[str], **dict.fromkeys(KEYS, list[float])})
+    if given and ("systems" not in given or len(given) == 1 or not all(given.values())):
+        raise ValueError(
+            f"conditions are {given}; give systems and what they are tested under: "
+            "{systems: [mfb], white_db: [20, 10], room_s: [0.5]}"
+        )
+    conditions = [Condition(kind, float(value)) for key, kind in KEYS.items() for value in given.get(key, [])]
+    return given.get("systems", []), conditions

@@ -44,10 +44,8 @@ def build_config(
         shared["gender_names"] = sorted(set(genders) - {None, UNKNOWN})
     for task in ("emotion_names", "gender_names"):
         if len(shared.get(task, [0, 0])) < 2:
-            raise ValueError(
-                f"system {spec.name!r}: a second task needs two classes, but {task} of the training clips are "
-                f"{shared[task]}"
-            )
+            found = f"{task} of the training clips are {shared[task]}"
+            raise ValueError(f"system {spec.name!r}: a second task needs two classes, but {found}")
     branches = spec.branch_settings
     if spec.role == "student":
         if len(branches) != 1:
@@ -63,14 +61,10 @@ def build_config(
 
 
 def check_config(spec: SystemSpec, head: dict) -> None:
-    """Check a system's model before any corpus or encoder is fetched: all settings but those that need an encoder.
-
-    Args:
-        spec: The system.
-        head: Sizes of the head, for every system.
+    """Check what [`build_config`] will get, before any corpus or encoder is fetched, apart from encoders' branches.
 
     Raises:
-        ValueError: A setting that the model's configuration does not have or does not allow.
+        ValueError: The model's configuration does not have a setting or does not allow its value.
     """
     allowed = [name for name in config_fields(AffectStudentConfig) if name not in DECIDED_ELSEWHERE]
     check_names("head", head, allowed)

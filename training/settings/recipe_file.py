@@ -59,8 +59,7 @@ def read_recipe(path: Path) -> dict:
     """Read the settings of a recipe.
 
     Raises:
-        ValueError: The file is too large, not UTF-8 or not YAML, holds no mapping, or a value that no setting can
-            have; the message has the file, and the line or the key.
+        ValueError: The file is too large, not UTF-8, or as [`read_yaml`]; or it does not hold a mapping.
     """
     if path.stat().st_size > LARGEST_BYTES:
         raise RecipeError(f"{path} has over {LARGEST_BYTES} bytes; a recipe is a short text")
@@ -75,11 +74,7 @@ def read_recipe(path: Path) -> dict:
 
 
 def read_mapping(name: str, value) -> dict:
-    """Return the mapping of a setting, which the command line gives as a JSON or YAML text.
-
-    Raises:
-        ValueError: The value is neither a mapping nor the text of one; the message has the setting's name.
-    """
+    """Return the mapping of a setting, given as one or as its JSON or YAML text; anything else is a `ValueError`."""
     if isinstance(value, str):
         value = read_text(name, value)
     if not isinstance(value, dict):
@@ -88,11 +83,7 @@ def read_mapping(name: str, value) -> dict:
 
 
 def read_text(name: str, text: str):
-    """Read the value of a setting from its JSON or YAML text; JSON comes first, since YAML reads 1e-05 as a text.
-
-    Raises:
-        ValueError: As [`read_yaml`].
-    """
+    """Read a setting's JSON or YAML text as [`read_yaml`] does; JSON comes first, since YAML reads 1e-05 as a text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

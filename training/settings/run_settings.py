@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from .augmentation import AugmentationSettings
-from .checks import check_mapping
-from .conditions import Condition
+from .conditions import Condition, read_conditions
 from .corpus_facts import CorpusFacts, corpus_facts
 from .labels import MIN_FOLDS
 from .model_config import check_config
@@ -24,8 +23,6 @@ LOWEST = {
     "extraction_batch_size": 1,
     "bootstrap_samples": 1,
 }
-CONDITION_KINDS = {"white_db": "white", "babble_db": "babble", "room_s": "room"}
-CONDITIONS_EXAMPLE = "{systems: [mfb], white_db: [20, 10], room_s: [0.5]}"
 
 
 @dataclass(frozen=True)
@@ -73,10 +70,10 @@ def run_settings(given: Mapping[str, Any]) -> RunSettings:
         given: The fields of all classes in `RUN_ARGUMENTS`. Mappings may be YAML or JSON texts.
 
     Raises:
-        ValueError: A value that is not allowed.
+        ValueError: A value is not allowed.
     """
     _check_numbers(given)
-    corpus = _corpus(given)
+    corpus = _corpus(given["corpus"], given["data_dir"])
     texts = ("corpus_options", "encoders", "systems", "head", "augmentation", "conditions")
     mappings = {name: read_mapping(name, given[name] or {}) for name in texts}
     systems, encoders = mappings["systems"], mappings["encoders"]
@@ -89,7 +86,7 @@ def run_settings(given: Mapping[str, Any]) -> RunSettings:
                 raise ValueError(f"{setting} names {name!r}; the recipe has {', '.join(systems)}")
         return [name for name in names if name in specs]  # `only` leaves out others
 
-    degraded, conditions = _conditions(mappings["conditions"])
+    degraded, conditions = read_conditions(mappings["conditions"])
     parsed = {
         **mappings,
         "corpus": corpus,
@@ -117,23 +114,13 @@ def _check_numbers(given: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is {given[name]}; give {lowest} or more")
 
 
-def _corpus(given: Mapping[str, Any]) -> str:
-    data_dir = given["data_dir"]
-    corpus = given["corpus"] or ("demo" if data_dir is None else "msp_podcast")
+def _corpus(corpus: str | None, data_dir: str | None) -> str:
+    corpus = corpus or ("demo" if data_dir is None else "msp_podcast")
     if corpus != "demo" and data_dir is None:
         raise ValueError(f"corpus {corpus} needs --data_dir")
     if corpus == "demo" and data_dir is not None:
         raise ValueError(f"corpus demo is generated and does not read data_dir {data_dir!r}; leave out one")
     return corpus
-
-
-def _conditions(given: dict) -> tuple[list[str], list[Condition]]:
-    """Systems, and the conditions they are tested under, out of `{systems, white_db, babble_db, room_s}`."""
-    check_mapping("conditions", given, {"systems": list[str], **dict.fromkeys(CONDITION_KINDS, list[float])})
-    if given and ("systems" not in given or len(given) == 1 or not all(given.values())):
-        raise ValueError(f"conditions are {given}; give systems and what they are tested under: {CONDITIONS_EXAMPLE}")
-    conditions = [Condition(kind, float(v)) for name, kind in CONDITION_KINDS.items() for v in given.get(name, [])]
-    return given.get("systems", []), conditions
 
 
 def _check_systems(settings: RunSettings) -> None:

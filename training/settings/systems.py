@@ -23,15 +23,12 @@ ENCODER_TYPES = {"id": str, "revision": str | None, "pad_to_window": bool}
 
 @dataclass(frozen=True)
 class Distillation:
-    """Weights of the parts of a distilled student's loss.
+    """Weights in a distilled student's loss: at least 0, finite, and not all 0.
 
     Args:
         label_weight: Weight of the CCC loss on the clip's own labels.
         output_weight: Weight of the CCC loss on the teacher's outputs.
         embedding_weight: Weight of `1 - cosine` between the embeddings.
-
-    Raises:
-        ValueError: A weight is below 0 or infinite, or all are 0.
     """
 
     label_weight: float = 1.0
@@ -102,18 +99,15 @@ class SystemSpec:
 
 
 def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[str, SystemSpec]:
-    """Check the recipe's systems and sort them, teachers before their students.
+    """Check the recipe's systems and order them, teachers before their students.
 
     Args:
         systems: Name -> settings, as in [`SystemSpec`].
         encoders: Name -> {id, revision, pad_to_window}.
         only: Names of the systems to keep, with their teachers; None for all.
 
-    Returns:
-        Name -> system.
-
     Raises:
-        ValueError: A setting that does not exist or is not allowed.
+        ValueError: A setting does not exist or is not allowed.
     """
     specs = {name: _spec(name, settings, encoders) for name, settings in systems.items()}
     for spec in specs.values():
@@ -136,11 +130,7 @@ def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[
 
 
 def check_encoders(encoders: dict) -> None:
-    """Check the recipe's encoders, as far as their settings show.
-
-    Raises:
-        ValueError: A name that no folder can have, a setting that does not exist, or a value that is not allowed.
-    """
+    """Check names and settings of the recipe's encoders; a `ValueError` says what is not allowed."""
     for name, entry in encoders.items():
         _check_name("encoder", name)
         if name in ACOUSTIC_SOURCES:

@@ -1,4 +1,3 @@
-import json
 import struct
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,10 +8,10 @@ import torch
 import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 from transformers import (
     AutoFeatureExtractor,
     AutoModel,
-    AutoTokenizer,
     WhisperForConditionalGeneration,
 )
 
@@ -58,9 +57,10 @@ def test_transcribes_speech(converted):
     audio = torchaudio.functional.resample(samples, ESPEAK_SAMPLING_RATE, 16_000).numpy()
     model = WhisperForConditionalGeneration.from_pretrained(converted)
     features = AutoFeatureExtractor.from_pretrained(converted)(audio, sampling_rate=16_000, return_tensors="pt")
-    tokens = model.generate(features.input_features)
-    heard = AutoTokenizer.from_pretrained(converted).decode(tokens[0], skip_special_tokens=True)
-    assert heard.strip(" .").lower() == text
+    start = torch.tensor([[model.config.decoder_start_token_id, 50362]])  # without time stamps
+    tokens = model.generate(features.input_features, decoder_input_ids=start, max_new_tokens=30)
+    decoded = Tokenizer.from_file(str(bundle() / "tokenizer.json")).decode(tokens[0].tolist())
+    assert decoded.strip(" .").lower() == text
 
 
 @needs_bundle
@@ -94,19 +94,10 @@ def test_position_encodings_are_whispers_sinusoids(converted):
 
 
 @needs_bundle
-def test_tokens_are_those_of_the_vocabulary(converted):
-    tokenizer = AutoTokenizer.from_pretrained(converted)
-    assert type(tokenizer).__name__ == "WhisperTokenizer"
-    vocabulary = (bundle() / "vocabulary.txt").read_text(encoding="utf-8").split("\n")[:51864]
-    assert tokenizer.convert_ids_to_tokens(range(len(tokenizer))) == vocabulary
-
-
-@needs_bundle
 def test_files_are_readable_by_others(converted):
     modes = {path.name: path.stat().st_mode for path in converted.iterdir()}
     assert set(modes) == {
         "README.md", "config.json", "generation_config.json", "model.safetensors", "preprocessor_config.json",
-        "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
     assert len(set(modes.values())) == 1
 
@@ -150,40 +141,6 @@ def test_refuses_another_model(contents, name, change, match):
 def test_refuses_an_output_of_its_own(contents):
     with pytest.raises(ValueError, match=r"has the aliases \{\}, expected"):
         whisper_tiny_en(contents[0], {})
-
-
-@needs_bundle
-@pytest.mark.parametrize(
-    ("file", "text", "match"),
-    [
-        ("config.json", "[]", "must list token ids under suppress_ids"),
-        ("config.json", '{"suppress_ids": [1], "suppress_ids_begin": [99999]}', "must list token ids"),
-        ("config.json", '{"suppress_ids": [true], "suppress_ids_begin": [1]}', "must list token ids"),
-        ("tokenizer.json", "{}", "is not a tokenizer"),
-    ],
-)
-def test_refuses_damaged_companions(tmp_path, file, text, match):
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.mkdir()
-    target.mkdir()
-    for name in ("model.bin", "config.json", "tokenizer.json"):
-        (source / name).symlink_to(bundle() / name)
-    (source / file).unlink()
-    (source / file).write_text(text)
-    with pytest.raises(ValueError, match=match):
-        convert_whisper_tiny_en(source, target, card="")
-
-
-@needs_bundle
-def test_refuses_another_vocabulary(tmp_path):
-    tokenizer = json.loads((bundle() / "tokenizer.json").read_text(encoding="utf-8"))
-    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][-1], "id": 50363, "content": "<|one more|>"})
-    for name in ("model.bin", "config.json"):
-        (tmp_path / name).symlink_to(bundle() / name)
-    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
-    (tmp_path / "target").mkdir()
-    with pytest.raises(ValueError, match="gives 51865 tokens, expected 51864"):
-        convert_whisper_tiny_en(tmp_path, tmp_path / "target", card="")
 
 
 # --- the file format, on small files made by hand --------------------------------------------------------------------
