@@ -19,21 +19,20 @@ from huggingface_hub.constants import HF_HOME
 from transformers import AutoModel, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from speech_affect_training.corpora.corpus import Corpus, check_disjoint
+from speech_affect_training.corpora.corpus import check_disjoint
 from speech_affect_training.corpora.load import load_corpus, unlabelled_folders
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.hub.publication import Publication
-from speech_affect_training.jobs.checkpoint import RELOAD_CLIPS, best_job, verify_checkpoint, write_checkpoint
-from speech_affect_training.jobs.data_splits import DataSplits, make_data_splits
+from speech_affect_training.jobs.checkpoint import write_system
+from speech_affect_training.jobs.data_splits import make_data_splits
 from speech_affect_training.jobs.errors import user_message
 from speech_affect_training.jobs.job import Job
 from speech_affect_training.jobs.job_pool import default_workers, run_jobs
 from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames
 from speech_affect_training.jobs.provenance import describe_corpus, describe_encoders, describe_environment
 from speech_affect_training.jobs.run_lock import only_run_in
-from speech_affect_training.probing.pooled_states import all_states_branch
-from speech_affect_training.probing.probe import run_probe
+from speech_affect_training.probing.probe import probe_encoders
 from speech_affect_training.reports.model_card import write_cards
 from speech_affect_training.reports.report import write_report
 from speech_affect_training.reports.results_table import render_markdown
@@ -90,12 +89,13 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
         "encoders": describe_encoders(library),
         "environment": describe_environment(workers),
     }
-    write = partial(write_system, corpus, library, output, provenance)
+    write = partial(write_system, corpus.splits["development"], library, output, provenance)
     run_jobs(every, training.per_device_eval_batch_size, workers, publication.after_job(jobs[""], write))
 
     # 5. Probes, checkpoints and report
     results = {}
-    probe_encoders(run, corpus, all_splits[0], cache, output)
+    fingerprints = {str(key): table.fingerprints for key, table in all_splits[0].tables.items()}
+    probe_encoders(run, corpus.splits, fingerprints, cache, output)
     if state.is_main_process:
         results = finish(run, output, jobs, provenance, write)
         write_cards(results, output, publication.repo_id)
@@ -106,23 +106,6 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     state.wait_for_everyone()
     publication.wait()
     return results
-
-
-def probe_encoders(run: RunSettings, corpus: Corpus, given: DataSplits, cache: Path, output: Path) -> None:
-    """Probe the hidden states of the encoders that `--probe` names."""
-    fingerprints = {str(key): table.fingerprints for key, table in given.tables.items()}
-    for name in run.probe:
-        with PartialState().main_process_first():
-            library = EncoderLibrary(run.encoders, [all_states_branch(name)], cache)
-        run_probe(library, name, corpus.splits, fingerprints, cache / "frames", run.extraction_batch_size, output)
-
-
-def write_system(corpus: Corpus, library: EncoderLibrary, output: Path, provenance: dict, system: list[Job]) -> Path:
-    """Write the checkpoint of a system that was trained on the corpus's own splits, and check that it loads."""
-    folder = write_checkpoint(system, library, output / system[0].spec.name, provenance)
-    clips = corpus.splits["development"][:RELOAD_CLIPS]
-    verify_checkpoint(folder, best_job(system), clips)
-    return folder
 
 
 def finish(run: RunSettings, output: Path, jobs: dict, provenance: dict, write: Callable[[list[Job]], Path]) -> dict:

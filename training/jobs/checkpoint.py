@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from datasets import Dataset
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
 from speech_affect import DIMENSIONS, AffectFeatureExtractor
@@ -67,6 +68,15 @@ def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, pro
         os.replace(folder, earlier)  # deleted under its own name, a part of it could pass for all of it
     os.replace(temporary, folder)
     shutil.rmtree(earlier, ignore_errors=True)
+    return folder
+
+
+def write_system(
+    development: Dataset, library: EncoderLibrary, output: Path, provenance: dict, jobs: list[Job]
+) -> Path:
+    """Write the checkpoint of a system into its folder in `output`, and check on development clips that it loads."""
+    folder = write_checkpoint(jobs, library, output / jobs[0].spec.name, provenance)
+    verify_checkpoint(folder, best_job(jobs), development[:RELOAD_CLIPS])
     return folder
 
 

@@ -17,8 +17,9 @@ from ..encoders.library import EncoderLibrary
 from ..files import atomic_path, write_json
 from ..metrics.ccc.concordance import concordance_correlation
 from ..reports.scores import KEYS
+from ..settings.run_settings import RunSettings
 from .feature_ranking import rank_dimensions
-from .pooled_states import PooledStates, extract_pooled_states
+from .pooled_states import PooledStates, all_states_branch, extract_pooled_states
 from .probe_figures import draw_layers, draw_subspace
 from .ridge import Ridge, choose_ridge
 
@@ -81,6 +82,16 @@ def probe_subspaces(
         kept = {split: values[:, ranking[:size]] for split, values in inputs.items()}
         rows += [{"dimensions": size, **row} for row in _scores(_fit(kept, labels), kept, labels)]
     return ranking, rows
+
+
+def probe_encoders(
+    run: RunSettings, splits: Mapping, fingerprints: Mapping[str, list[str]], cache_dir: Path, output: Path
+) -> None:
+    """Probe the encoders that a run names, as [`run_probe`] does; frames are kept in `cache_dir`."""
+    for name in run.probe:
+        with PartialState().main_process_first():
+            library = EncoderLibrary(run.encoders, [all_states_branch(name)], cache_dir)
+        run_probe(library, name, splits, fingerprints, cache_dir / "frames", run.extraction_batch_size, output)
 
 
 def run_probe(
