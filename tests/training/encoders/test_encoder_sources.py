@@ -256,6 +256,7 @@ def test_hub_model_is_fetched_and_then_served_from_the_cache(stub, folder, hub_c
     assert source.folder.is_relative_to(hub_cache)
     assert {path.name for path in source.folder.iterdir()} == {path.name for path in folder.iterdir()}
     assert isinstance(AutoModel.from_pretrained(source.folder), Wav2Vec2Model)
+    assert resolve_encoder("lab/tiny") == source and stub.requests.count("HEAD /") == 1
 
     stub.requests.clear()
     hub_answers.cache_clear()
@@ -263,13 +264,6 @@ def test_hub_model_is_fetched_and_then_served_from_the_cache(stub, folder, hub_c
     assert resolve_encoder("lab/tiny") == source
     assert resolve_encoder("lab/tiny", revision=COMMIT) == source
     assert stub.requests == []
-
-
-def test_hub_is_probed_once(stub, folder):
-    stub.files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    resolve_encoder("lab/tiny")
-    resolve_encoder("lab/tiny")
-    assert stub.requests.count("HEAD /") == 1
 
 
 def test_hub_model_without_safetensors(stub, folder):

@@ -92,25 +92,20 @@ def stand_ins(tmp_path_factory):
     return {path.name: path for path in root.iterdir()}
 
 
+def run(recipe: str, corpus, folder, **settings) -> dict:
+    """Results of a short run."""
+    settings |= {"recipe": recipe, "data_dir": corpus, "output_dir": folder / "out", "cache_dir": folder / "cache"}
+    settings |= {"num_train_epochs": 1, "bootstrap_samples": 20, "job_workers": 1, "disable_tqdm": "true", "seeds": 0}
+    return main([str(part) for name, value in settings.items() for part in (f"--{name}", value)])
+
+
 def test_every_row_on_two_test_splits(graded_corpus, stand_ins, tmp_path):
     recipe = yaml.safe_load((RECIPES / "paper_table.yaml").read_text())
     assert set(recipe["encoders"]) == set(stand_ins)
-    encoders = {name: {"id": str(stand_ins[name])} for name in recipe["encoders"]}
-    settings = {
-        "recipe": "paper_table",
-        "data_dir": graded_corpus,
-        "output_dir": tmp_path / "out",
-        "cache_dir": tmp_path / "cache",
-        "encoders": json.dumps(encoders),
-        "head": json.dumps({"conv_channels": 8, "gru_hidden_size": 8, "embedding_size": 8}),
-        "num_train_epochs": "1",
-        "per_device_train_batch_size": "12",
-        "dataloader_num_workers": "0",
-        "bootstrap_samples": "20",
-        "job_workers": "1",
-        "disable_tqdm": "true",
-    }
-    results = main([*(str(part) for k, v in settings.items() for part in (f"--{k}", v)), "--seeds", "0"])
+    encoders = json.dumps({name: {"id": str(stand_ins[name])} for name in recipe["encoders"]})
+    head = json.dumps({"conv_channels": 8, "gru_hidden_size": 8, "embedding_size": 8})
+    small = {"per_device_train_batch_size": 12, "dataloader_num_workers": 0}
+    results = run("paper_table", graded_corpus, tmp_path, encoders=encoders, head=head, **small)
     systems = {system["name"]: system for system in results["systems"]}
     assert list(systems) == list(recipe["systems"])
     for system in systems.values():
@@ -119,64 +114,25 @@ def test_every_row_on_two_test_splits(graded_corpus, stand_ins, tmp_path):
     assert set(systems["fusion_mtl"]["splits"]["test1"]["coverage"]) == {"0.68", "0.95"}
     assert set(systems["mfb"]["conditions"]) == {"test1", "test2"}
     assert len(systems["student_kd"]["conditions"]["test1"]) == 11
-    run = json.loads((tmp_path / "out" / "fusion_mtl" / "run.json").read_text())
-    assert run["job"]["config"]["emotion_names"] == ["anger", "happiness", "neutral", "sadness"]
-    assert run["job"]["config"]["gender_names"] == ["Female", "Male"]
+    settings = json.loads((tmp_path / "out" / "fusion_mtl" / "run.json").read_text())["job"]
+    assert settings["config"]["emotion_names"] == ["anger", "happiness", "neutral", "sadness"]
+    assert settings["config"]["gender_names"] == ["Female", "Male"]
     assert AutoTokenizer.from_pretrained(tmp_path / "out" / "text")("good news")["input_ids"] == [0, 4, 6, 2]
 
 
-def test_an_optional_row_is_left_out_where_its_encoder_is_not(graded_corpus, tiny_encoder, tmp_path, capsys):
-    recipe = {
-        "encoders": {"there": {"id": str(tiny_encoder)}, "nowhere": {"id": "nobody/nothing"}},
-        "systems": {
-            "mfb": {"role": "baseline"},
-            "ssl": {"role": "single", "branches": [{"source": "there", "hidden_state": 1}], "optional": True},
-            "text": {"role": "single", "branches": [{"source": "nowhere"}], "optional": True},
-        },
-        "num_train_epochs": 1,
-        "bootstrap_samples": 20,
-        "job_workers": 1,
-        "disable_tqdm": True,
-    }
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe))
-    arguments = [
-        "--recipe",
-        path,
-        "--data_dir",
-        graded_corpus,
-        "--output_dir",
-        tmp_path / "out",
-        "--cache_dir",
-        tmp_path,
-    ]
-    results = main([str(argument) for argument in arguments])
-    assert [system["name"] for system in results["systems"]] == ["mfb", "ssl"]
-    assert "system text is left out: Encoder 'nobody/nothing' was not found" in capsys.readouterr().err
-
-
-def test_an_asr_tuned_encoder_gives_its_frames(graded_corpus, tmp_path):
-    """facebook/hubert-large-ls960-ft and its like are saved with a CTC head, which no branch reads."""
+def test_optional_rows_and_asr_tuned_encoders(graded_corpus, tmp_path, capsys):
+    """A row whose encoder is not found is left out; the CTC head of an ASR-tuned encoder is not read."""
     torch.manual_seed(0)
     speech_encoder(tmp_path / "tuned", Wav2Vec2Config, Wav2Vec2ForCTC)
     recipe = {
-        "encoders": {"tuned": {"id": str(tmp_path / "tuned")}},
-        "systems": {"ssl": {"role": "single", "branches": [{"source": "tuned", "hidden_state": 2}]}},
-        "num_train_epochs": 1,
-        "bootstrap_samples": 20,
-        "job_workers": 1,
-        "disable_tqdm": True,
+        "encoders": {"tuned": {"id": str(tmp_path / "tuned")}, "nowhere": {"id": "nobody/nothing"}},
+        "systems": {
+            "mfb": {"role": "baseline"},
+            "ssl": {"role": "single", "branches": [{"source": "tuned", "hidden_state": 2}], "optional": True},
+            "text": {"role": "single", "branches": [{"source": "nowhere"}], "optional": True},
+        },
     }
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe))
-    arguments = [
-        "--recipe",
-        path,
-        "--data_dir",
-        graded_corpus,
-        "--output_dir",
-        tmp_path / "out",
-        "--cache_dir",
-        tmp_path,
-    ]
-    assert main([str(argument) for argument in arguments])["systems"][0]["inputs"] == ["tuned-2"]
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    systems = run(tmp_path / "recipe.yaml", graded_corpus, tmp_path)["systems"]
+    assert {system["name"]: system["inputs"] for system in systems} == {"mfb": ["mfb"], "ssl": ["tuned-2"]}
+    assert "system text is left out: Encoder 'nobody/nothing' was not found" in capsys.readouterr().err
