@@ -61,8 +61,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     if state.device.type == "cpu":  # launchers leave each process one thread
         torch.set_num_threads(max(1, cores.available_cores() // state.num_processes))
     logger.info("%d process(es) on %s; output in %s", state.num_processes, state.device, training.output_dir)
-    output = Path(training.output_dir)
-    cache = Path(run.cache_dir or Path(HF_HOME) / "speech_affect")
+    output, cache = Path(training.output_dir), Path(run.cache_dir or Path(HF_HOME) / "speech_affect")
 
     # 2. Corpus: the main process makes or prepares it, the others find it finished
     with state.main_process_first():
@@ -73,16 +72,14 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
 
     # 3. Frames: every branch of every system, once per clip
     run = leave_out_unreachable(run, cache)
-    branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
     with state.main_process_first():
-        library = EncoderLibrary(run.encoders, branches, cache)
+        library = EncoderLibrary(run.encoders, [b for spec in run.specs.values() for b in spec.branch_settings], cache)
     caches = prepare_frames(run, all_splits, unlabelled, library, cache / "frames")
 
     # 4. Jobs: baseline, teachers, students, each once per data splits and seed
     jobs = {}
     for splits in all_splits:
         jobs[splits.name] = make_jobs(run, training, splits, unlabelled, caches, library, corpus.label_range)
-    every = [job for systems in jobs.values() for system in systems.values() for job in system]
     workers = run.job_workers or default_workers()
     provenance = {
         "corpus": describe_corpus(corpus, all_splits[0].tables, run.corpus_facts),
@@ -90,6 +87,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
         "environment": describe_environment(workers),
     }
     write = partial(write_system, corpus.splits["development"], library, output, provenance)
+    every = [job for systems in jobs.values() for system in systems.values() for job in system]
     run_jobs(every, training.per_device_eval_batch_size, workers, publication.after_job(jobs[""], write))
 
     # 5. Probes, checkpoints and report
@@ -127,7 +125,6 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except Exception as error:
-        message = user_message(error)
-        if message is None:
+        if (message := user_message(error)) is None:
             raise
         sys.exit(f"error: {message}")
