@@ -152,16 +152,6 @@ def test_samples_of_files_are_clipped_and_checked():
         list(read_pieces(open_audio(file, RATE), window_s=1))
 
 
-def test_segments_are_read_in_the_order_of_their_starts():
-    segments = np.array([(2, 3), (0.5, 2.5), (2, 2.1)])
-    parts = list(read_pieces(AudioArray(recording(3000), RATE), segments=segments))
-    assert [(part.index, part.start_s, part.end_s, len(part.samples)) for part in parts] == [
-        (1, 0.5, 2.5, 2000),
-        (0, 2.0, 3.0, 1000),
-        (2, 2.0, 2.1, 100),
-    ]
-
-
 def test_an_end_rounded_to_milliseconds_is_in_range():
     source = AudioArray(recording(16008), 16000)
     [part] = read_pieces(source, segments=[(0, 1.001)])
@@ -170,15 +160,9 @@ def test_an_end_rounded_to_milliseconds_is_in_range():
         list(read_pieces(source, segments=[(0, 1.003)]))
 
 
-def test_starts_of_windows_do_not_drift():
-    # 0.3 s at 11,025 Hz are 3307.5 samples
-    source = AudioArray(np.zeros(11025 * 61, dtype=np.int8), 11025)
-    assert [part.start_s for part in read_pieces(source, 1, 0.3)][200] == 200 * 3307.5 / 11025
-
-
 @pytest.mark.parametrize(
     "segment",
-    [(2, 1), (1, 1), (1, 1.05), (-0.1, 1), (0, 3.5), (4, 5), (0, float("nan")), (float("nan"), 1), (1,), 1, "ab"],
+    [(2, 1), (1, 1.05), (-0.1, 1), (0, 3.5), (0, float("nan")), (1,), 1, "ab"],
 )
 def test_segments_are_checked(segment):
     message = (

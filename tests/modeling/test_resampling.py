@@ -15,9 +15,6 @@ from torchaudio.functional import resample as torchaudio_resample
 from speech_affect.resampling import Resampler, resample, whole_rate
 
 
-RATES = [8000, 11025, 22050, 32000, 44100, 48000, 96000, 192000]
-
-
 def noise(samples: int) -> np.ndarray:
     return np.random.default_rng(samples).uniform(-1, 1, samples).astype(np.float32)
 
@@ -27,14 +24,15 @@ def cut(samples: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
     return np.split(samples, np.minimum(np.cumsum(sizes), len(samples)))
 
 
-@pytest.mark.parametrize("seconds", [0.0101, 0.25, 1.3])
-@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("seconds", [0.0101, 0.6])
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 32000, 44100, 48000, 96000, 192000])
 def test_equals_torchaudio(rate, seconds):
     waveform = noise(round(rate * seconds))
-    expected = torchaudio_resample(torch.from_numpy(waveform).double(), rate, 16000).numpy()
-    got = resample(waveform, rate, 16000)
-    assert got.dtype == np.float32
-    np.testing.assert_allclose(got, expected, atol=1e-6, rtol=0)
+    for source, target in ((rate, 16000), (16000, rate)):
+        expected = torchaudio_resample(torch.from_numpy(waveform).double(), source, target).numpy()
+        got = resample(waveform, source, target)
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("rate", [1009, 15999, 44101, 767999])
@@ -45,13 +43,6 @@ def test_rates_without_a_small_ratio_equal_torchaudio_at_their_ratio(rate):
     double = torch.from_numpy(waveform).double()
     expected = torchaudio_resample(double, ratio.numerator, ratio.denominator).numpy()
     np.testing.assert_allclose(resample(waveform, rate, 16000), expected, atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("target", [8000, 22050, 48000])
-def test_other_targets(target):
-    waveform = noise(3000)
-    expected = torchaudio_resample(torch.from_numpy(waveform).double(), 16000, target).numpy()
-    np.testing.assert_allclose(resample(waveform, 16000, target), expected, atol=1e-6, rtol=0)
 
 
 @given(

@@ -114,12 +114,9 @@ def test_four_voices_of_babble_and_not_the_same_for_all(make_table):
     made = degraded_clips(table, dict.fromkeys(table.fingerprints), BABBLE)
     assert all(len(clip.voices) == len(voices_of(clip)) == 4 for clip in made)
     assert len(set.union(*map(voices_of, made))) > 30
-
-
-def test_the_order_of_clips_does_not_matter(table, clips):
-    order = [4, 2, 0, 1, 3]
-    made = degraded_clips(table, clips, BABBLE)
-    assert degraded_clips(table.take(order), clips, BABBLE) == [made[index] for index in order]
+    order = [4, 2, 0, 1, 3, *range(5, 40)]  # which does not matter
+    again = degraded_clips(table.take(order), dict.fromkeys(table.fingerprints), BABBLE)
+    assert again == [made[index] for index in order]
 
 
 def test_identity_is_of_source_condition_and_voices(table, clips):
