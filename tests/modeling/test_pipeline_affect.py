@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 from torch.utils.data import Dataset
-from transformers import AutoModel, pipeline
+from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
 from speech_affect import (
@@ -24,7 +24,6 @@ from speech_affect import (
 )
 
 
-CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpora/emodb-msp"
 TASK = "speech-emotion-regression"
 HEADS = {"emotion_names": ["anger", "joy", "neutral"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}
 FORMATS = {"wav": {}, "flac": {}, "ogg": {}, "opus": {"format": "OGG", "subtype": "OPUS"}, "mp3": {}}
@@ -115,21 +114,10 @@ def test_all_kinds_of_input(estimate, tmp_path):
             self.read = io.BytesIO(path.read_bytes()).read
 
     with open(path, "rb") as opened:
-        clips = [
-            path,
-            str(path),
-            path.read_bytes(),
-            opened,
-            Pipe(),
-            clip,
-            torch.from_numpy(clip),
-            clip.tolist(),
-            {"raw": clip, "sampling_rate": 16000},
-            {"array": clip.tolist(), "sampling_rate": 16000},
-            {"path": str(path), "bytes": None},
-            {"path": None, "bytes": path.read_bytes()},
-            np.stack([clip, clip]),
-        ]
+        dicts = [{"raw": clip, "sampling_rate": 16000}, {"array": clip.tolist(), "sampling_rate": 16000}]
+        dicts += [{"path": str(path), "bytes": None}, {"path": None, "bytes": path.read_bytes()}]
+        files = [path, str(path), path.read_bytes(), opened, Pipe()]
+        clips = [*files, clip, torch.from_numpy(clip), clip.tolist(), np.stack([clip, clip]), *dicts]
         for kind in clips:
             same(estimate(kind), expected, atol=1e-6)
     clips = [Pipe() if isinstance(kind, Pipe) else kind for kind in clips if kind is not opened]
@@ -287,14 +275,11 @@ def test_options_at_construction_and_at_call(student):
     "clip, options, error, message",
     [
         ("nowhere.wav", {}, ValueError, "'nowhere.wav' is no file"),
-        (b"no audio", {}, ValueError, "the given bytes cannot be read as audio"),
         (None, {}, ValueError, "a clip is a NoneType"),
         (np.zeros(1599, dtype=np.float32), {}, ValueError, "a clip lasts 0.100 s; at least 0.1 s"),
         (np.zeros(0, dtype=np.float32), {"window_s": 1}, ValueError, "a clip lasts 0.000 s"),
         (np.zeros(16000), {"sampling_rate": 0}, ValueError, "sampling_rate is 0; 1000 to 768000"),
-        ([0.1, [0.2, 0.3]], {}, ValueError, "audio is a list that is no array of numbers"),
         (np.zeros(16000), {"scale": "stars"}, ValueError, "scale is 'stars'"),
-        (np.zeros(16000), {"hop_s": 2}, ValueError, "hop_s is 2 without window_s"),
         (np.zeros(16000), {"segments": [(0, 2)]}, ValueError, r"segment 0 is \(0, 2\).*end_s <= 1.000"),
         (np.zeros(16000), {"windows": 1}, TypeError, "unexpected option 'windows'; those of this pipeline are sampl"),
     ],
@@ -359,17 +344,3 @@ def test_files_may_be_closed_as_soon_as_the_next_is_asked_for(estimate, tmp_path
 def test_more_workers_are_not_used(estimate):
     clips = [talk(0.5), talk(31)]
     same(estimate(clips, num_workers=2), estimate(clips))
-
-
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="no real speech at ../shared/corpora/emodb-msp")
-@torch.no_grad()
-def test_all_ways_agree_on_real_clips(folder):
-    files = [str(path) for path in sorted((CORPUS / "Audios").glob("*.wav"))[::27]]
-    assert len(files) >= 20
-    model, extractor = AutoModel.from_pretrained(folder).eval(), AffectFeatureExtractor.from_pretrained(folder)
-    direct = np.array([model(**extractor(file, return_tensors="pt")).logits[0].tolist() for file in files])
-    estimate = pipeline(TASK, model=folder, device="cpu")
-    one_by_one = estimate(files)
-    np.testing.assert_allclose(flat(one_by_one)[:, :3], direct, atol=1e-5, rtol=0)
-    same(estimate(files, batch_size=8), one_by_one)
-    assert np.ptp(direct, axis=0).min() > 0.01 and all(result["speech_ratio"] > 0.4 for result in one_by_one)

@@ -12,11 +12,11 @@ from transformers import pipeline
 from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
 
 
-def save_student(folder: Path, seed: int = 0, **settings) -> Path:
-    """A small student with random weights."""
+def save_student(folder: Path, seed: int = 0) -> Path:
+    """Save a small student with random weights."""
     torch.manual_seed(seed)
     sizes = {"conv_channels": 16 + seed, "gru_hidden_size": 16, "embedding_size": 16}
-    AffectStudentModel(AffectStudentConfig(**sizes, **settings)).save_pretrained(folder)
+    AffectStudentModel(AffectStudentConfig(**sizes, predict_uncertainty=seed > 0)).save_pretrained(folder)
     AffectFeatureExtractor().save_pretrained(folder)
     return folder
 
@@ -28,14 +28,8 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def uncertain_checkpoint(tmp_path_factory) -> Path:
-    """A model that predicts uncertainty."""
-    return save_student(tmp_path_factory.mktemp("models") / "uncertain", predict_uncertainty=True)
-
-
-@pytest.fixture(scope="session")
 def teacher(tmp_path_factory) -> Path:
-    """Another model."""
+    """Another model, which predicts uncertainty."""
     return save_student(tmp_path_factory.mktemp("models") / "teacher", seed=1)
 
 

@@ -11,13 +11,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Playwright
 
 DIMENSIONS = ("activation", "valence", "dominance")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (  # chromium's own business with other hosts
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--no-first-run",
-)
+# chromium's own business with other hosts
+SILENCED = ("background-networking", "component-update", "sync")
+QUIET = [*(f"--disable-{name}" for name in SILENCED), "--disable-quic", "--no-first-run"]
 
 
 def launch(playwright: Playwright, microphone: Path) -> Browser:
@@ -25,28 +21,14 @@ def launch(playwright: Playwright, microphone: Path) -> Browser:
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         pytest.skip("no chromium is installed (on Debian: apt-get install chromium)")
-    fake = (
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-audio-capture={microphone}",
-    )
+    names = ("use-fake-device-for-media-stream", "use-fake-ui-for-media-stream", "use-file-for-fake-audio-capture")
+    fake = [f"--{name}" for name in names]
+    fake[-1] += f"={microphone}"
     return playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu", *QUIET, *fake])
 
 
 class Visit:
-    """
-    One visitor's page.
-
-    Args:
-        browser: of [`launch`].
-        address: of the server.
-        options: of the browser's context, such as `color_scheme`.
-
-    Attributes:
-        page: of Playwright.
-        errors: of the console, and exceptions that nobody caught.
-        strangers: requests to other hosts.
-    """
+    """One visitor's page, with errors of the console and scripts, and requests to other hosts (`strangers`)."""
 
     def __init__(self, browser: Browser, address: str, **options):
         options = {"viewport": {"width": 1100, "height": 900}, **options}

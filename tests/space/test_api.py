@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.utils import QueueError
-from space_server import SPACE, served, voice
+from space_server import SPACE, voice
 
 
 CLIENTS, REQUESTS = 50, 2
@@ -41,16 +40,6 @@ def test_equal_to_the_pipeline(client, expected, clip):
     assert answer["windows"] == expected(str(clip), window_s=2.0, hop_s=0.5, batch_size=8)
     unit = client.predict(handle_file(str(clip)), window_s=3, hop_s=1, scale="unit", api_name="/predict")
     assert unit["windows"] == expected(str(clip), window_s=3.0, hop_s=1.0, batch_size=8, scale="unit")
-
-
-def test_the_answer_comes_within_a_second(client, tmp_path):
-    soundfile.write(tmp_path / "five.wav", voice(5.0), 16000)
-    taken = []
-    for _ in range(3):
-        start = time.monotonic()
-        client.predict(handle_file(str(tmp_path / "five.wav")), api_name="/predict")
-        taken.append(time.monotonic() - start)
-    assert min(taken) < 1.0, taken  # others may be at work on this machine
 
 
 def error_of(client, path, **options) -> str:
@@ -130,12 +119,6 @@ def test_fifty_clients_at_once(server, expected, tmp_path):
     assert set(outcomes) <= {"right", "busy"}, set(outcomes)
     assert outcomes.count("right") >= CLIENTS // 2
     assert memory_mb(process) - before < 150
-
-
-def test_without_a_model_it_says_so(tmp_path):
-    with served(tmp_path / "none", tmp_path) as (address, _, _):
-        soundfile.write(tmp_path / "a.wav", voice(1.0), 16000)
-        assert error_of(Client(address, verbose=False), tmp_path / "a.wav") == "No model is loaded here: see the page."
 
 
 def test_the_block_of_its_readme(server, clip, tmp_path, expected):

@@ -3,24 +3,21 @@
 import json
 import runpy
 import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from speech_affect import AffectFusionConfig, AffectFusionModel, AffectStudentConfig, AffectStudentModel
+from speech_affect import AffectStudentConfig, AffectStudentModel
 from speech_affect.onnx.export import LARGEST_BYTES, build_onnx, export_onnx, main
 from speech_affect.onnx.quantization import SMALLEST_WEIGHT, store_int8
 
 
-CORPUS = Path(__file__).resolve().parents[3] / "../shared/corpora/emodb-msp"
 HEADS = {"emotion_names": ["anger", "joy", "neutral"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}
 SMALL = {"conv_channels": 24, "gru_hidden_size": 16, "embedding_size": 12}
 FIELDS = ("logits", "embedding", "uncertainty", "emotion_logits", "gender_logits")
@@ -96,23 +93,11 @@ def test_any_lengths_in_one_batch_equal_the_model(model, session, lengths):
         np.testing.assert_allclose(outputs[name][shortest], alone[name][0], atol=1e-5)
 
 
-def test_samples_beyond_the_clip_are_ignored(session):
-    waveforms = noise(1, 16000)
-    louder = waveforms.copy()
-    louder[:, 9000:] = 0.9
-    for name, values in run(session, louder, [9000]).items():
-        if name in FIELDS:
-            np.testing.assert_allclose(values, run(session, waveforms, [9000])[name], atol=1e-6)
-
-
 @pytest.mark.parametrize(
     "settings",
     [
         {"branch": {"source": "mfb", "conv_kernel_size": 1, "conv_stride": 1}},
-        {
-            "branch": {"source": "mfb", "conv_kernel_size": 5, "conv_stride": 3, "num_mel_bins": 23},
-            "num_gru_layers": 1,
-        },
+        {"branch": {"source": "mfb", "conv_kernel_size": 5, "conv_stride": 3}, "num_gru_layers": 1},
         {"branch": {"source": "mfb", "window_s": 0.032, "hop_s": 0.008, "num_mel_bins": 64}, "num_gru_layers": 3},
         {"branch": {"source": "mfb", "window_s": 401 / 16000, "hop_s": 0.01}},
         {"label_range": (0.0, 1.0), "emotion_names": ["a", "b"]},
@@ -125,13 +110,6 @@ def test_every_acoustic_configuration_equals_the_model(settings):
     lengths = [4800, 700, 16001]
     waveforms = noise(3, 16001)
     assert_equal(run(session, waveforms, lengths), reference(model, waveforms, lengths))
-
-
-def test_a_fusion_model_of_one_branch_is_exported_too():
-    torch.manual_seed(0)
-    model = AffectFusionModel(AffectFusionConfig(**SMALL)).eval()
-    waveforms = noise(2, 8000)
-    assert_equal(run(session_of(build_onnx(model)), waveforms), reference(model, waveforms))
 
 
 def test_estimates_stay_within_the_labels(model):
@@ -160,18 +138,6 @@ def test_blocks_with_state_equal_the_whole(model, session, samples, strides):
     assert outputs["next_pooled_count"].tolist() == [[-(-frames // 8)]] * 2
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="no real speech at ../shared/corpora/emodb-msp")
-def test_real_speech_of_a_third_of_a_second_to_a_minute():
-    model = student(**HEADS, conv_channels=128, gru_hidden_size=128)
-    session = session_of(build_onnx(model))
-    files = sorted((CORPUS / "Audios").glob("*.wav"))[::15]
-    speech = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in files])[None]
-    assert speech.shape[1] > 60 * 16000
-    for seconds in (0.3, 1.7, 10, 60):
-        waveforms = speech[:, : round(seconds * 16000)]
-        assert_equal(run(session, waveforms), reference(model, waveforms))
-
-
 def test_the_file_says_what_it_is(model, tmp_path):
     path = export_onnx(model, tmp_path / "model.onnx")
     exported = onnx.load(path)
@@ -182,12 +148,10 @@ def test_the_file_says_what_it_is(model, tmp_path):
     assert facts.pop("speech_affect_version")
     assert facts == {
         "model_type": "speech_affect_student",
+        **HEADS,
         "sampling_rate": 16000,
         "label_range": [1.0, 7.0],
         "label_names": ["activation", "valence", "dominance"],
-        "emotion_names": ["anger", "joy", "neutral"],
-        "gender_names": ["Female", "Male"],
-        "predict_uncertainty": True,
         "shortest_clip": 400,
         "longest_clip": None,
         "stream_window": 400,

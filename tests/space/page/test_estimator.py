@@ -40,9 +40,6 @@ def test_a_curve_has_at_most_240_windows(duration_s, expected):
 def test_a_program_may_not_ask_for_too_many_windows(estimator, clip, options):
     with pytest.raises(UserError, match=r"at most 2000 windows, and 50 that overlap, are estimated: give a longer"):
         estimator.estimate(str(clip), 900.0, Deadline(30.0), "label", *options)
-
-
-def test_a_window_that_is_no_number(estimator, clip):
     with pytest.raises(UserError, match=r"window_s is no number of seconds\."):
         estimator.estimate(str(clip), 6.3, Deadline(30.0), "label", "abc")
 

@@ -34,8 +34,8 @@ def test_the_last_estimate_is_that_of_the_whole(estimator, rate):
     assert session.duration_s == pytest.approx(5.0)
 
 
-def test_the_uncertainty_that_the_model_predicts(uncertain_checkpoint):
-    estimator = Estimator(str(uncertain_checkpoint))
+def test_the_uncertainty_that_the_model_predicts(teacher):
+    estimator = Estimator(str(teacher))
     samples = int16(voice(3.0))
     session = session_of(estimator, samples, pieces=4)
     whole = estimator.pipeline({"array": samples, "sampling_rate": 16000})
@@ -84,22 +84,12 @@ def test_a_piece():
     assert (name, rate, samples.tolist(), last) == ("name", 44100, [0, 1, 2, 3, 4], True)
 
 
+NAMES, RATES = [{"session": name} for name in (5, "", "x" * 65)], [{"sampling_rate": rate} for rate in ("16000", 5)]
+SAMPLES = [{"samples": samples} for samples in ("§", b64encode(b"odd").decode(), 7)]
+
+
 @pytest.mark.parametrize(
-    "given",
-    [
-        None,
-        [],
-        {},
-        piece(session=5),
-        piece(session=""),
-        piece(session="x" * 65),
-        piece(sampling_rate="16000"),
-        piece(sampling_rate=5),
-        piece(samples="§"),
-        piece(samples=b64encode(b"odd").decode()),
-        piece(samples=7),
-        piece(last="yes"),
-    ],
+    "given", [None, [], {}, *(piece(**changes) for changes in (*NAMES, *RATES, *SAMPLES, {"last": "yes"}))]
 )
 def test_a_piece_of_another_form(given):
     with pytest.raises(UserError, match="This is no piece of a microphone's audio: record again"):

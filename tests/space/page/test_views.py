@@ -100,6 +100,9 @@ def test_a_page_without_a_model_explains_how_to_get_one(tmp_path):
         page = build_app(Settings(model=name))
         text = str([block.value for block in page.blocks.values() if hasattr(block, "value")])
         assert words in text and "accelerate launch training/run.py" in text and str(tmp_path) not in text
+        [predict] = [function.fn for function in page.fns.values()]
+        with pytest.raises(gr.Error, match="No model is loaded here: see the page"):
+            predict(None)
 
 
 @pytest.mark.parametrize("address", ["http://localhost/a.wav", "HTTPS://example.org/a.wav"])
