@@ -22,7 +22,8 @@ MONO = STEREO.mean(axis=1)
 
 def read(clip, sampling_rate: int = RATE, block_samples: int = 777) -> np.ndarray:
     with open_audio(clip, sampling_rate) as source:
-        assert source.sampling_rate == RATE and source.num_samples == len(MONO)
+        assert source.sampling_rate == RATE and type(source.sampling_rate) is int
+        assert source.num_samples == len(MONO)
         return np.concatenate([to_mono(block) for block in source.blocks(block_samples)])
 
 
@@ -78,7 +79,7 @@ def test_files_and_dicts(tmp_path):
         {"path": path, "bytes": b""},
         {"bytes": io.BytesIO(encoded)},
         {"raw": MONO, "sampling_rate": RATE},
-        {"array": MONO, "sampling_rate": np.int64(RATE), "path": "elsewhere.wav"},
+        {"array": MONO, "sampling_rate": float(RATE), "path": "elsewhere.wav"},
         Decoder(),
     ):
         assert is_clip(clip)
@@ -116,13 +117,6 @@ def test_several_clips_are_not_one():
 def test_clips_that_cannot_be_opened(clip, message):
     with pytest.raises(ValueError, match=message):
         open_audio(clip, RATE)
-
-
-@pytest.mark.parametrize("rate", [22050.0, np.int16(22050), torch.tensor(22050)])
-def test_a_rate_becomes_an_int(rate):
-    for clip, default in (({"array": MONO, "sampling_rate": rate}, 8000), (MONO, rate)):
-        with open_audio(clip, default) as source:
-            assert source.sampling_rate == RATE and type(source.sampling_rate) is int
 
 
 def test_the_rate_of_a_file_is_checked(tmp_path):

@@ -1,11 +1,10 @@
-"""Real human speech through both models: formats in, batching, rates."""
+"""Batches of real human speech through both models."""
 
 from pathlib import Path
 
 import pytest
 import soundfile
 import torch
-from torchaudio.functional import resample
 
 from speech_affect import (
     AffectFeatureExtractor,
@@ -43,17 +42,3 @@ def test_batches_of_real_clips_equal_single_ones(model, files):
     for row, file in enumerate(files):
         alone = model(**extractor(file, return_tensors="pt")).logits[0]
         assert (together[row] - alone).abs().max() <= 1e-5
-
-
-@torch.no_grad()
-def test_a_resampled_stereo_copy_is_nearly_the_same(files, tmp_path):
-    model = AffectStudentModel(AffectStudentConfig()).eval()
-    extractor = AffectFeatureExtractor()
-    for file in files[:4]:
-        samples, rate = soundfile.read(file, dtype="float32")
-        upsampled = resample(torch.from_numpy(samples), rate, 3 * rate).numpy()
-        copy = tmp_path / "copy.flac"
-        soundfile.write(copy, upsampled[:, None].repeat(2, axis=1), 3 * rate)
-        original = model(**extractor(file, return_tensors="pt")).logits
-        # two resampling filters roll off below 8 kHz: the highest bands change, on a scale of six points by this much
-        assert (model(**extractor(copy, return_tensors="pt")).logits - original).abs().max() < 0.25
