@@ -45,7 +45,7 @@ class ChildProcess:
         self.pid = self._process.pid
 
     def send(self, message) -> None:
-        """Give it a message; that it has ended is told by [`ChildProcess.receive`]."""
+        """Give it a message; [`ChildProcess.receive`] raises if it has ended."""
         with suppress(BrokenPipeError):
             self._pipe.send(message)
 
