@@ -1,7 +1,5 @@
 """From the pieces of a recording to results by name; needs neither torch nor transformers."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

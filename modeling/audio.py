@@ -1,7 +1,5 @@
 """Any audio that a user may give: as a mono waveform at a model's sampling rate, or opened to be read in blocks."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 

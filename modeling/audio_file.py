@@ -1,7 +1,5 @@
 """Encoded audio from a file, a web address or a stream, decoded from start to end in blocks."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

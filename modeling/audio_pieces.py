@@ -1,7 +1,5 @@
 """Pieces of a recording, windows or segments, read in one pass from start to end."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

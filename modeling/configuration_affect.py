@@ -1,7 +1,5 @@
 """Configurations of an encoder, of a branch, and of both models: the fusion regressor and the student."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """Checks of settings, before anything is built from them: each raises a `ValueError` that says what is allowed."""
 
-from __future__ import annotations
-
 import math
 import re
 import sys

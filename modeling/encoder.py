@@ -1,7 +1,5 @@
 """Pre-trained encoders of speech and of text: any of transformers, any of their hidden states."""
 
-from __future__ import annotations
-
 import inspect
 
 import torch

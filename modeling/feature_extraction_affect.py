@@ -1,7 +1,5 @@
 """Any audio to the models' one input: mono 16 kHz waveforms, padded, with their mask."""
 
-from __future__ import annotations
-
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 

@@ -1,7 +1,5 @@
 """The fusion regressor and the student."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

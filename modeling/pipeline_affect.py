@@ -1,7 +1,5 @@
 """`pipeline("speech-emotion-regression")`: any audio, of any length, to activation, valence and dominance."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

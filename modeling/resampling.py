@@ -1,7 +1,5 @@
 """Resampling of a waveform, whole or in pieces, by a windowed sinc, in numpy alone."""
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """The share of a clip in which somebody may be speaking, measured from sound levels alone."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

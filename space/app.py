@@ -1,7 +1,5 @@
 """A page that estimates activation, valence and dominance: `python space/app.py`, or a Space on the Hub."""
 
-from __future__ import annotations
-
 import atexit
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Write files whole or not at all, read our own files leniently, and identify files by their content."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

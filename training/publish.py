@@ -6,8 +6,6 @@ python training/publish.py --dataset_card user/msp-podcast
 python training/publish.py --space user/name [--model_id user/student] [--teacher_id user/fusion]
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 

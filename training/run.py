@@ -3,8 +3,6 @@
 accelerate launch training/run.py [--recipe NAME_OR_FILE] [--data_dir FOLDER] [--output_dir FOLDER] [--help]
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 import time

@@ -1,7 +1,5 @@
 """A speech encoder as part of an ONNX graph, for one clip of up to 30 s at a time."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import warnings

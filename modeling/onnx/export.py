@@ -1,7 +1,5 @@
 """Export a trained model as one ONNX file: `python -m speech_affect.onnx.export FOLDER`."""
 
-from __future__ import annotations
-
 import argparse
 import copy
 import os

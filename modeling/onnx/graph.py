@@ -1,7 +1,5 @@
 """A small builder of ONNX graphs: operators by name, constants shared, one file at the end."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The trained part of a model as an ONNX graph: aligned frames, convolution, GRU, pooling, heads, stream state."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

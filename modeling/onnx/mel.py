@@ -1,7 +1,5 @@
 """Log mel energies as an ONNX graph, from the waveform, without complex numbers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

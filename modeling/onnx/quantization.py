@@ -1,7 +1,5 @@
 """Weights of an ONNX model stored in eight bits."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper

@@ -1,7 +1,5 @@
 """Charts as SVG: the plane of valence and activation, and the curve of the values over time."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from html import escape

@@ -1,7 +1,5 @@
 """A loaded model, and its estimates of a recording."""
 
-from __future__ import annotations
-
 import json
 import os
 import threading

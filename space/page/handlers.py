@@ -1,7 +1,5 @@
 """Event handlers of the page: a recording, audio of a microphone or a call by a program in, HTML or JSON out."""
 
-from __future__ import annotations
-
 import logging
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Layout of the page: its components, and which events call which handlers."""
 
-from __future__ import annotations
-
 from html import escape
 from pathlib import Path
 

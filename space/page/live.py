@@ -1,7 +1,5 @@
 """Live sessions: a microphone whose audio is estimated as it arrives."""
 
-from __future__ import annotations
-
 import threading
 import time
 from base64 import b64decode

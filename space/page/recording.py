@@ -1,7 +1,5 @@
 """Recordings that visitors send: checks, length, loudness over time, and deletion."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

@@ -1,7 +1,5 @@
 """What the page shows: a result, a live session and a comparison as HTML; downloads as CSV and JSON."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

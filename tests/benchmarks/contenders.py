@@ -1,7 +1,5 @@
 """The models that are measured, ours and those that people use today; random weights change no time."""
 
-from __future__ import annotations
-
 import importlib.util
 import warnings
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The routes to an estimate, in a process that imports one of them alone."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Benchmarks `extraction` (a real encoder over a corpus) and `training` (an epoch on frames made once)."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import itertools

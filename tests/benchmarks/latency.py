@@ -1,7 +1,5 @@
 """Benchmark `latency`: a waveform in memory to three numbers, by this package's routes and by other models."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

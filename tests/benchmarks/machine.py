@@ -1,7 +1,5 @@
 """The machine that is measured on: what it is, its load, and the most that one of its cores can do."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

@@ -1,7 +1,5 @@
 """Benchmarks `folder` (many clips on disk) and `long_audio` (an hour and ten hours, streamed from disk)."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from pathlib import Path
 

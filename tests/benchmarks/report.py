@@ -1,7 +1,5 @@
 """The result of a benchmark, printed and written as JSON."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`python tests/benchmarks/run.py [NAME ...]`: measures contenders in turn on the same audio, on one core."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import os

@@ -1,7 +1,5 @@
 """The audio of the benchmarks: EmoDB, files that are given, or tones and noise with the rhythm of speech."""
 
-from __future__ import annotations
-
 from itertools import cycle
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Benchmarks `cold_start` (start of Python to the first result) and `export_size` (parameters and bytes)."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """`python tests/benchmarks/summary.py`: tables and the figure of the benchmarks' committed results."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Clips in memory: arrays, tensors, lists, dicts and other objects, mostly invalid."""
 
-from __future__ import annotations
-
 import array as typed
 from decimal import Decimal
 from fractions import Fraction

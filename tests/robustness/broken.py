@@ -1,7 +1,5 @@
 """Targets that do what no target may, so that tests see it noticed."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """One input that a caller might give a model instead of a sound recording."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Every kind of hostile case, and the case of a number."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """The faults that runs have to survive: kills, failing disks, damaged caches, two runs at a time, dead workers."""
 
-from __future__ import annotations
-
 import functools
 import os
 import random

@@ -1,7 +1,5 @@
 """A run of training/run.py in a forked process, which records what it does to files and can be killed at any point."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib

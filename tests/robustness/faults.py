@@ -1,7 +1,5 @@
 """`python tests/robustness/faults.py`: disturbs tiny training runs, starts them again, and prints what came of it."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """File objects that behave unlike files."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Sound files of every supported format, encoded the same to the byte each time, and damage done to them."""
 
-from __future__ import annotations
-
 import io
 import struct
 

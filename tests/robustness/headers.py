@@ -1,7 +1,5 @@
 """Headers that declare what the file does not contain."""
 
-from __future__ import annotations
-
 import struct
 
 import numpy as np

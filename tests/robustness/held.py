@@ -1,7 +1,5 @@
 """What another process holds, read from /proc while it works, and whether that grows with its requests."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`python tests/robustness/large_table.py --rows 10000000`: loads a corpus of so many rows and measures its memory."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """The figure of a long run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from speech_affect_training.files import atomic_path

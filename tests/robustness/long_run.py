@@ -1,7 +1,5 @@
 """`python tests/robustness/long_run.py`: sends mixed requests for an hour; memory and file handles must not grow."""
 
-from __future__ import annotations
-
 import argparse
 import signal
 import sys

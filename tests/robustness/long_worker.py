@@ -1,7 +1,5 @@
 """Answers requests of a long run, and checks that each is answered or refused as required, the same every time."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 import warnings

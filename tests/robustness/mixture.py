@@ -1,7 +1,5 @@
 """Requests as a service gets them: valid ones of every kind, and some that must be refused."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Types of command-line options that say what is allowed."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Paths and addresses without a readable recording."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

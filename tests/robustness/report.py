@@ -1,7 +1,5 @@
 """Tables and JSON files of robustness results; `python tests/robustness/report.py` prints those of tests/README.md."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from dataclasses import replace

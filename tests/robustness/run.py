@@ -1,7 +1,5 @@
 """`python tests/robustness/run.py`: gives hostile audio to all four ways into the package and prints the outcomes."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

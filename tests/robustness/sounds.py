@@ -1,7 +1,5 @@
 """Signals: speech-like ones, and extreme ones that no microphone records."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

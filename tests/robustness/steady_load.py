@@ -1,7 +1,5 @@
 """A target under load: a process with a model or a served page, its requests, and what the process holds."""
 
-from __future__ import annotations
-
 import sys
 import threading
 import time

@@ -1,7 +1,5 @@
 """Runs cases in child processes; one that dies is replaced, and the case that it died of has failed."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """The four ways into the package that take audio: extractor, pipeline, stream and ONNX file; and a model for them."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The allowed outcomes of a case: values within their range, silence, or a `ValueError` that this package words."""
 
-from __future__ import annotations
-
 import ast
 import math
 import traceback

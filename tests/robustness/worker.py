@@ -1,7 +1,5 @@
 """What runs one case after the other in a process of its own, within limits of time and memory."""
 
-from __future__ import annotations
-
 import gc
 import os
 import resource

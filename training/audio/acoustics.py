@@ -1,7 +1,5 @@
 """Levels, noises and synthetic rooms for waveforms at 16 kHz."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """Augmented copies of training clips: speed, timbre, gain, reverberation, noise, and clips joined end to end."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import defaultdict

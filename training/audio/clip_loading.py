@@ -1,7 +1,5 @@
 """Load clips for the encoders: decoded, augmented or degraded where that is asked for, padded into batches."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial

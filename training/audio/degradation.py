@@ -1,7 +1,5 @@
 """Clips of a test split under noise and in synthetic rooms."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

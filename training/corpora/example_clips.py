@@ -3,8 +3,6 @@
 python -m speech_affect_training.corpora.example_clips --output space/examples
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

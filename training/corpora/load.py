@@ -1,7 +1,5 @@
 """The corpus of a run: by kind, with the clips that have labels."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import replace

@@ -9,8 +9,6 @@ Shards are written as `Dataset.push_to_hub` writes them, but into a folder. Audi
 decoded, so neither torchcodec nor FFmpeg is needed.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import os

@@ -3,8 +3,6 @@
 A folder is accepted only if its weights are safetensors, so nothing is ever unpickled.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import importlib.metadata

@@ -1,7 +1,5 @@
 """The pre-trained encoders of a run: their files, configurations, tokenizers and weights."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 

@@ -4,8 +4,6 @@ The file has no magic number and no types beyond numbers, so everything is check
 are left, every variable against the one model it is meant to be.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Run a front end over the clips whose frames are not cached yet, in batches that processes share."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 

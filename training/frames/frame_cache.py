@@ -1,7 +1,5 @@
 """Frames of a front end on disk, by the content of the clip and the settings they were made with."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

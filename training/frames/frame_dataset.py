@@ -1,7 +1,5 @@
 """A dataset of clips with cached frames, its batches, and an order that gives batches of similar length."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

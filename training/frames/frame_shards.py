@@ -1,7 +1,5 @@
 """Arrays of many clips in few files: shards to which arrays are only appended, each with an index."""
 
-from __future__ import annotations
-
 import json
 import mmap
 import os

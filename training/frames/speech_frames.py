@@ -1,7 +1,5 @@
 """Run filterbanks and frozen speech encoders once over every clip, and cache their frames."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Run frozen text encoders once over every transcript, and cache their frames: one per token."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Explain in one sentence what went wrong between this machine and the Hugging Face Hub, and what to do about it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Push what goes to the Hub beside checkpoints: the CCC metric as a Space, and the card of MSP-Podcast."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from .push import Pushed, Target, push_files, visible_files

@@ -1,7 +1,5 @@
 """Push each system of a run to the Hub in the background, as soon as all its seeds are finished."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shlex

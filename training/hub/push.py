@@ -1,7 +1,5 @@
 """Push files to a repository of the Hugging Face Hub in one commit, private unless public is asked for."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass

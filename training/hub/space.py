@@ -1,7 +1,5 @@
 """Push the Space to the Hub: its app, and beside it the package that the app imports."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

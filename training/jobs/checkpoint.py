@@ -1,7 +1,5 @@
 """Make the checkpoint of a system from its trained head and its front end, and check that it loads."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

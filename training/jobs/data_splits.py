@@ -1,7 +1,5 @@
 """Clips to train on, to develop on and to test on: the splits of a corpus, or one fold of cross-validation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Errors that the user can mend, as one sentence that says what to do."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

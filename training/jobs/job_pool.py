@@ -1,7 +1,5 @@
 """Run jobs side by side: one process per core, each with one thread, students after their teachers."""
 
-from __future__ import annotations
-
 import logging
 import os
 import threading

@@ -1,7 +1,5 @@
 """Plan a run: the frames that its systems read, and its jobs in order."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

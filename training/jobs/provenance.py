@@ -1,7 +1,5 @@
 """Provenance of a result: versions, machine, code, data."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

@@ -1,7 +1,5 @@
 """One run at a time in an output folder."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Trainers for cached frames: they log the parts of the loss, group clips by length, and distill."""
 
-from __future__ import annotations
-
 import os
 from collections import defaultdict
 

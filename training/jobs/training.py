@@ -1,7 +1,5 @@
 """Train a job. A finished one is not trained again, an interrupted one continues from its last checkpoint."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import time

@@ -8,8 +8,6 @@ an interval is that of the mean over these seeds. Clips of one speaker are not i
 speakers is larger than these intervals show.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ Labels are taken as Gaussian about their predictions. Source of the factor: Lave
 uncertainty in medical imaging with deep learning", 2020 (there called sigma scaling, in closed form).
 """
 
-from __future__ import annotations
-
 from statistics import NormalDist
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Rank the dimensions of a representation by how much they matter for the targets."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -1,7 +1,5 @@
 """The mean of every hidden state of an encoder over each clip, kept on disk."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Find which hidden state of an encoder knows what, and how few of its dimensions suffice."""
 
-from __future__ import annotations
-
 import csv
 import logging
 import re

@@ -1,7 +1,5 @@
 """Ridge regression in closed form, its penalty chosen by CCC on development data."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

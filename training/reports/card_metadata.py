@@ -1,7 +1,5 @@
 """The front matter of a model card: what the Hub filters by and shows, including the licence of the weights."""
 
-from __future__ import annotations
-
 import re
 
 from huggingface_hub import EvalResult, ModelCardData

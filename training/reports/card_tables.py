@@ -1,7 +1,5 @@
 """Tables of one system's results for its model card."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 

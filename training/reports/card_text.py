@@ -1,7 +1,5 @@
 """Sentences and lists of a model card, made from results.json."""
 
-from __future__ import annotations
-
 from speech_affect import DIMENSIONS
 
 from ..settings.corpus_facts import CorpusFacts

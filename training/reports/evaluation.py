@@ -1,7 +1,5 @@
 """Predictions and labels of every test split: seeds side by side, folds of cross-validation joined into one split."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

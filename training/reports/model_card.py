@@ -4,8 +4,6 @@ python -m speech_affect_training.reports.model_card --results RESULTS.json --sys
     --output FILE_OR_CHECKPOINT_FOLDER [--repo_id USER/NAME] [--contact TEXT]
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

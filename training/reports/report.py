@@ -1,7 +1,5 @@
 """Write results.json, results.md and figures from the predictions of a run's jobs."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

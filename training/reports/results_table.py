@@ -1,7 +1,5 @@
 """The results as `results.md`, laid out like the paper's tables: a row for each system, a table for each split."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from speech_affect import DIMENSIONS

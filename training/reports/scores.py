@@ -1,7 +1,5 @@
 """Score a system on a split: CCC with intervals, by speaker and gender, calibration; and compare systems."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Tables of results as Markdown, shared by `results.md` and the model cards."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from speech_affect import DIMENSIONS

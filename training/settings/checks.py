@@ -1,7 +1,5 @@
 """Checks of names and types, with messages that say what is allowed."""
 
-from __future__ import annotations
-
 import difflib
 import types
 import typing

@@ -1,7 +1,5 @@
 """Facts about a corpus for model cards that no loader can read from it: language, labels, licence."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, fields
 

@@ -1,7 +1,5 @@
 """From a row of the table to the configuration of its model."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from speech_affect import AffectEncoderConfig, AffectFusionConfig, AffectStudentConfig

@@ -1,7 +1,5 @@
 """A recipe, the command line over it, and their check: the settings of a run."""
 
-from __future__ import annotations
-
 import math
 import sys
 from argparse import SUPPRESS, ArgumentDefaultsHelpFormatter, ArgumentParser

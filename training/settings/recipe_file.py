@@ -1,7 +1,5 @@
 """A recipe as a file: YAML of plain values, each key once, nothing cyclic, small enough to hold."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -8,8 +8,6 @@ Source: Lin, "A concordance correlation coefficient to evaluate reproducibility"
     CCC = 2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2)
 """
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np
