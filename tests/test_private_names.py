@@ -24,6 +24,13 @@ def test_pipelines_declare_what_they_load(kind):
     assert hasattr(Pipeline, f"_load_{kind}"), gone(f"Pipeline._load_{kind}", "modeling/pipeline_affect.py")
 
 
+def test_masks_are_drawn_by_wav2vec2():
+    from transformers.models.wav2vec2 import modeling_wav2vec2
+
+    name = "_compute_mask_indices"
+    assert hasattr(modeling_wav2vec2, name), gone(f"modeling_wav2vec2.{name}", "modeling/regressor.py")
+
+
 def test_models_name_weights_that_are_ignored():
     name = "_keys_to_ignore_on_load_unexpected"
     assert hasattr(PreTrainedModel, name), gone(f"PreTrainedModel.{name}", "modeling/modeling_affect.py")
