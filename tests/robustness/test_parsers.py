@@ -20,7 +20,6 @@ from speech_affect.onnx.metadata import OnnxMetadata
 from speech_affect_training.corpora.corpus import BadRows, CorpusError
 from speech_affect_training.corpora.csv_rows import csv_rows
 from speech_affect_training.corpora.msp_labels import (
-    Partition,
     read_consensus,
     read_grades,
     read_partitions,
@@ -106,7 +105,7 @@ def read_metadata(content: bytes) -> OnnxMetadata:
 
 
 def consensus(path: Path) -> list:
-    return list(read_consensus(path, [Partition(1, "Train", TURN)], {TURN: ("30", "Male")}, BadRows("skip")))
+    return list(read_consensus(path, BadRows("skip")))
 
 
 def grades(path: Path) -> dict:
@@ -139,7 +138,6 @@ LABELS_JSON = {TURN: dict(zip(CONSENSUS[1:], LABEL[1:], strict=True))}
 GRADES_JSON = {TURN: {GRADE[1]: dict(zip(GRADES[2:], GRADE[2:], strict=True))}}
 LABEL_FILES = {
     "consensus.csv": (consensus, table(CONSENSUS, LABEL)),
-    "consensus.txt": (consensus, LABELS_TXT),
     "consensus.json": (consensus, json.dumps(LABELS_JSON).encode()),
     "grades.csv": (grades, table(GRADES, GRADE)),
     "grades.txt": (grades, LABELS_TXT),

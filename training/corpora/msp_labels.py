@@ -40,15 +40,11 @@ class Grade(NamedTuple):
     emotion_secondary: str | None
 
 
-def read_consensus(
-    path: Path, partitions: Sequence[Partition], speakers: dict[str, tuple[str, str]], bad_rows: BadRows
-) -> Iterator[Label]:
-    """Yield the labels of a labels_consensus.csv, labels_consensus.json or labels.txt, chosen by the name.
+def read_consensus(path: Path, bad_rows: BadRows) -> Iterator[Label]:
+    """Yield the labels of a labels_consensus.csv or labels_consensus.json, chosen by the suffix.
 
     Args:
         path: The label file.
-        partitions: The splits, which labels.txt lacks.
-        speakers: File name -> (speaker, gender), which labels.txt lacks.
         bad_rows: Takes the rows that cannot be read.
 
     Raises:
@@ -56,9 +52,7 @@ def read_consensus(
     """
     if path.suffix.casefold() == ".csv":
         return (Label(row, *fields) for row, fields in _records(path, CONSENSUS_COLUMNS, bad_rows))
-    if path.suffix.casefold() == ".json":
-        return _consensus_json(path, bad_rows)
-    return _consensus_text(path, partitions, speakers, bad_rows)
+    return _consensus_json(path, bad_rows)
 
 
 def read_grades(path: Path, bad_rows: BadRows) -> dict[str, list[Grade]]:
@@ -71,11 +65,9 @@ def read_grades(path: Path, bad_rows: BadRows) -> dict[str, list[Grade]]:
     grades: dict[str, list[Grade]] = defaultdict(list)
     for row, file, fields in readers.get(path.suffix.casefold(), _grades_text)(path, bad_rows):
         try:
-            grade = _grade_of_line(*fields) if len(fields) == 1 else _grade(*fields)
+            grades[file].append(_grade(*(_fields_of_line(*fields) if len(fields) == 1 else fields)))
         except RowError as error:
             bad_rows.add(path, row, error)
-        else:
-            grades[file].append(grade)
     return dict(grades)
 
 
@@ -163,8 +155,8 @@ def _consensus_json(path: Path, bad_rows: BadRows) -> Iterator[Label]:
         yield Label(row, file, *(_as_text(record[column]) for column in CONSENSUS_COLUMNS[1:]))
 
 
-def _split_ratings(line: str) -> tuple[list[str], list[str]]:
-    """Split `a; b; A:1; V:4; D:1;` into the fields before the ratings and the three ratings.
+def _fields_of_line(line: str) -> tuple[str, ...]:
+    """The arguments of `_grade` in `WORKER00000001; Neutral; Concerned; A:1.000000; V:4.000000; D:1.000000;`.
 
     The ratings are taken from the end, because workers' own words (`Other-...`) may hold semicolons.
     """
@@ -172,30 +164,7 @@ def _split_ratings(line: str) -> tuple[list[str], list[str]]:
     head, ratings = fields[:-3], fields[-3:]
     if not head or [rating[:2] for rating in ratings] != ["A:", "V:", "D:"]:
         raise RowError("malformed row", f"{line!r} does not end in 'A:1.0; V:4.0; D:1.0;'")
-    return head, [rating[2:].strip() for rating in ratings]
-
-
-def _consensus_text(
-    path: Path, partitions: Sequence[Partition], speakers: dict[str, tuple[str, str]], bad_rows: BadRows
-) -> Iterator[Label]:
-    splits = {partition.file: partition.split for partition in partitions}
-    for row, line in _lines(path):
-        if not _names_file(line):
-            continue
-        try:
-            head, ratings = _split_ratings(line)
-            if len(head) != 2:
-                raise RowError("malformed row", f"{line!r} is not of the form 'FILE.wav; N; A:2.2; V:4.0; D:2.6;'")
-            if head[0] not in splits:
-                raise RowError("unknown split", f"{head[0]} is not listed in Partitions.txt, which gives the split")
-        except RowError as error:
-            bad_rows.add(path, row, error)
-            continue
-        yield Label(row, *head, *ratings, *speakers.get(head[0], (UNKNOWN, UNKNOWN)), splits[head[0]])
-
-
-def _names_file(line: str) -> bool:
-    return line.partition(";")[0].strip().casefold().endswith(".wav")
+    return head[0], "".join(head[1:2]), "; ".join(head[2:]), *(rating[2:].strip() for rating in ratings)
 
 
 # A release has millions of grades and few different ones: the caches save time and share the objects.
@@ -214,12 +183,6 @@ def _grade(worker: str, emotion: str, secondary: str, activation: str, valence: 
         raise RowError("malformed row", "the grader has no name")
     ratings = (_rating(activation, "EmoAct"), _rating(valence, "EmoVal"), _rating(dominance, "EmoDom"))
     return Grade(sys.intern(worker), *ratings, _word(emotion), _word(secondary))
-
-
-def _grade_of_line(line: str) -> Grade:
-    """The grade in `WORKER00000001; Neutral; Concerned; A:1.000000; V:4.000000; D:1.000000;`."""
-    head, ratings = _split_ratings(line)
-    return _grade(head[0], "".join(head[1:2]), "; ".join(head[2:]), *ratings)
 
 
 def _grades_csv(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, str, Sequence[str]]]:
@@ -245,8 +208,9 @@ def _grades_json(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, str, Sequ
 def _grades_text(path: Path, _: BadRows) -> Iterator[tuple[int, str, Sequence[str]]]:
     file = ""
     for row, line in _lines(path):
-        if _names_file(line):
-            file = line.partition(";")[0].strip()
+        first = line.partition(";")[0].strip()
+        if first.casefold().endswith(".wav"):
+            file = first
         elif file and line:
             yield row, file, [line]
 

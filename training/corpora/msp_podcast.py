@@ -75,7 +75,7 @@ def read_rows(release: Release, bad_rows: BadRows) -> dict[str, list[dict]]:
             except RowError as error:
                 bad_rows.add(source, label.row, error)
 
-    add(release.labels, msp_labels.read_consensus(release.labels, partitions, speakers, bad_rows))
+    add(release.labels, msp_labels.read_consensus(release.labels, bad_rows))
     # audio-only test sets may have no label rows
     rest = [partition for partition in partitions if partition.file not in seen]
     withheld = [p for p in rest if SPLIT_OF.get(p.split.capitalize()) == WITHHELD_SPLIT]

@@ -17,7 +17,6 @@ LABEL_FILES = (
     "labels_concensus.csv",  # so spelled up to release 1.9
     "labels_consensus.json",
     "labels_concensus.json",
-    "labels.txt",
 )
 GRADE_FILES = ("labels_detailed.csv", "labels_detailed.json", "labels.txt")
 AUDIO_FOLDERS = ("audios", "audio")
@@ -96,8 +95,6 @@ def find_release(data_dir: str | os.PathLike, labels_file: str | None = None) ->
     places = [labels.parent, labels.parent.parent] if labels_file else [root, labels.parent]
     grades = _first([labels.parent], GRADE_FILES)
     partitions = _first(places, ("partitions.txt",))
-    if labels.suffix.casefold() == ".txt" and partitions is None:
-        raise CorpusError(f"{labels} gives no splits, and Partitions.txt is not in {' or '.join(map(str, places))}.")
     transcripts = [folder for folder in _entries(root, "transcripts") if folder.is_dir()]
     if labels_file:
         audio_folders += _removed_audio(root, labels)

@@ -47,7 +47,6 @@ class Layout:
 
 
 LAYOUTS = {
-    "1.3": Layout("Labels/labels.txt", audio="Audio", development="Validation", transcripts=False),
     "1.6": Layout("label/labels_concensus.csv", "Audio", "label/labels_detailed.csv", development="Validation"),
     "1.8": Layout("Labels/labels_concensus.csv", grades="Labels/EmoDetail", development="Validation"),
     "1.9": Layout("labels/labels_concensus.csv", grades="labels/labels.txt", text_files=False),
@@ -105,19 +104,9 @@ class MspRelease:
         self.labels.parent.mkdir(parents=True, exist_ok=True)
         if self.labels.suffix == ".csv":
             write_csv(self.labels, columns, rows)
-        elif self.labels.suffix == ".json":
+        else:
             entries = {row[0]: dict(zip(columns[1:], row[1:], strict=True)) for row in rows}
             self.labels.write_text(json.dumps(entries), encoding="utf-8")
-        else:
-            self._write_labels_txt(self.labels, rows)
-
-    def _write_labels_txt(self, path: Path, rows) -> None:
-        blocks = []
-        for name, emotion, *ratings, _, _, _ in rows:
-            lines = [f"{name}; {emotion}; A:{ratings[0]}; V:{ratings[1]}; D:{ratings[2]};"]
-            lines += [f"{w}; {e}; {s}; A:{a}; V:{v}; D:{d};" for w, e, s, a, v, d in GRADES.get(name, ())]
-            blocks.append("\n".join(lines) + "\n")
-        path.write_text("\n".join(blocks), encoding="utf-8")
 
     def _write_grades(self) -> None:
         path = self.root / self.layout.grades
@@ -134,7 +123,11 @@ class MspRelease:
                 entries[name][worker] = dict(zip(keys, rest, strict=True))
             path.write_text(json.dumps(entries), encoding="utf-8")
         else:
-            self._write_labels_txt(path, self.rows())
+            lines = []
+            for name, emotion, *ratings, _, _, _ in self.rows():
+                lines += ["", f"{name}; {emotion}; A:{ratings[0]}; V:{ratings[1]}; D:{ratings[2]};"]
+                lines += [f"{w}; {e}; {s}; A:{a}; V:{v}; D:{d};" for w, e, s, a, v, d in GRADES.get(name, ())]
+            path.write_text("\n".join(lines[1:]) + "\n", encoding="utf-8")
 
     def _write_text_files(self) -> None:
         rows = self.rows() + ([(WITHHELD, "Test3")] if self.layout.withheld == "partitions" else [])
