@@ -12,9 +12,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,11 +25,9 @@ ESPEAK_SAMPLING_RATE = 22_050
 _AUDIO_OUTPUT_SYNCHRONOUS, _INITIALIZE_DONT_EXIT = 2, 0x8000
 _POS_CHARACTER, _CHARS_UTF8 = 1, 1
 _PARAMETERS = {"rate_wpm": 1, "pitch": 3, "pitch_range": 4}
-_RANGES = {"rate_wpm": (80, 450), "pitch": (0, 99), "pitch_range": (0, 99)}
 
 
-@dataclass(frozen=True)
-class SpeechRequest:
+class SpeechRequest(NamedTuple):
     """One utterance to synthesise.
 
     Args:
@@ -38,9 +36,6 @@ class SpeechRequest:
         rate_wpm: Speaking rate in words per minute, 80..450.
         pitch: Base pitch relative to the voice's own, 0..99; 50 leaves it as it is.
         pitch_range: Extent of the intonation, 0..99; 0 is monotone, 50 leaves it as it is.
-
-    Raises:
-        ValueError: The text is empty or a number lies outside its range.
     """
 
     text: str
@@ -48,13 +43,6 @@ class SpeechRequest:
     rate_wpm: int = 175
     pitch: int = 50
     pitch_range: int = 50
-
-    def __post_init__(self):
-        if not self.text.strip():
-            raise ValueError("The text to speak is empty; give at least one word.")
-        for name, (low, high) in _RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}={getattr(self, name)} is outside {low}..{high}, what eSpeak NG allows.")
 
 
 def synthesize(requests: Sequence[SpeechRequest], *, seed: int = 0) -> list[np.ndarray]:
@@ -70,22 +58,15 @@ def synthesize(requests: Sequence[SpeechRequest], *, seed: int = 0) -> list[np.n
 
     Raises:
         ImportError: `espeakng-loader` is not installed.
-        ValueError: eSpeak NG does not have a voice, or the seed is out of range.
-        RuntimeError: The synthesiser failed.
+        RuntimeError: eSpeak NG does not have a voice, or the synthesiser failed.
     """
     installed_version("espeakng-loader", "espeakng_loader")
-    if not 0 <= seed < 2**31:
-        raise ValueError(f"seed={seed} is outside 0..2**31 - 1, what eSpeak NG allows.")
-    job = json.dumps({"seed": seed, "requests": [asdict(request) for request in requests]})
-    done = subprocess.run([sys.executable, __file__], input=job.encode(), capture_output=True, check=False)
+    job = json.dumps([seed, requests]).encode()
+    done = subprocess.run([sys.executable, __file__], input=job, capture_output=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"eSpeak NG failed (exit status {done.returncode}): {done.stderr.decode()[-2000:].strip()}")
-    head, _, pcm = done.stdout.partition(b"\n")
-    answer = json.loads(head)
-    if "unknown_voice" in answer:
-        raise ValueError(f"eSpeak NG has no voice {answer['unknown_voice']!r}; `espeak-ng --voices` lists all.")
-    ends = np.cumsum(answer["lengths"], dtype=int)
-    return np.split(np.frombuffer(pcm, dtype=np.int16), ends)[:-1]
+    lengths, _, pcm = done.stdout.partition(b"\n")
+    return np.split(np.frombuffer(pcm, dtype=np.int16), np.cumsum(json.loads(lengths), dtype=int))[:-1]
 
 
 def installed_version(package: str, module: str) -> str:
@@ -95,63 +76,51 @@ def installed_version(package: str, module: str) -> str:
     return importlib.metadata.version(package)
 
 
-class _Worker:
-    """The library inside the fresh process, initialised once."""
+def _utterances(seed: int, requests: Sequence[SpeechRequest]) -> Iterator[bytes]:
+    """Yield the samples of each request; called once in a process, which initialises the library."""
+    import espeakng_loader
 
-    def __init__(self, seed: int):
-        import espeakng_loader
+    data = Path(espeakng_loader.get_data_path())
+    variants = {"", *os.listdir(data / "voices" / "!v")}
+    lib = ctypes.CDLL(espeakng_loader.get_library_path())
+    c_int, c_uint, c_void_p = ctypes.c_int, ctypes.c_uint, ctypes.c_void_p
+    position = (c_uint, c_int, c_uint)
+    lib.espeak_Synth.argtypes = [ctypes.c_char_p, ctypes.c_size_t, *position, c_uint, c_void_p, c_void_p]
+    # eSpeak NG cuts the path of its data at 160 bytes; relative to the working directory it is always short.
+    os.chdir(data.parent)
+    rate = lib.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, b".", _INITIALIZE_DONT_EXIT)
+    if rate != ESPEAK_SAMPLING_RATE:
+        sys.exit(f"espeak_Initialize gave {rate}, not {ESPEAK_SAMPLING_RATE} Hz, with data in {data}")
+    lib.espeak_ng_SetRandSeed(ctypes.c_long(seed))
+    chunks: list[bytes] = []
 
-        data = Path(espeakng_loader.get_data_path())
-        self.variants = set(os.listdir(data / "voices" / "!v"))
-        self.lib = ctypes.CDLL(espeakng_loader.get_library_path())
-        c_int, c_uint, c_void_p = ctypes.c_int, ctypes.c_uint, ctypes.c_void_p
-        position = (c_uint, c_int, c_uint)
-        self.lib.espeak_Synth.argtypes = [ctypes.c_char_p, ctypes.c_size_t, *position, c_uint, c_void_p, c_void_p]
-        # eSpeak NG cuts the path of its data at 160 bytes; relative to the working directory it is always short.
-        os.chdir(data.parent)
-        rate = self.lib.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, b".", _INITIALIZE_DONT_EXIT)
-        if rate != ESPEAK_SAMPLING_RATE:
-            raise RuntimeError(f"espeak_Initialize gave {rate}, not {ESPEAK_SAMPLING_RATE} Hz, with data in {data}")
-        self.lib.espeak_ng_SetRandSeed(ctypes.c_long(seed))
-        self.chunks: list[bytes] = []
-        signature = ctypes.CFUNCTYPE(c_int, c_void_p, c_int, c_void_p)
-        self.callback = signature(self._collect)  # kept here: the library holds a bare pointer to it
-        self.lib.espeak_SetSynthCallback(self.callback)
-
-    def _collect(self, samples, sample_count: int, _events) -> int:
+    @ctypes.CFUNCTYPE(c_int, c_void_p, c_int, c_void_p)  # the library holds a bare pointer to it
+    def collect(samples, sample_count: int, _events) -> int:
         if samples and sample_count > 0:
-            self.chunks.append(ctypes.string_at(samples, 2 * sample_count))
+            chunks.append(ctypes.string_at(samples, 2 * sample_count))
         return 0  # anything else stops the synthesis
 
-    def set_voice(self, voice: str) -> bool:
-        """Set the voice and return whether it exists; the library itself ignores a variant that it does not know."""
-        _, _, variant = voice.partition("+")
-        known_variant = not variant or variant in self.variants
-        return known_variant and self.lib.espeak_SetVoiceByName(voice.encode()) == 0
-
-    def speak(self, request: SpeechRequest) -> bytes:
-        self.chunks.clear()
+    lib.espeak_SetSynthCallback(collect)
+    for request in requests:
+        # the library itself ignores a variant that it does not know
+        if request.voice.partition("+")[2] not in variants or lib.espeak_SetVoiceByName(request.voice.encode()):
+            sys.exit(f"there is no voice {request.voice!r}; `espeak-ng --voices` lists all")
+        chunks.clear()
         for name, key in _PARAMETERS.items():
-            self.lib.espeak_SetParameter(key, getattr(request, name), 0)
+            lib.espeak_SetParameter(key, getattr(request, name), 0)
         text = request.text.encode()
-        status = self.lib.espeak_Synth(text, len(text) + 1, 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
-        status = status or self.lib.espeak_Synchronize()
+        status = lib.espeak_Synth(text, len(text) + 1, 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+        status = status or lib.espeak_Synchronize()
         if status != 0:
-            raise RuntimeError(f"espeak_Synth gave error {status} for {request}")
-        return b"".join(self.chunks)
+            sys.exit(f"espeak_Synth gave error {status} for {request}")
+        yield b"".join(chunks)
 
 
 def _main() -> None:
-    """Read a job as JSON from stdin; write one line of JSON and then the samples of all utterances to stdout."""
-    job = json.load(sys.stdin.buffer)
-    worker = _Worker(job["seed"])
-    utterances = []
-    for request in (SpeechRequest(**fields) for fields in job["requests"]):
-        if not worker.set_voice(request.voice):
-            sys.stdout.buffer.write(json.dumps({"unknown_voice": request.voice}).encode() + b"\n")
-            return
-        utterances.append(worker.speak(request))
-    sys.stdout.buffer.write(json.dumps({"lengths": [len(pcm) // 2 for pcm in utterances]}).encode() + b"\n")
+    """Read a job as JSON from stdin; write the lengths as one line of JSON, then all samples, to stdout."""
+    seed, requests = json.load(sys.stdin.buffer)
+    utterances = list(_utterances(seed, [SpeechRequest(*fields) for fields in requests]))
+    sys.stdout.buffer.write(json.dumps([len(pcm) // 2 for pcm in utterances]).encode() + b"\n")
     sys.stdout.buffer.writelines(utterances)
 
 

