@@ -16,18 +16,7 @@ from speech_affect.audio import SAMPLING_RATE, SHORTEST_S
 from ..corpora.clip_table import ClipTable
 from ..settings.augmentation import AugmentationSettings
 from ..settings.labels import UNKNOWN
-from .acoustics import (
-    add_noise,
-    at_rms,
-    babble,
-    clip_rng,
-    impulse_response,
-    pink_noise,
-    reverberate,
-    rms,
-    white_noise,
-    within_full_scale,
-)
+from . import acoustics
 from .clip_loading import SourceClip
 
 
@@ -100,34 +89,30 @@ def augment(
         (samples,) float32 in [-1, 1]; its length changes with speed and joining.
     """
     if parameters.pause_s is not None:
-        waveform = join(waveform, partner, parameters.pause_s)
+        pause = np.zeros(round(parameters.pause_s * SAMPLING_RATE))
+        waveform = np.concatenate([waveform, pause, partner]).astype(np.float32)
     if parameters.speed is not None:
         waveform = change_speed(waveform, parameters.speed)
     if parameters.tilt is not None:
         waveform = tilt_spectrum(waveform, parameters.tilt)
     if parameters.t60_s is not None:
-        waveform = reverberate(waveform, impulse_response(parameters.t60_s, rng))
+        waveform = acoustics.reverberate(waveform, acoustics.impulse_response(parameters.t60_s, rng))
     if parameters.snr_db is not None:
-        waveform = add_noise(waveform, _noise(parameters.noise, len(waveform), voices, rng), parameters.snr_db)
+        noise = _noise(parameters.noise, len(waveform), voices, rng)
+        waveform = acoustics.add_noise(waveform, noise, parameters.snr_db)
     if parameters.gain_db is not None:
         waveform = waveform * 10 ** (parameters.gain_db / 20)
-    return within_full_scale(waveform)
+    return acoustics.within_full_scale(waveform)
 
 
 def _noise(kind: str, num_samples: int, voices: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
     if kind == "white":
-        return white_noise(num_samples, rng)
+        return acoustics.white_noise(num_samples, rng)
     if kind == "babble":
-        noise = babble(voices, num_samples, rng)
+        noise = acoustics.babble(voices, num_samples, rng)
         if noise.any():  # otherwise the voices are silent, at least in the part that was used
             return noise
-    return pink_noise(num_samples, rng)
-
-
-def join(first: np.ndarray, second: np.ndarray, pause_s: float) -> np.ndarray:
-    """Join two clips (samples,) at 16 kHz with silence of `pause_s` seconds between them, float32."""
-    pause = np.zeros(round(pause_s * SAMPLING_RATE))
-    return np.concatenate([first, pause, second]).astype(np.float32)
+    return acoustics.pink_noise(num_samples, rng)
 
 
 def change_speed(waveform: np.ndarray, factor: float) -> np.ndarray:
@@ -158,7 +143,7 @@ def tilt_spectrum(waveform: np.ndarray, coefficient: float) -> np.ndarray:
     """
     tilted = waveform.astype(np.float32)
     tilted[1:] += np.float32(coefficient) * waveform[:-1]
-    return at_rms(tilted, rms(waveform))
+    return acoustics.at_rms(tilted, acoustics.rms(waveform))
 
 
 @dataclass(frozen=True)
@@ -220,7 +205,7 @@ class AugmentedClip:
         return {"array": array, "sampling_rate": SAMPLING_RATE}
 
     def _draw(self) -> tuple[AugmentationParameters, np.random.Generator]:
-        rng = clip_rng(self.fingerprint)
+        rng = acoustics.clip_rng(self.fingerprint)
         return draw_parameters(self.settings, rng, self.partner is not None, len(self.voices) > 0), rng
 
 
@@ -241,15 +226,16 @@ def augmented_copies(
     Returns:
         Copy 1 of all clips in order, then copy 2, and so on.
     """
+    sources = [(SourceClip(fingerprint, audio), speaker or UNKNOWN) for fingerprint, audio, speaker in clips]
     by_speaker: dict[str, dict[str, SourceClip]] = defaultdict(dict)
-    for fingerprint, audio, speaker in clips:
-        by_speaker[speaker or UNKNOWN].setdefault(fingerprint, SourceClip(fingerprint, audio))
+    for source, speaker in sources:
+        by_speaker[speaker].setdefault(source.fingerprint, source)
     pools = {speaker: [pool[f] for f in sorted(pool)] for speaker, pool in by_speaker.items()}
     places = {speaker: {clip.fingerprint: i for i, clip in enumerate(pool)} for speaker, pool in pools.items()}
     return [
-        _augmented_clip(SourceClip(fingerprint, audio), copy, settings, pools[key], places[key][fingerprint])
+        _augmented_clip(source, copy, settings, pools[speaker], places[speaker][source.fingerprint])
         for copy in range(1, copies + 1)
-        for fingerprint, audio, key in ((f, a, speaker or UNKNOWN) for f, a, speaker in clips)
+        for source, speaker in sources
     ]
 
 
@@ -260,7 +246,7 @@ def _augmented_clip(
     others = len(pool) - 1
     if not others:
         return AugmentedClip(source, copy, settings)
-    rng = clip_rng(source.fingerprint, copy)
+    rng = acoustics.clip_rng(source.fingerprint, copy)
     chosen = [
         int(rng.integers(others)),
         *rng.choice(others, size=min(settings.babble_voices, others), replace=False).tolist(),

@@ -1,7 +1,7 @@
 """Clips of a test split under noise and in synthetic rooms."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,15 +9,7 @@ from speech_affect.audio import SAMPLING_RATE
 
 from ..corpora.clip_table import ClipTable
 from ..settings.conditions import Condition
-from .acoustics import (
-    add_noise,
-    babble,
-    clip_rng,
-    impulse_response,
-    reverberate,
-    white_noise,
-    within_full_scale,
-)
+from . import acoustics
 from .clip_loading import SourceClip
 
 
@@ -46,9 +38,15 @@ def degrade(
     if condition.kind == "clean":
         return waveform
     if condition.kind == "room":
-        return within_full_scale(reverberate(waveform, impulse_response(condition.value, rng)))
-    noise = white_noise(len(waveform), rng) if condition.kind == "white" else babble(voices, len(waveform), rng)
-    return add_noise(waveform, noise, condition.value)
+        return acoustics.within_full_scale(
+            acoustics.reverberate(waveform, acoustics.impulse_response(condition.value, rng))
+        )
+    noise = (
+        acoustics.white_noise(len(waveform), rng)
+        if condition.kind == "white"
+        else acoustics.babble(voices, len(waveform), rng)
+    )
+    return acoustics.add_noise(waveform, noise, condition.value)
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class DegradedClip:
     def load(self) -> dict:
         """Return `{"array": (samples,) float32, "sampling_rate": 16000}`."""
         voices = [voice.waveform() for voice in self.voices] if self.condition.kind == "babble" else []
-        rng = clip_rng(self.source.fingerprint, self.condition.name)
+        rng = acoustics.clip_rng(self.source.fingerprint, self.condition.name)
         array = degrade(self.source.waveform(), self.condition, voices, rng)
         return {"array": array, "sampling_rate": SAMPLING_RATE}
 
@@ -114,11 +112,6 @@ def _pools(table: ClipTable) -> dict[str | None, list[str]]:
 
 
 def _voices(fingerprint: str, pool: list[str]) -> list[str]:
-    rng = clip_rng(fingerprint, "voices")
+    rng = acoustics.clip_rng(fingerprint, "voices")
     drawn = rng.choice(len(pool), size=min(BABBLE_VOICES + 1, len(pool)), replace=False)  # one may be the clip itself
     return [pool[number] for number in drawn if pool[number] != fingerprint][:BABBLE_VOICES]
-
-
-def degraded_table(table: ClipTable, clips: Sequence[DegradedClip]) -> ClipTable:
-    """Return a table with the same clips, labels and speakers, and the degraded audio."""
-    return replace(table, fingerprints=[clip.fingerprint for clip in clips])

@@ -71,14 +71,10 @@ def clip_table(rows: datasets.Dataset, fingerprints: Sequence[str]) -> ClipTable
 
 
 def _votes(grades: list[dict] | None) -> tuple[str, ...]:
-    """Codes of the graders' classes, without words that name no class."""
-    codes = (_emotion_code(grade["emotion"]) for grade in grades or ())
+    """Codes of the classes that the graders' own words name: `Angry` is A, `Other-Curious` O; others none."""
+    words = ((grade["emotion"] or "").partition("-")[0] for grade in grades or ())
+    codes = (EMOTION_WORDS.get(word.strip().casefold()) for word in words)
     return tuple(code for code in codes if code is not None)
-
-
-def _emotion_code(word: str | None) -> str | None:
-    """Code of the class that a grader's own word stands for: `Angry` is A, `Other-Curious` O."""
-    return EMOTION_WORDS.get(word.partition("-")[0].strip().casefold()) if word else None
 
 
 def _variances(grades: list[dict] | None) -> list[float]:

@@ -266,7 +266,13 @@ def _same_audio(corpus: Corpus) -> list[list[_Clip]]:
     def middle(clip: _Clip) -> bytes:  # headers and silence are alike everywhere
         return content(clip, max(0, (clip.size - _SAMPLE_BYTES) // 2), _SAMPLE_BYTES)
 
-    groups = [list(_clips(corpus))]
+    groups = [
+        [
+            _Clip(name, index, file, path, size)
+            for name, split in corpus.splits.items()
+            for index, (file, (path, size)) in enumerate(zip(split["file"][:], audio_sizes(split), strict=True))
+        ]
+    ]
     for key in (lambda clip: clip.size, middle, lambda clip: hashlib.sha256(content(clip)).digest()):
         refined = []
         for group in groups:
@@ -276,9 +282,3 @@ def _same_audio(corpus: Corpus) -> list[list[_Clip]]:
             refined += [clips for clips in alike.values() if len({clip.split for clip in clips}) > 1]
         groups = refined
     return groups
-
-
-def _clips(corpus: Corpus) -> Iterator[_Clip]:
-    for name, split in corpus.splits.items():
-        for index, (file, (path, size)) in enumerate(zip(split["file"][:], audio_sizes(split), strict=True)):
-            yield _Clip(name, index, file, path, size)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from collections.abc import Iterator, Sequence
 
 from .corpus import BadRows, CorpusError, RowError
@@ -10,6 +11,7 @@ from .corpus import BadRows, CorpusError, RowError
 # of the file as text: what has longer lines is no table
 LONGEST_LINE = 1 << 20
 _OTHER_SEPARATORS = ";\t|"
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")  # as `surrogateescape` reads a byte
 
 
 def csv_rows(
@@ -70,17 +72,9 @@ def _lines(path: str | os.PathLike, any_bytes: bool) -> Iterator[str]:
         for row, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), ""), start=1):
             if len(line) == LONGEST_LINE:
                 raise CorpusError(f"{os.fspath(path)}, row {row}: over {LONGEST_LINE} characters; this is no table.")
-            if "\0" in line or not (line.isascii() or _is_text(line)):
+            if "\0" in line or (not line.isascii() and _NOT_UTF8.search(line)):
                 raise CorpusError(
                     f"{os.fspath(path)}, row {row}: not UTF-8 text. Save the file as UTF-8 (in a spreadsheet: "
                     "'CSV UTF-8')."
                 )
             yield line
-
-
-def _is_text(line: str) -> bool:
-    try:
-        line.encode()
-    except UnicodeEncodeError:  # a byte that is not UTF-8 is a lone surrogate here
-        return False
-    return True

@@ -305,15 +305,13 @@ def _write_labels(folder: Path, clips: Iterable[Clip]) -> None:
     for clip in clips:
         _, gender, split = clip.speaker
         labels.append((f"{clip.name}.wav", *consensus(clip.grades), clip.speaker_id, gender, split))
-        details += [(f"{clip.name}.wav", _detail(grade)) for grade in clip.grades]
+        details += [
+            (f"{clip.name}.wav", f"{worker}; {emotion}; {secondary}; A:{a:.6f}; V:{v:.6f}; D:{d:.6f};")
+            for worker, a, v, d, emotion, secondary in clip.grades
+        ]
     for name, rows in (("labels_consensus.csv", labels), ("labels_detailed.csv", details)):
         with open(folder / name, "w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
-
-
-def _detail(grade: Grade) -> str:
-    attributes = f"A:{grade.activation:.6f}; V:{grade.valence:.6f}; D:{grade.dominance:.6f};"
-    return f"{grade.worker}; {grade.emotion}; {grade.emotion_secondary}; {attributes}"
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from ..settings.labels import MIN_FOLDS, TEST_SPLIT, UNKNOWN
 from .corpus import Corpus, CorpusError
 
 
-SHARES = {"train": 0.6, "development": 0.2, TEST_SPLIT: 0.2}
+HELD_OUT_SHARE = 0.2  # of the speakers, to develop on and to test on each
 
 
 def speaker_folds(corpus: Corpus, folds: int) -> list[Corpus]:
@@ -101,16 +101,12 @@ def deal_speakers(speakers: Sequence[str], seed: int) -> dict[str, str]:
         CorpusError: Fewer than three speakers.
     """
     names = sorted(set(speakers))
-    if len(names) < len(SHARES):
+    if len(names) < 3:
         raise CorpusError(
-            f"speaker-disjoint splits need at least {len(SHARES)} speakers; the table has {len(names)}"
-            f" ({', '.join(names)}). Give a split_column instead."
+            f"speaker-disjoint splits need at least 3 speakers; the table has {len(names)} ("
+            f"{', '.join(names)}). Give a split_column instead."
         )
     random.Random(seed).shuffle(names)
-    held_out = [max(1, round(SHARES[split] * len(names))) for split in ("development", "test1")]
-    bounds = {"development": held_out[0], "test1": sum(held_out), "train": len(names)}
-    dealt, start = {}, 0
-    for split, end in bounds.items():
-        dealt.update(dict.fromkeys(names[start:end], split))
-        start = end
-    return dealt
+    held_out = max(1, round(HELD_OUT_SHARE * len(names)))
+    splits = ["development"] * held_out + [TEST_SPLIT] * held_out
+    return dict(zip(names, splits + ["train"] * (len(names) - len(splits)), strict=True))

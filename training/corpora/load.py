@@ -1,7 +1,6 @@
 """The corpus of a run: by kind, with the clips that have labels."""
 
 import inspect
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,20 +40,16 @@ def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path, not
         load, source = (load_parquet_corpus if is_parquet_corpus(data_dir) else load_msp_podcast_corpus), data_dir
     else:
         load, source = load_table_corpus, data_dir
-    _check_options(kind, load, options)
-    corpus = load(source, **options)
-    if kind == "demo":
-        corpus = replace(load_msp_podcast_corpus(corpus), name="demo", note=DEMO_NOTE)
-    return labelled_clips(replace(corpus, note=f"{corpus.note} {note}") if note else corpus)
-
-
-def _check_options(kind: str, load: Callable, options: dict) -> None:
     parameters = list(inspect.signature(load).parameters.values())[1:]  # the first is the source
     place = f"corpus_options {options} do not fit corpus {kind!r}: it"
     check_names(place, options, [parameter.name for parameter in parameters], "option")
     missing = [p.name for p in parameters if p.default is p.empty and p.name not in options]
     if missing:
         raise ValueError(f"{place} needs {', '.join(missing)}")
+    corpus = load(source, **options)
+    if kind == "demo":
+        corpus = replace(load_msp_podcast_corpus(corpus), name="demo", note=DEMO_NOTE)
+    return labelled_clips(replace(corpus, note=f"{corpus.note} {note}") if note else corpus)
 
 
 def unlabelled_folders(folders: list[str], cache: Path) -> list[Path]:

@@ -112,11 +112,9 @@ def _links_out(folder: Path, root: Path) -> set[str]:
     allowed = (folder.resolve(), root.resolve())
     with os.scandir(folder) as entries:
         links = [entry.name for entry in entries if entry.is_symlink()]
-    return {name for name in links if not any(_target(folder / name).is_relative_to(place) for place in allowed)}
-
-
-def _target(link: Path) -> Path:
-    return Path(os.path.realpath(link))  # which, unlike Path.resolve, takes links in a circle on Python 3.10
+    # os.path.realpath, unlike Path.resolve, takes links in a circle on Python 3.10
+    targets = {name: Path(os.path.realpath(folder / name)) for name in links}
+    return {name for name, target in targets.items() if not any(map(target.is_relative_to, allowed))}
 
 
 def _entries(folder: Path, *names: str) -> list[Path]:

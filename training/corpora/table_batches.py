@@ -135,22 +135,22 @@ def _batches(source: str, data: Dataset, columns: dict[str, str]) -> Iterator[Ba
         raise CorpusError(
             f"{source}: {columns['audio']} is {feature}; it must be paths, or audio as `datasets` keeps it."
         )
-    embeds = as_audio and any(any(flags) for flags in _embedded(data, columns["audio"]))
+    # reads offsets, not the audio
+    parts = data.select_columns([columns["audio"]]).with_format("arrow").iter(BATCH_ROWS)
+    embeds = as_audio and any(any(_holds_audio(part[columns["audio"]].combine_chunks())) for part in parts)
     used = data.select_columns(list(dict.fromkeys(columns.values())))
     number = 1
     for part in used.with_format("arrow").iter(BATCH_ROWS):
         labels = {role: part[column].to_pylist() for role, column in columns.items() if role != "audio"}
         audio = part[columns["audio"]].combine_chunks()
         paths = audio.field("path") if as_audio else audio
-        embedded = audio.field("bytes").is_valid().to_pylist() if embeds else None
+        embedded = _holds_audio(audio) if embeds else None
         yield Batch(range(number, number + len(part)), labels, paths.to_pylist(), embedded)
         number += len(part)
 
 
-def _embedded(data: Dataset, column: str) -> Iterator[list[bool]]:
-    """Per batch, which rows hold their audio; reads offsets, not the audio."""
-    for part in data.select_columns([column]).with_format("arrow").iter(BATCH_ROWS):
-        yield part[column].combine_chunks().field("bytes").is_valid().to_pylist()
+def _holds_audio(audio: pa.StructArray) -> list[bool]:
+    return audio.field("bytes").is_valid().to_pylist()
 
 
 def _check_column(source: str, names: Sequence[str], role: str, column: str) -> None:

@@ -1,11 +1,11 @@
 """Clips to train on, to develop on and to test on: the splits of a corpus, or one fold of cross-validation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from ..audio.augmentation import AugmentedClip, augmented_copies, augmented_table
-from ..audio.degradation import DegradedClip, degraded_clips, degraded_table
+from ..audio.degradation import DegradedClip, degraded_clips
 from ..corpora.clip_table import ClipTable, clip_table, join_tables, unlabelled_table
 from ..corpora.corpus import Corpus
 from ..corpora.folds import speaker_folds
@@ -54,7 +54,10 @@ class DataSplits:
 
     def condition_tables(self) -> dict[SplitKey, ClipTable]:
         """Return the degraded clips per test split and condition, with all that is known of their sources."""
-        return {key: degraded_table(self.tables[SplitKey(key.split)], clips) for key, clips in self.conditions.items()}
+        return {
+            key: replace(self.tables[SplitKey(key.split)], fingerprints=[clip.fingerprint for clip in clips])
+            for key, clips in self.conditions.items()
+        }
 
 
 def make_data_splits(

@@ -8,7 +8,7 @@ an interval is that of the mean over these seeds. Clips of one speaker are not i
 speakers is larger than these intervals show.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -106,8 +106,8 @@ def resample_indices(num_clips: int, num_samples: int, seed: int) -> Iterator[np
         yield generator.integers(num_clips, size=num_clips)
 
 
-class _Resampler:
-    """CCC of one system under given weights of the clips, as one matrix product.
+def _resampler(predictions: np.ndarray, references: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that computes the CCC of one system under given weights of the clips, as one matrix product.
 
     Predictions and references are centred by their means over all clips. In a resample the raw moments are then taken
     near 0, where E[x^2] - E[x]^2 loses no digits that matter.
@@ -116,24 +116,22 @@ class _Resampler:
         predictions: Array of shape `(seeds, clips, dimensions)`.
         references: Array of shape `(clips, dimensions)`.
     """
+    num_seeds, num_clips, num_dimensions = predictions.shape
+    mean_predictions = predictions.mean(axis=1, keepdims=True)
+    mean_references = references.mean(axis=0)
+    offset = mean_predictions[:, 0] - mean_references
+    x, y = predictions - mean_predictions, references - mean_references
+    terms = np.concatenate([x, x**2, x * y, y[None], y[None] ** 2])
+    columns = terms.transpose(1, 0, 2).reshape(num_clips, -1)
+    splits = np.cumsum([num_seeds, num_seeds, num_seeds, 1])
 
-    def __init__(self, predictions: np.ndarray, references: np.ndarray):
-        num_seeds, num_clips, num_dimensions = predictions.shape
-        mean_predictions = predictions.mean(axis=1, keepdims=True)
-        mean_references = references.mean(axis=0)
-        self._offset = mean_predictions[:, 0] - mean_references
-        x, y = predictions - mean_predictions, references - mean_references
-        terms = np.concatenate([x, x**2, x * y, y[None], y[None] ** 2])
-        self._columns = terms.transpose(1, 0, 2).reshape(num_clips, -1)
-        self._splits = np.cumsum([num_seeds, num_seeds, num_seeds, 1])
-        self._num_dimensions = num_dimensions
-
-    def ccc(self, weights: np.ndarray) -> np.ndarray:
+    def ccc(weights: np.ndarray) -> np.ndarray:
         """Return mean CCC over seeds, `(resamples, dimensions)`, for weights `(resamples, clips)` that sum to 1."""
-        means = (weights @ self._columns).reshape(len(weights), -1, self._num_dimensions)
-        x, xx, xy, y, yy = np.split(means, self._splits, axis=1)
-        ccc = ccc_from_statistics(self._offset + x - y, _variance(x, xx), _variance(y, yy), xy - x * y)
-        return ccc.mean(axis=1)
+        means = (weights @ columns).reshape(len(weights), -1, num_dimensions)
+        x, xx, xy, y, yy = np.split(means, splits, axis=1)
+        return ccc_from_statistics(offset + x - y, _variance(x, xx), _variance(y, yy), xy - x * y).mean(axis=1)
+
+    return ccc
 
 
 def _variance(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
@@ -145,14 +143,14 @@ def _resampled_ccc(systems: list[np.ndarray], references: np.ndarray, num_sample
     """Return for each system the CCC of every resample, `(num_samples, dimensions + 1)`, all on the same clips."""
     num_clips = len(references)
     chunk = max(1, _CHUNK_BYTES // (8 * num_clips))
-    resamplers = [_Resampler(system, references) for system in systems]
+    resamplers = [_resampler(system, references) for system in systems]
     indices = resample_indices(num_clips, num_samples, seed)
     results: list[list[np.ndarray]] = [[] for _ in systems]
     for start in range(0, num_samples, chunk):
         size = min(chunk, num_samples - start)
         counts = np.stack([np.bincount(next(indices), minlength=num_clips) for _ in range(size)])
         for resampler, result in zip(resamplers, results, strict=True):
-            result.append(resampler.ccc(counts / num_clips))
+            result.append(resampler(counts / num_clips))
     return [_with_mean(np.concatenate(result)) for result in results]
 
 

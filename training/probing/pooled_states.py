@@ -69,19 +69,15 @@ def extract_pooled_states(
     cache = pooled_cache(library, encoder, root)
 
     def make(batches, names):
-        speech_encoder = _speech_encoder(library, encoder).to(PartialState().device)
+        speech_encoder = SpeechEncoder(library.configs[encoder], AffectFeatureExtractor().sampling_rate)
+        speech_encoder.backbone.load_state_dict(library.backbone(encoder).state_dict())
+        speech_encoder.eval().to(PartialState().device)
         audio = load_batches([[clips[key] for key in batch] for batch in batches])
         for batch, inputs in zip(batches, audio, strict=True):
             yield {encoder: dict(zip(batch, _pool(speech_encoder, inputs), strict=True))}
 
     extract_missing(clips, lambda key: clip_duration_s(clips[key]), batch_size, {encoder: cache}, make, "pooled clips")
     return cache
-
-
-def _speech_encoder(library: EncoderLibrary, encoder: str) -> SpeechEncoder:
-    speech_encoder = SpeechEncoder(library.configs[encoder], AffectFeatureExtractor().sampling_rate)
-    speech_encoder.backbone.load_state_dict(library.backbone(encoder).state_dict())
-    return speech_encoder.eval()
 
 
 @torch.no_grad()

@@ -16,10 +16,9 @@ from ..files import atomic_path, write_json
 from ..metrics.ccc.concordance import concordance_correlation
 from ..reports.scores import KEYS
 from ..settings.run_settings import RunSettings
-from .feature_ranking import rank_dimensions
 from .pooled_states import PooledStates, all_states_branch, extract_pooled_states
 from .probe_figures import draw_layers, draw_subspace
-from .ridge import Ridge, choose_ridge
+from .ridge import Ridge, choose_ridge, rank_dimensions
 
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,6 @@ from speech_affect_training.audio.augmentation import (
     augmented_table,
     change_speed,
     draw_parameters,
-    join,
     tilt_spectrum,
 )
 from speech_affect_training.audio.clip_loading import SourceClip
@@ -75,9 +74,10 @@ def test_tilt_by_hand():
 
 
 def test_joined_end_to_end():
-    joined = join(np.float32([1, 2]), np.float32([3]), 3 / 16000)
+    first, second = np.float32([0.25, 0.5]), np.float32([1])
+    joined = augment(first, UNCHANGED._replace(pause_s=3 / 16000), generator(), second)
     assert joined.dtype == np.float32
-    np.testing.assert_array_equal(joined, [1, 2, 0, 0, 0, 3])
+    np.testing.assert_array_equal(joined, [0.25, 0.5, 0, 0, 0, 1])
 
 
 def test_gain_gives_what_fits_full_scale():

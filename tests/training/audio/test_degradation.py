@@ -13,7 +13,7 @@ from speech_affect_training.audio.acoustics import (
     reverberate,
     white_noise,
 )
-from speech_affect_training.audio.degradation import degrade, degraded_clips, degraded_table
+from speech_affect_training.audio.degradation import degrade, degraded_clips
 from speech_affect_training.settings.conditions import Condition
 
 
@@ -127,11 +127,3 @@ def test_identity_is_of_source_condition_and_voices(table, clips):
     assert all(len(clip.fingerprint) < 200 for clip in made)  # it names a file
     white = degraded_clips(table.take([0, 1, 2]), clips, CONDITIONS[0])
     assert [clip.fingerprint for clip in white] == [clip.fingerprint for clip in made[:3]]
-
-
-def test_labels_and_speakers_stay(table, clips):
-    made = degraded_clips(table, clips, CONDITIONS[0])
-    degraded = degraded_table(table, made)
-    assert degraded.fingerprints == [clip.fingerprint for clip in made]
-    assert degraded.files == table.files and degraded.speakers == table.speakers
-    assert degraded.labels is table.labels
