@@ -205,9 +205,9 @@ def test_recipes_and_settings_on_the_command_line():
     from speech_affect_training.settings.recipe import parse_arguments
 
     run, training = parse_arguments(run_arguments(block("--recipe demo")))
-    assert (run.seeds, training.learning_rate, list(run.specs)) == ([0, 1, 2], 5e-4, ["mfb", "fusion"])
+    assert (run.seeds, training.learning_rate, list(run.systems)) == ([0, 1, 2], 5e-4, ["mfb", "fusion"])
     run, training = parse_arguments(run_arguments(block("--recipe paper_table")))  # test_paper_table.py runs it
-    assert {"mfb", "text", "fusion", "fusion_mtl", "student_kd"} <= set(run.specs)
+    assert {"mfb", "text", "fusion", "fusion_mtl", "student_kd"} <= set(run.systems)
     assert training.output_dir == "outputs/paper_table"
 
 
@@ -221,7 +221,7 @@ def test_the_recipe_of_the_figures(small, tiny_corpus, tiny_encoder, tmp_path, m
     arguments = run_arguments(job)
     more = re.search(r"`(--cross_validated [^`]+)`", TEXTS["model_cards/README.md"])[1].split()
     parsed, _ = parse_arguments([*arguments, *more])
-    assert set(parsed.cross_validated) <= set(parsed.specs) and len(parsed.cross_validated) == 6
+    assert set(parsed.cross_validated) <= set(parsed.systems) and len(parsed.cross_validated) == 6
     arguments[arguments.index("--data_dir") + 1] = str(tiny_corpus)
     encoders = json.dumps({"whisper": {"id": str(tiny_encoder)}})
     fewer = ["--encoders", encoders, "--folds", "3", "--cross_validated", "mfb", "--conditions", "{}"]

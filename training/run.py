@@ -55,7 +55,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     """Take all steps of a run."""
     # 1. Machine and folders
     started = time.perf_counter()
-    publication = Publication(training, run.specs)
+    publication = Publication(training, run.systems)
     if state.device.type == "cpu":  # launchers leave each process one thread
         torch.set_num_threads(max(1, cores.available_cores() // state.num_processes))
     logger.info("%d process(es) on %s; output in %s", state.num_processes, state.device, training.output_dir)
@@ -71,7 +71,9 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     # 3. Frames: every branch of every system, once per clip
     run = leave_out_unreachable(run, cache)
     with state.main_process_first():
-        library = EncoderLibrary(run.encoders, [b for spec in run.specs.values() for b in spec.branch_settings], cache)
+        library = EncoderLibrary(
+            run.encoders, [b for spec in run.systems.values() for b in spec.branch_settings], cache
+        )
     caches = prepare_frames(run, all_splits, unlabelled, library, cache / "frames")
 
     # 4. Jobs: baseline, teachers, students, each once per data splits and seed

@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.repocard import metadata_load
-from huggingface_hub.utils import HFValidationError, get_session, validate_repo_id
+from huggingface_hub.utils import HFValidationError, get_session
 
 from ..files import sha256_of_file
 from .whisper_from_ctranslate2 import convert_whisper_tiny_en
@@ -90,11 +90,9 @@ def resolve_encoder(
             raise ValueError(f"{folder} is a local folder, which has no revision {revision!r}; leave revision out.")
         return EncoderSource(folder, folder.resolve().name, _fingerprint(folder), _license(folder))
     try:
-        validate_repo_id(name_or_path)
+        return _from_hub(name_or_path, revision)
     except HFValidationError as error:
         raise ValueError(f"{name_or_path!r} is neither an existing folder nor a Hub id (owner/name).") from error
-    try:
-        return _from_hub(name_or_path, revision)
     except OSError as error:
         package = PACKAGES.get(name_or_path) if revision is None else None
         if package is None or importlib.util.find_spec(package.module) is None:
@@ -225,9 +223,8 @@ def _shards(folder: Path) -> list[Path]:
 
 def _fingerprint(folder: Path) -> str:
     """Digest of all files that determine what an encoder computes."""
-    preparation = folder / "preprocessor_config.json"
-    files = [folder / "config.json", *([preparation] if preparation.is_file() else []), *weight_files(folder)]
-    return f"sha256-{_sha256(files)}"
+    preparation = [path for path in [folder / "preprocessor_config.json"] if path.is_file()]
+    return f"sha256-{_sha256([folder / 'config.json', *preparation, *weight_files(folder)])}"
 
 
 def _sha256(files: Iterable[Path]) -> str:

@@ -14,9 +14,8 @@ from ..encoders.library import EncoderLibrary
 from ..frames.frame_cache import FrameCache
 from ..frames.speech_frames import extract_frames
 from ..frames.text_frames import clip_transcripts, extract_text_frames
-from ..settings.model_config import build_config
 from ..settings.run_settings import RunSettings
-from ..settings.systems import SystemSpec
+from ..settings.systems import SystemSpec, build_config
 from .data_splits import TRAIN, DataSplits
 from .job import Job
 
@@ -27,15 +26,15 @@ logger = logging.getLogger(__name__)
 def systems_of(run: RunSettings, data_splits: DataSplits) -> dict[str, SystemSpec]:
     """Return the systems to train: all of them on the given splits; on folds those of `cross_validated`."""
     if not data_splits.name:
-        return run.specs
-    names = set(run.cross_validated) | {t for n in run.cross_validated for t in run.specs[n].teachers}
-    return {name: spec for name, spec in run.specs.items() if name in names}
+        return run.systems
+    names = set(run.cross_validated) | {t for n in run.cross_validated for t in run.systems[n].teachers}
+    return {name: spec for name, spec in run.systems.items() if name in names}
 
 
 def leave_out_unreachable(run: RunSettings, cache_dir: Path) -> RunSettings:
     """Return the run without optional systems whose encoder cannot be found, and without students of such teachers."""
-    specs = dict(run.specs)
-    for name, spec in run.specs.items():
+    specs = dict(run.systems)
+    for name, spec in run.systems.items():
         sources = {branch["source"] for branch in spec.branch_settings} & set(run.encoders)
         try:
             for source in sources if spec.optional else ():
@@ -51,7 +50,7 @@ def leave_out_unreachable(run: RunSettings, cache_dir: Path) -> RunSettings:
             del specs[name]
     cross_validated = [name for name in run.cross_validated if name in specs]
     degraded = [name for name in run.degraded_systems if name in specs]
-    return replace(run, specs=specs, cross_validated=cross_validated, degraded_systems=degraded)
+    return replace(run, systems=specs, cross_validated=cross_validated, degraded_systems=degraded)
 
 
 def prepare_frames(
@@ -69,7 +68,7 @@ def prepare_frames(
         if branches and clips:
             caches.update(extract_frames(clips, branches, library, root, run.extraction_batch_size))
 
-    extract(run.specs.values(), {f: a for data_splits in all_splits for f, a in data_splits.audio.items()})
+    extract(run.systems.values(), {f: a for data_splits in all_splits for f, a in data_splits.audio.items()})
     extracted: set[str] = set()
     for part in (all_splits[:1], all_splits[1:]):  # no system reads copies in folds alone
         copies = {copy.fingerprint: copy for data_splits in part for copy in data_splits.copies}
@@ -78,10 +77,10 @@ def prepare_frames(
         extracted |= copies.keys()
     for data_splits in all_splits:
         degraded = {clip.fingerprint: clip for clips in data_splits.conditions.values() for clip in clips}
-        extract([run.specs[name] for name in run.degraded_systems], degraded)
-    extract(_with_teachers(run.specs, "unlabelled"), {piece.fingerprint: piece for piece in unlabelled})
+        extract([run.systems[name] for name in run.degraded_systems], degraded)
+    extract(_with_teachers(run.systems, "unlabelled"), {piece.fingerprint: piece for piece in unlabelled})
     if library.text_names:
-        branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
+        branches = [branch for spec in run.systems.values() for branch in spec.branch_settings]
         caches |= extract_text_frames(_transcripts(all_splits), branches, library, root, run.extraction_batch_size)
     return caches
 

@@ -90,3 +90,4 @@ class AffectTrainingArguments(TrainingArguments):
 
 
 RUN_ARGUMENTS = (CorpusArguments, SystemArguments, EvaluationArguments, MachineArguments)
+ALL_ARGUMENTS = (*RUN_ARGUMENTS, AffectTrainingArguments)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from numbers import Real
 
-from .checks import check_names
+from .checks import check_mapping
 from .conditions import LONGEST_T60_S, SHORTEST_T60_S
 
 
-# lowest and highest value of each range
+# lowest and highest value; of a probability 0 and 1
 _LIMITS = {
     "speed_range": (0.5, 2.0),
     "tilt_range": (-0.99, 0.99),
@@ -17,8 +16,8 @@ _LIMITS = {
     "t60_range_s": (SHORTEST_T60_S, LONGEST_T60_S),
     "snr_range_db": (-60.0, 100.0),
     "pause_range_s": (0.0, 10.0),
+    "babble_voices": (0, 16),
 }
-MOST_VOICES = 16
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class AugmentationSettings:
         pause_range_s: 0 to 10, the silence between the two.
 
     Raises:
-        ValueError: A value has the wrong type or is out of range.
+        ValueError: A value is out of range.
     """
 
     speed_probability: float = 1.0
@@ -60,36 +59,17 @@ class AugmentationSettings:
 
     def __post_init__(self):
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in _LIMITS:
-                object.__setattr__(self, field.name, _range(field.name, value, *_LIMITS[field.name]))
-            elif field.name != "babble_voices":
-                if not _is_number(value) or not 0 <= value <= 1:
-                    raise ValueError(f"{field.name} is {value!r}; give a probability, 0 to 1")
-                object.__setattr__(self, field.name, float(value))
-        voices = self.babble_voices
-        if isinstance(voices, bool) or not isinstance(voices, int) or not 0 <= voices <= MOST_VOICES:
-            raise ValueError(f"babble_voices is {voices!r}; give a whole number, 0 to {MOST_VOICES}")
+            value, kind = getattr(self, field.name), type(field.default)
+            pair = value if kind is tuple else (value, value)
+            lowest, highest = _LIMITS.get(field.name, (0, 1))
+            if len(pair) != 2 or not lowest <= pair[0] <= pair[1] <= highest:
+                wanted = "two numbers, the lower first," if kind is tuple else "a number"
+                raise ValueError(f"{field.name} is {value!r}; give {wanted} within {lowest:g} to {highest:g}")
+            object.__setattr__(self, field.name, tuple(map(float, pair)) if kind is tuple else kind(value))
 
     @classmethod
     def from_mapping(cls, mapping: dict) -> AugmentationSettings:
-        """Return the settings of a recipe; those it leaves out have their defaults.
-
-        Raises:
-            ValueError: This is not a mapping, a setting is unknown, or a value is not allowed.
-        """
-        if not isinstance(mapping, dict):
-            raise ValueError(f"augmentation is {mapping!r}; give a mapping of settings")
-        check_names("augmentation", mapping, [field.name for field in fields(cls)], kind="setting")
+        """Return the settings of a recipe, after a check of their types; those it leaves out have their defaults."""
+        kinds = {field.name: type(field.default) for field in fields(cls)}
+        check_mapping("augmentation", mapping, {n: list[float] if k is tuple else k for n, k in kinds.items()})
         return cls(**mapping)
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _range(name: str, value, lowest: float, highest: float) -> tuple[float, float]:
-    pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
-    if not pair or not lowest <= value[0] <= value[1] <= highest:
-        raise ValueError(f"{name} is {value!r}; give two numbers, the lower first, within {lowest:g} to {highest:g}")
-    return float(value[0]), float(value[1])

@@ -24,13 +24,7 @@ def did_you_mean(name, known: Iterable[str]) -> str:
 
 
 def check_names(place: str, names: Iterable, known: Iterable[str], kind: str = "key") -> None:
-    """Check that all names are known.
-
-    Args:
-        place: Where the names are used; the message begins with it.
-        names: The given names, of any type.
-        known: The allowed names.
-        kind: What such a name is called.
+    """Check that all names are known; `kind` is what such a name is called.
 
     Raises:
         ValueError: A name is not known; the message has the closest known name, and all names unless they are many.
@@ -48,7 +42,7 @@ def check_type(place: str, name: str, value, annotation) -> None:
     Args:
         place: Where the value was given; the message begins with it.
         name: Name of the field.
-        value: The value.
+        value: Of any type.
         annotation: A plain type, `list[...]`, `Literal[...]`, an enumeration (a text in YAML), or a union of these.
 
     Raises:
@@ -99,8 +93,7 @@ def _fits(value, annotation) -> bool:
 def _described(annotation, plural: bool = False) -> str:
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
-        described = [_described(part, plural) for part in parts if part is not type(None)]
-        return " or ".join(dict.fromkeys(described))
+        return " or ".join(dict.fromkeys(_described(part, plural) for part in parts if part is not type(None)))
     if origin is typing.Literal:
         return f"one of {', '.join(map(str, parts))}"
     if origin is list:

@@ -36,8 +36,9 @@ class Condition:
             raise ValueError(f"value is {self.value} of a clean condition; leave it out")
         if self.kind == "room":
             if not SHORTEST_T60_S <= self.value <= LONGEST_T60_S:
-                allowed = f"{SHORTEST_T60_S:g} to {LONGEST_T60_S:g} s are allowed"
-                raise ValueError(f"value of a room is {self.value}; {allowed}")
+                raise ValueError(
+                    f"value of a room is {self.value}; {SHORTEST_T60_S} to {LONGEST_T60_S:g} s are allowed"
+                )
         elif not math.isfinite(self.value):
             raise ValueError(f"value of {self.kind} is {self.value}; give a finite signal-to-noise ratio in decibels")
 

@@ -1,11 +1,12 @@
 """Facts about a corpus for model cards that no loader can read from it: language, labels, licence."""
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import get_type_hints
 
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-from .checks import did_you_mean
+from .checks import check_mapping
 from .recipe_file import read_text
 
 
@@ -29,7 +30,7 @@ class CorpusFacts:
         citation: BibTeX entry.
 
     Raises:
-        ValueError: A value of another type or form.
+        ValueError: A text is blank, or a language or the Hub id has another form.
     """
 
     labels: str
@@ -43,24 +44,19 @@ class CorpusFacts:
     citation: str | None = None
 
     def __post_init__(self):
-        for name in (*NEEDED, "weights_license", "license_link", "dataset", "citation"):
-            value = getattr(self, name)
-            if (value is not None or name in NEEDED) and not (isinstance(value, str) and value.strip()):
+        for name, value in vars(self).items():
+            if isinstance(value, str) and not value.strip():
                 raise ValueError(f"corpus_facts has {name}: {value!r}; give a text")
-        if not isinstance(self.rated, bool):
-            raise ValueError(f"corpus_facts has rated: {self.rated!r}; give true or false")
         for code in self.languages:
-            if not isinstance(code, str) or not re.fullmatch(r"[a-z]{2,3}", code):
-                raise ValueError(f"corpus_facts has language {code!r}; give ISO 639 codes such as en (quote 'no')")
+            if not re.fullmatch(r"[a-z]{2,3}", code):
+                raise ValueError(f"corpus_facts has language {code!r}; give ISO 639 codes such as en")
         if self.dataset is not None and not _is_hub_id(self.dataset):
             raise ValueError(f"corpus_facts has dataset: {self.dataset!r}; give a Hub id (owner/name)")
 
     @property
     def languages(self) -> list[str]:
         """ISO 639 codes, none where unknown."""
-        if isinstance(self.language, list):
-            return list(self.language)
-        return [] if self.language is None else [self.language]
+        return [self.language] if isinstance(self.language, str) else list(self.language or [])
 
 
 KNOWN = {
@@ -105,10 +101,7 @@ def corpus_facts(given: str | dict, kind: str) -> CorpusFacts | None:
     Args:
         given: YAML or JSON: a mapping with the arguments of `CorpusFacts`, the name of a known corpus (`msp_podcast`,
             `demo`), or nothing.
-        kind: Kind of the corpus; the facts of the demo corpus need not be given.
-
-    Returns:
-        The facts; None where nothing is given and the corpus is not the demo corpus.
+        kind: Kind of the corpus. The facts of the demo corpus need not be given; of another they are None then.
 
     Raises:
         ValueError: An unknown name, or arguments that `CorpusFacts` does not take.
@@ -121,13 +114,8 @@ def corpus_facts(given: str | dict, kind: str) -> CorpusFacts | None:
         if given not in KNOWN:
             raise ValueError(f"corpus_facts is {given!r}; give a mapping or one of {', '.join(KNOWN)}")
         return KNOWN[given]
-    allowed = [field.name for field in fields(CorpusFacts)]
-    if not isinstance(given, dict) or set(given) - set(allowed):
-        unknown = [name for name in given if name not in allowed] if isinstance(given, dict) else []
-        hint = did_you_mean(unknown[0], allowed) if unknown else ""
-        raise ValueError(f"corpus_facts is {given!r}; give a mapping with keys among {', '.join(allowed)}{hint}")
-    missing = [name for name in NEEDED if name not in given]
-    if missing:
+    check_mapping("corpus_facts", given, get_type_hints(CorpusFacts))
+    if missing := [name for name in NEEDED if name not in given]:
         raise ValueError(f"corpus_facts lacks {', '.join(missing)}")
     return CorpusFacts(**given)
 

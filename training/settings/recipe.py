@@ -10,7 +10,7 @@ from typing import NoReturn, get_type_hints
 import torch
 from transformers import HfArgumentParser, TrainingArguments
 
-from .arguments import RUN_ARGUMENTS, AffectTrainingArguments
+from .arguments import ALL_ARGUMENTS
 from .checks import check_names, check_type, did_you_mean, kinds
 from .recipe_file import read_recipe
 from .run_settings import RunSettings, run_settings
@@ -35,19 +35,16 @@ USAGE = """accelerate launch training/run.py [--recipe NAME_OR_FILE] [--data_dir
 Every argument of transformers.TrainingArguments is allowed too, such as --learning_rate: see --help_all."""
 
 
+TYPES = {name: kind for group in ALL_ARGUMENTS for name, kind in get_type_hints(group).items()}
+
+
 class _Parser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
 
 
 def parse_arguments(argv: list[str]) -> tuple[RunSettings, TrainingArguments]:
-    """Read the recipe that `argv` names, and `argv` over it.
-
-    Args:
-        argv: Command-line arguments, without the program's name.
-
-    Returns:
-        The settings of the run, and transformers' training arguments with `output_dir` set.
+    """Read the recipe that the command line names, and the command line over it; `output_dir` is set in any case.
 
     Raises:
         ValueError: The recipe does not exist or is not a mapping, a setting is unknown, or a value is not allowed.
@@ -62,7 +59,7 @@ def parse_arguments(argv: list[str]) -> tuple[RunSettings, TrainingArguments]:
         _print_help(everything=asked.help_all)
         sys.exit()
     path = _recipe_path(asked.recipe)
-    parser = _Parser((*RUN_ARGUMENTS, AffectTrainingArguments), add_help=False, allow_abbrev=False)
+    parser = _Parser(ALL_ARGUMENTS, add_help=False, allow_abbrev=False)
     on_gpu = {"dataloader_pin_memory": torch.cuda.is_available(), "use_cpu": not torch.accelerator.is_available()}
     parser.set_defaults(output_dir=f"outputs/{path.stem}", **TRAINER_DEFAULTS, **on_gpu)
     parser.set_defaults(**_recipe_defaults(path))
@@ -74,15 +71,9 @@ def parse_arguments(argv: list[str]) -> tuple[RunSettings, TrainingArguments]:
         raise ValueError(f"{path.name}: {' '.join(str(error).split())}") from error
     if unused:
         name = unused[0].lstrip("-").split("=")[0]
-        raise ValueError(f"unknown argument {unused[0]!r}{did_you_mean(name, _types())}")
+        raise ValueError(f"unknown argument {unused[0]!r}{did_you_mean(name, TYPES)}")
     _check_training(training)
     return run_settings({name: value for group in groups for name, value in vars(group).items()}), training
-
-
-def _types() -> dict:
-    """Type of every argument of a run."""
-    groups = (*RUN_ARGUMENTS, AffectTrainingArguments)
-    return {name: kind for group in groups for name, kind in get_type_hints(group).items()}
 
 
 def _recipe_path(recipe: str) -> Path:
@@ -97,10 +88,10 @@ def _recipe_path(recipe: str) -> Path:
 
 def _recipe_defaults(path: Path) -> dict:
     """Read a recipe's settings as defaults of the parser, which converts texts, and only these, to other types."""
-    settings, types, defaults = read_recipe(path), _types(), {}
-    check_names(path.name, settings, types, "setting")
+    settings, defaults = read_recipe(path), {}
+    check_names(path.name, settings, TYPES, "setting")
     for name, value in settings.items():
-        allowed = kinds(types[name])
+        allowed = kinds(TYPES[name])
         if name == "recipe":
             raise ValueError(f"{path.name} names another recipe, {value!r}; a recipe is complete: copy what it needs")
         if value is None:
@@ -108,7 +99,7 @@ def _recipe_defaults(path: Path) -> dict:
         if list in allowed and str not in allowed and not isinstance(value, (list, dict)):
             value = [value]
         if not (isinstance(value, str) and {bool, int, float} & set(allowed)):
-            check_type(path.name, name, value, types[name])
+            check_type(path.name, name, value, TYPES[name])
         defaults[name] = float(value) if float in allowed and type(value) is int else value
     return defaults
 
@@ -124,7 +115,7 @@ def _check_training(training: TrainingArguments) -> None:
 
 def _print_help(everything: bool) -> None:
     parser = ArgumentParser(usage=USAGE, add_help=False, formatter_class=ArgumentDefaultsHelpFormatter)
-    for arguments in (*RUN_ARGUMENTS, AffectTrainingArguments):
+    for arguments in ALL_ARGUMENTS:
         group = parser.add_argument_group(arguments.__doc__)
         for field in fields(arguments):
             if field.name in arguments.__annotations__:

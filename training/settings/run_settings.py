@@ -1,16 +1,16 @@
 """The settings of a run: its arguments, checked once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
+from .arguments import CorpusArguments, EvaluationArguments, MachineArguments, SystemArguments
 from .augmentation import AugmentationSettings
 from .conditions import Condition, read_conditions
 from .corpus_facts import CorpusFacts, corpus_facts
 from .labels import MIN_FOLDS
-from .model_config import check_config
 from .recipe_file import read_mapping
-from .systems import SystemSpec, check_encoders, system_specs
+from .systems import SystemSpec, check_config, check_encoders, system_specs
 
 
 LOWEST = {
@@ -23,14 +23,14 @@ LOWEST = {
 }
 
 
-@dataclass(frozen=True)
-class RunSettings:
-    """What to run, on which data. Fields that are not listed here are those of `arguments`, as they were given.
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(CorpusArguments, SystemArguments, EvaluationArguments, MachineArguments):
+    """What to run, on which data: the arguments, with texts read and names resolved.
 
     Args:
         corpus_facts: Facts for the model cards; None if unknown.
         encoders: Name -> `{id, revision, pad_to_window}`.
-        specs: Name -> system, teachers before their students.
+        systems: Name -> system, teachers before their students; without those that `only` leaves out.
         cross_validated: Names of the systems of this run that are cross-validated.
         conditions: What test splits are degraded by.
         degraded_systems: Names of the systems of this run that are tested under these conditions.
@@ -38,27 +38,14 @@ class RunSettings:
     """
 
     corpus: str
-    data_dir: str | None
     corpus_options: dict
-    corpus_note: str | None
     corpus_facts: CorpusFacts | None
-    unlabelled_dir: list[str]
-    augmentation_copies: int
     augmentation: AugmentationSettings
     encoders: dict[str, dict]
-    specs: dict[str, SystemSpec]
+    systems: dict[str, SystemSpec]
     head: dict
-    seeds: list[int]
-    early_stopping_patience: int
-    folds: int | None
-    cross_validated: list[str]
     conditions: list[Condition]
     degraded_systems: list[str]
-    probe: list[str]
-    bootstrap_samples: int
-    cache_dir: str | None
-    extraction_batch_size: int
-    job_workers: int | None
 
 
 def run_settings(given: Mapping[str, Any]) -> RunSettings:
@@ -72,11 +59,11 @@ def run_settings(given: Mapping[str, Any]) -> RunSettings:
     """
     _check_numbers(given)
     corpus = _corpus(given["corpus"], given["data_dir"])
-    texts = ("corpus_options", "encoders", "systems", "head", "augmentation", "conditions")
-    mappings = {name: read_mapping(name, given[name] or {}) for name in texts}
-    systems, encoders = mappings["systems"], mappings["encoders"]
-    check_encoders(encoders)
-    specs = system_specs(systems, encoders, given["only"])
+    names = ("corpus_options", "encoders", "systems", "head", "augmentation", "conditions")
+    mappings = {name: read_mapping(name, given[name] or {}) for name in names}
+    check_encoders(mappings["encoders"])
+    systems = mappings["systems"]
+    specs = system_specs(systems, mappings["encoders"], given["only"])
 
     def running(setting: str, names: list[str]) -> list[str]:
         for name in names:
@@ -86,16 +73,17 @@ def run_settings(given: Mapping[str, Any]) -> RunSettings:
 
     degraded, conditions = read_conditions(mappings["conditions"])
     parsed = {
+        **given,
         **mappings,
         "corpus": corpus,
         "corpus_facts": corpus_facts(given["corpus_facts"] or "", corpus),
         "augmentation": AugmentationSettings.from_mapping(mappings["augmentation"]),
-        "specs": specs,
+        "systems": specs,
         "cross_validated": running("cross_validated", given["cross_validated"] or list(systems)),
         "conditions": conditions,
         "degraded_systems": running("conditions", degraded),
     }
-    settings = RunSettings(**{f.name: parsed.get(f.name, given.get(f.name)) for f in fields(RunSettings)})
+    settings = RunSettings(**parsed)
     _check_systems(settings)
     return settings
 
@@ -126,7 +114,7 @@ def _check_systems(settings: RunSettings) -> None:
         if name not in settings.encoders:
             known = ", ".join(settings.encoders) or "none"
             raise ValueError(f"probe names {name!r}; the recipe's encoders are {known}")
-    for spec in settings.specs.values():
+    for spec in settings.systems.values():
         if spec.augmented and not settings.augmentation_copies:
             raise ValueError(f"system {spec.name!r} is augmented, but augmentation_copies is 0; give 1 or more")
         if spec.unlabelled and not settings.unlabelled_dir:

@@ -1,23 +1,26 @@
-"""The systems of a run: the rows of the results table."""
+"""The systems of a run, which are the rows of the results table, and the configurations of their models."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_type_hints
 
 from transformers import PreTrainedConfig, TrainingArguments
 
+from speech_affect import AffectEncoderConfig, AffectFusionConfig, AffectStudentConfig
 from speech_affect.configuration_affect import ACOUSTIC_SOURCES, AffectBranchConfig
 
 from .checks import check_mapping, check_names, check_type, did_you_mean
-from .labels import EMOTIONS
+from .labels import EMOTIONS, UNKNOWN
 
 
 NOT_AGREED = ("O", "X")  # classes without an emotion
 SET_FOR_ALL = ("output_dir", "seed", "push_to_hub", "hub_token")  # training arguments that no system has of its own
+# settings of a configuration that the corpus, the encoders or other keys of a system decide
+DECIDED_ELSEWHERE = ("branch", "label_range", "emotion_names", "gender_names", "predict_uncertainty", "sampling_rate")
 ENCODER_TYPES = {"id": str, "revision": str | None, "pad_to_window": bool}
 
 
@@ -99,12 +102,7 @@ class SystemSpec:
 
 
 def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[str, SystemSpec]:
-    """Check the recipe's systems and order them, teachers before their students.
-
-    Args:
-        systems: Name -> settings, as in [`SystemSpec`].
-        encoders: Name -> {id, revision, pad_to_window}.
-        only: Names of the systems to keep, with their teachers; None for all.
+    """Check the recipe's systems and order them, teachers before their students; `only` keeps some and their teachers.
 
     Raises:
         ValueError: A setting does not exist or is not allowed.
@@ -140,6 +138,68 @@ def check_encoders(encoders: dict) -> None:
             raise ValueError(f"encoder {name!r} has no id; give {{id: Hub id or folder}}")
 
 
+def build_config(
+    spec: SystemSpec,
+    encoders: dict[str, AffectEncoderConfig],
+    head: dict,
+    label_range: tuple[float, float],
+    emotions: list[str],
+    genders: list[str],
+) -> AffectFusionConfig | AffectStudentConfig:
+    """Build the configuration of one system's model.
+
+    Args:
+        spec: The system.
+        encoders: Configurations of the run's encoders by name; those that the branches read are kept.
+        head: Sizes of the head, as in [`AffectFusionConfig`].
+        label_range: Lowest and highest label of the corpus.
+        emotions, genders: Codes of the classes, and genders of the speakers, of training clips.
+
+    Raises:
+        ValueError: Fewer than two classes for a second task, or a setting that the configuration does not allow.
+    """
+    shared = {**head, **spec.config, "label_range": tuple(label_range), "predict_uncertainty": spec.uncertainty}
+    if spec.emotions:
+        shared["emotion_names"] = [EMOTIONS[code] for code in spec.emotion_codes(emotions)]
+    if spec.gender:
+        shared["gender_names"] = sorted(set(genders) - {None, UNKNOWN})
+    for task in ("emotion_names", "gender_names"):
+        if len(shared.get(task, [0, 0])) < 2:
+            found = f"{task} of the training clips are {shared[task]}"
+            raise ValueError(f"system {spec.name!r}: a second task needs two classes, but {found}")
+    branches = spec.branch_settings
+    if spec.role == "student":
+        if len(branches) != 1:
+            raise ValueError(f"system {spec.name!r}: a student has one acoustic branch, not {len(branches)}")
+        return AffectStudentConfig(branch=branches[0], **shared)
+    used = {branch["source"] for branch in branches}
+    return AffectFusionConfig(
+        branches=branches,
+        encoders={name: config.to_dict() for name, config in encoders.items() if name in used},
+        fusion_level=spec.fusion_level,
+        **shared,
+    )
+
+
+def check_config(spec: SystemSpec, head: dict) -> None:
+    """Check what [`build_config`] will get, before any corpus or encoder is fetched, apart from encoders' branches.
+
+    Raises:
+        ValueError: The model's configuration does not have a setting or does not allow its value.
+    """
+    allowed = [name for name in _config_fields(AffectStudentConfig) if name not in DECIDED_ELSEWHERE]
+    check_names("head", head, allowed)
+    check_names(f"config of system {spec.name!r}", spec.config, allowed)
+    if spec.role != "student":
+        acoustic = [branch for branch in spec.branch_settings if branch["source"] in ACOUSTIC_SOURCES]
+        spec = replace(spec, branches=acoustic or ["mfb"])
+    try:
+        build_config(spec, {}, head, (0.0, 1.0), list(EMOTIONS), ["Female", "Male"])
+    except ValueError as error:
+        place = "" if str(error).startswith("system ") else f"system {spec.name!r}: "
+        raise ValueError(f"{place}{error}") from error
+
+
 def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
     _check_name("system", name)
     place = f"system {name!r}"
@@ -147,7 +207,13 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
     del types["name"]
     check_mapping(place, settings, types)
     check_type(place, "role", settings.get("role"), types["role"])
-    spec = SystemSpec(name, **settings | {"distillation": _distillation(place, settings)})
+    weights = settings.get("distillation") or {}
+    check_mapping(f"distillation of {place}", weights, get_type_hints(Distillation))
+    spec = SystemSpec(
+        name, **settings | {"distillation": Distillation(**weights) if settings.get("teacher") else None}
+    )
+    if settings.get("distillation") is not None and not spec.teachers:
+        raise ValueError(f"{place} has distillation, but no teacher; name one, or leave distillation out")
     if not spec.branches:
         raise ValueError(f"{place} has no branches; give a list of sources, or of mappings")
     if len(set(spec.teachers)) != len(spec.teachers):
@@ -163,19 +229,7 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
     return spec
 
 
-def _distillation(place: str, settings: dict) -> Distillation | None:
-    weights = settings.get("distillation")
-    if weights is not None:
-        check_mapping(f"distillation of {place}", weights, get_type_hints(Distillation))
-    if settings.get("teacher"):
-        return Distillation(**weights or {})
-    if weights is not None:
-        raise ValueError(f"{place} has distillation, but no teacher; name one, or leave distillation out")
-    return None
-
-
-def config_fields(config_class: type[PreTrainedConfig]) -> list[str]:
-    """Return the names of a configuration's own fields."""
+def _config_fields(config_class: type[PreTrainedConfig]) -> list[str]:
     inherited = {field.name for field in fields(PreTrainedConfig)}
     return [field.name for field in fields(config_class) if field.name not in inherited]
 
@@ -186,13 +240,12 @@ def _check_name(kind: str, name: str) -> None:
 
 
 def _check_branch(place: str, branch: dict, encoders: dict) -> None:
-    known = [*ACOUSTIC_SOURCES, *encoders]
-    source = branch.get("source")
+    known, source = [*ACOUSTIC_SOURCES, *encoders], branch.get("source")
     if source not in known:
         hint = did_you_mean(source, known)
         raise ValueError(f"{place}: unknown source {source!r}; the recipe has {', '.join(known)}{hint}")
     place = f"branch {source!r} of {place}"
-    check_names(place, branch, config_fields(AffectBranchConfig))
+    check_names(place, branch, _config_fields(AffectBranchConfig))
     try:
         AffectBranchConfig(**branch)
     except ValueError as error:

@@ -18,8 +18,7 @@ from speech_affect_training.frames.speech_frames import extract_frames, frame_ca
 from speech_affect_training.frames.text_frames import clip_transcripts, extract_text_frames, text_inputs, tokenize
 from speech_affect_training.jobs.checkpoint import verify_checkpoint, write_checkpoint
 from speech_affect_training.jobs.prediction import predict, write_predictions
-from speech_affect_training.settings.model_config import build_config
-from speech_affect_training.settings.systems import system_specs
+from speech_affect_training.settings.systems import build_config, system_specs
 
 
 WORDS = ["<s>", "<pad>", "</s>", "<unk>", "i", "am", "so", "very", "happy", "sad", "today", "and", "tired"]

@@ -61,7 +61,7 @@ def corpus(make_corpus):
 def plan_of(run, training, corpus, pieces=(), library=None, caches=None):
     """The data splits, and per data splits and system the jobs."""
     all_splits = make_data_splits(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
-    branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
+    branches = [branch for spec in run.systems.values() for branch in spec.branch_settings]
     library = library or EncoderLibrary(run.encoders, branches, None)
     names = {"mfb", "mfb_f0", "whisper-1", "whisper-2"}
     caches = caches or {name: FrameCache(Path("nowhere"), name, {}, "float32") for name in names}
@@ -98,14 +98,14 @@ def test_optional_systems_without_their_encoder_are_left_out(parse, tmp_path, mo
     systems["teacher_b"]["optional"] = True
     run, _ = parse("--folds", "3", systems=systems, conditions=conditions, **settings)
     run = leave_out_unreachable(run, tmp_path)
-    assert list(run.specs) == ["mfb", "teacher_a", "pitch"]
+    assert list(run.systems) == ["mfb", "teacher_a", "pitch"]
     assert run.cross_validated == ["mfb"] and run.degraded_systems == ["pitch"]
     assert "system teacher_b is left out: far/away is not there" in caplog.text
     assert "system pupil is left out with its teacher teacher_b" in caplog.text
     systems["teacher_b"]["optional"] = False
     run, _ = parse(systems=systems, conditions=conditions, **settings)
     run = leave_out_unreachable(run, tmp_path)
-    assert list(run.specs) == list(systems)
+    assert list(run.systems) == list(systems)
 
 
 def test_jobs_by_data_split_system_and_seed(parse, corpus, tmp_path):
@@ -149,7 +149,7 @@ def test_every_frame_a_job_reads_is_made_and_no_other(parse, corpus, write_clip,
     run, training = parse("--folds", "3", cross_validated=["pupil"])
     pieces = unlabelled_pieces(run.unlabelled_dir)
     all_splits = make_data_splits(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
-    branches = [branch for spec in run.specs.values() for branch in spec.branch_settings]
+    branches = [branch for spec in run.systems.values() for branch in spec.branch_settings]
     library = EncoderLibrary(run.encoders, branches, None)
     caches = prepare_frames(run, all_splits, pieces, library, tmp_path / "frames")
     assert set(caches) == {"mfb", "mfb_f0", "whisper-1", "whisper-2"}

@@ -16,9 +16,9 @@ from speech_affect_training.frames.frame_cache import FrameCache
 from speech_affect_training.jobs.data_splits import DEVELOPMENT, TRAIN
 from speech_affect_training.jobs.job import Job
 from speech_affect_training.jobs.training import run_job
-from speech_affect_training.settings.model_config import build_config
 from speech_affect_training.settings.recipe import parse_arguments
 from speech_affect_training.settings.split_key import SplitKey
+from speech_affect_training.settings.systems import build_config
 
 
 CLIPS = 24
@@ -61,7 +61,7 @@ def make_jobs(folder: Path, *arguments: str, patience: int | None = None) -> dic
                 caches[name].write_batch(frames)
             caches[name].close()
     jobs: dict[str, Job] = {}
-    for name, spec in run.specs.items():
+    for name, spec in run.systems.items():
         config = build_config(spec, {}, run.head, (1.0, 7.0), ["A", "H"], ["Female", "Male"])
         jobs[name] = Job(
             spec=spec,

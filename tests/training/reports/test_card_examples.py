@@ -77,6 +77,6 @@ def test_results_in_the_repository_have_the_facts_of_the_recipe():
         name: encoder["id"] for name, encoder in run.encoders.items()
     }
     for system in results["systems"]:
-        spec = run.specs[system["name"]]
+        spec = run.systems[system["name"]]
         assert system["checkpoint"]["augmented"] == spec.augmented
         assert [b["source"] for b in system["checkpoint"]["branches"]] == [b["source"] for b in spec.branch_settings]

@@ -21,7 +21,6 @@ def test_known_corpora():
     assert corpus_facts("{}", "demo") is KNOWN["demo"] and not KNOWN["demo"].rated
     assert corpus_facts("{}", "msp_podcast") is None  # the layout is also others'
     assert corpus_facts("", "table") is None
-    assert KNOWN["msp_podcast"].weights_license is None
 
 
 @pytest.mark.parametrize(
@@ -30,14 +29,15 @@ def test_known_corpora():
         ("{labels: [", "neither YAML nor JSON"),
         ("iemocap", "corpus_facts is 'iemocap'; give a mapping or one of demo, msp_podcast"),
         ("[demo]", "give a mapping with keys among labels, license, terms"),
-        ("{labels: a, licence: b}", "keys among labels, license"),
+        ("{labels: a, licence: b}", "corpus_facts has an unknown key 'licence'; did you mean 'license'"),
         ("{labels: a}", "corpus_facts lacks license, terms"),
         ("{labels: ' ', license: b, terms: c}", "has labels: ' '; give a text"),
         ("{labels: a, license: 4, terms: c}", "has license: 4; give a text"),
-        ("{labels: a, license: b, terms: c, citation: ''}", "has citation: ''; give a text"),
-        ("{labels: a, license: b, terms: c, rated: maybe}", "has rated: 'maybe'; give true or false"),
         ("{labels: a, license: b, terms: c, language: English}", "language 'English'; give ISO 639 codes"),
-        ("{labels: a, license: b, terms: c, language: no}", "language False; give ISO 639 codes"),
+        (
+            "{labels: a, license: b, terms: c, language: no}",
+            "language: False; give a text or a list of texts; YAML reads no",
+        ),
         ("{labels: a, license: b, terms: c, dataset: speech}", "has dataset: 'speech'; give a Hub id"),
         ("{labels: a, license: b, terms: c, dataset: a/b/c}", "has dataset: 'a/b/c'; give a Hub id"),
     ],

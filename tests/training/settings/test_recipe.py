@@ -26,14 +26,16 @@ def test_the_command_line_overrides_the_recipe(recipe):
     path = recipe("seeds: [1, 2]\nlearning_rate: 1\nnum_train_epochs: 1e-1\nonly: a\ncorpus_note: null\n")
     run, training = parse_arguments(["--recipe", path])
     assert (run.seeds, training.learning_rate, training.output_dir) == ([1, 2], 1.0, "outputs/own")
-    assert isinstance(training.learning_rate, float) and training.num_train_epochs == 0.1 and list(run.specs) == ["a"]
+    assert (
+        isinstance(training.learning_rate, float) and training.num_train_epochs == 0.1 and list(run.systems) == ["a"]
+    )
     run, training = parse_arguments(["--recipe", path, "--seeds", "5", "--learning_rate=0.5", "--output_dir", "x"])
     assert (run.seeds, training.learning_rate, training.output_dir) == ([5], 0.5, "x")
 
 
 def test_mappings_can_be_given_on_the_command_line():
     run, _ = parse_arguments(["--systems", "{a: {role: baseline, branches: [mfb_f0]}}", "--encoders", "{}"])
-    assert run.specs["a"].branch_settings == [{"source": "mfb_f0"}] and run.encoders == {}
+    assert run.systems["a"].branch_settings == [{"source": "mfb_f0"}] and run.encoders == {}
 
 
 def test_defaults_ask_for_nothing_more():
@@ -46,7 +48,7 @@ def test_defaults_ask_for_nothing_more():
 @pytest.mark.parametrize("name", [path.stem for path in RECIPES.glob("*.yaml")])
 def test_every_shipped_recipe_parses(name):
     run, training = parse_arguments(["--recipe", name])
-    assert {"mfb", "fusion", "student_kd"} <= set(run.specs) and training.output_dir == f"outputs/{name}"
+    assert {"mfb", "fusion", "student_kd"} <= set(run.systems) and training.output_dir == f"outputs/{name}"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_small_numbers_and_all_characters_reach_their_settings(recipe):
     system = "{role: baseline, config: {dropout: 1.0e-5}, training: {learning_rate: 1.0e-6}}"
     path = recipe(f"corpus_facts: {facts}\nsystems: {{a: {system}}}\nhead: {{mask_time_prob: 1.0e-7}}\n")
     run, _ = parse_arguments(["--recipe", path])
-    assert run.specs["a"].config == {"dropout": 1e-5} and run.specs["a"].training == {"learning_rate": 1e-6}
+    assert run.systems["a"].config == {"dropout": 1e-5} and run.systems["a"].training == {"learning_rate": 1e-6}
     assert run.head == {"mask_time_prob": 1e-7} and run.corpus_facts.labels == "\U0001f600 ü"
 
 

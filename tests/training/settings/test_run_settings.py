@@ -27,8 +27,9 @@ conditions: {systems: [mfb], white_db: [20, -5], room_s: [0.5]}
 """
 
 
-def test_augmentation_conditions_and_folds():
+def test_settings_are_read_and_names_resolved():
     run = check(SETTINGS)
+    assert run.corpus == "demo" and check("data_dir: x").corpus == "msp_podcast"
     assert run.augmentation == AugmentationSettings(join_probability=0.0, speed_range=(0.9, 1.1))
     assert run.conditions == [Condition("white", 20.0), Condition("white", -5.0), Condition("room", 0.5)]
     assert run.degraded_systems == ["mfb"] and run.cross_validated == ["mfb", "other"]
@@ -39,12 +40,7 @@ def test_augmentation_conditions_and_folds():
 
 def test_systems_that_are_left_out_are_neither_degraded_nor_cross_validated():
     run = check(SETTINGS + "cross_validated: [mfb]\nonly: [other]")
-    assert list(run.specs) == ["other"] and run.degraded_systems == run.cross_validated == []
-
-
-@pytest.mark.parametrize("given, corpus", [("{}", "demo"), ("data_dir: x", "msp_podcast")])
-def test_the_corpus_follows_from_its_folder(given, corpus):
-    assert check(given).corpus == corpus
+    assert list(run.systems) == ["other"] and run.degraded_systems == run.cross_validated == []
 
 
 @pytest.mark.parametrize(
@@ -52,37 +48,23 @@ def test_the_corpus_follows_from_its_folder(given, corpus):
     [
         ("corpus: table", "corpus table needs --data_dir"),
         ("corpus: demo\ndata_dir: here", "corpus demo is generated and does not read data_dir 'here'; leave out one"),
-        ("corpus_facts: {lables: x}", "give a mapping with keys among .* did you mean 'labels'"),
         ("seeds: [1, 1]", "seeds are .1, 1.; give at least one, each once"),
         ("seeds: [-1]", "seeds has -1; give whole numbers from 0 to 4294967295"),
-        ("seeds: [4294967296]", "seeds has 4294967296; give whole numbers from 0 to 4294967295"),
         ("folds: 2", "folds is 2; give 3 or more"),
         ("job_workers: 0", "job_workers is 0; give 1 or more"),
         ("augmentation_copies: -1", "augmentation_copies is -1; give 0 or more"),
-        ("early_stopping_patience: -1", "early_stopping_patience is -1; give 0 or more"),
-        ("extraction_batch_size: 0", "extraction_batch_size is 0; give 1 or more"),
-        ("bootstrap_samples: 0", "bootstrap_samples is 0; give 1 or more"),
         ("head: {embeding_size: 3}", "head has an unknown key 'embeding_size'; did you mean 'embedding_size'.; allow"),
         ("head: {conv_channels: 1.5}", "system 'a': conv_channels is 1.5; give a whole number from 1 to 8192"),
-        (
-            "augmentation: {join_probabilty: 1}",
-            "an unknown setting 'join_probabilty'; did you mean 'join_probability'",
-        ),
         ("cross_validated: [b]", "cross_validated names 'b'; the recipe has a"),
         ("probe: [whisper]", "probe names 'whisper'; the recipe's encoders are none"),
         ("conditions: {systems: [b], white_db: [1]}", "conditions names 'b'; the recipe has a"),
         ("conditions: {sytems: [a], room_s: [1]}", "conditions has an unknown key 'sytems'; did you mean 'systems'"),
         ("conditions: {systems: [a], white_db: 10}", "conditions has white_db: 10; give a list of numbers"),
-        ("conditions: {systems: [a], white_db: [loud]}", "conditions has white_db: .'loud'.; give a list of numbers"),
-        ("conditions: {systems: a, white_db: [10]}", "conditions has systems: 'a'; give a list of texts"),
         ("conditions: {systems: [a], room_s: []}", "give systems and what they are tested under: .systems: .mfb"),
         ("conditions: {white_db: [10]}", "give systems and what they are tested under"),
         ("conditions: {systems: [a]}", "give systems and what they are tested under"),
         ("conditions: {systems: [a], room_s: [60]}", "value of a room is 60.0; 0.01 to 10 s are allowed"),
-        (
-            "systems: {a: {role: student, augmented: true}}",
-            "'a' is augmented, but augmentation_copies is 0; give 1 or",
-        ),
+        ("systems: {a: {role: student, augmented: true}}", "'a' is augmented, but augmentation_copies is 0; give"),
         (
             "systems: {a: {role: teacher}, b: {role: student, teacher: a, unlabelled: true}}",
             "system 'b' trains on unlabelled audio; give --unlabelled_dir",

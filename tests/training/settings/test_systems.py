@@ -3,8 +3,13 @@
 import pytest
 import yaml
 
-from speech_affect_training.settings.model_config import build_config, check_config
-from speech_affect_training.settings.systems import Distillation, check_encoders, system_specs
+from speech_affect_training.settings.systems import (
+    Distillation,
+    build_config,
+    check_config,
+    check_encoders,
+    system_specs,
+)
 
 
 def test_teachers_come_first_and_with_their_students():
