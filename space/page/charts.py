@@ -93,8 +93,7 @@ def curve_html(
         plays: whether there is a recording to play.
 
     Returns:
-        HTML with an `<svg>`, whose `data-points` are `[second, activation, valence, dominance]` of each window, as
-        JSON.
+        HTML with an `<svg>`; its `data-points` are JSON: `[second, activation, valence, dominance]` per window.
     """
     points = [[_middle(window), *(window[name] for name in DIMENSIONS)] for window in windows]
     data = escape(json.dumps({"duration_s": duration_s, "points": points}))

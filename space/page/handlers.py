@@ -33,7 +33,7 @@ class Handlers:
 
     def estimate(self, path: str | None, request: gr.Request) -> tuple:
         """Return the result of a recording as HTML, and the update of the recorder, which an error empties."""
-        return self._show(path, request, "clip", self._result)
+        return self._show(path, request, "clip", lambda path: result_html(*self._estimate(path), self.estimator))
 
     def compare(self, path: str | None, request: gr.Request) -> tuple:
         """Return the results of all models for a recording as HTML, and the update of the recorder."""
@@ -80,9 +80,6 @@ class Handlers:
             return view(path), gr.skip()
         except Exception as error:
             return message_html(message_for(error)), None
-
-    def _result(self, path: str) -> str:
-        return result_html(*self._estimate(path), self.estimator)
 
     def _comparison(self, path: str) -> str:
         deadline = Deadline(self.settings.timeout_s)

@@ -57,12 +57,8 @@ class Settings:
         """Read the command line, then environment variables, then the defaults.
 
         An option is also a variable by its name in capitals (`MAX_SIZE_MB`), or `MODEL_ID`, `TEACHER_ID`,
-        `MODEL_REVISION` and `GRADIO_SERVER_PORT`. Without a model, those of the demo corpus are used where they exist.
-
-        Args:
-            argv: without the program's name.
-            environment: variables.
-            checkout: folder in which `outputs/demo` may lie.
+        `MODEL_REVISION` and `GRADIO_SERVER_PORT`. Without a model, those of the demo corpus in `checkout` are used
+        where they exist.
         """
         parser = argparse.ArgumentParser(description="A page that estimates activation, valence and dominance.")
         for field in fields(cls):

@@ -158,7 +158,6 @@ def _numbers_html(whole: dict, spread: dict[str, float] | None, label_range: tup
 
 
 def _legend_html() -> str:
-    """Return the names of a curve's lines, with places for the values at the pointer."""
     keys = (f'<span class="key {name}">{name} <b data-key="{name}"></b></span>' for name in DIMENSIONS)
     return f'<p class="reading">{"".join(keys)}<span data-key="time"></span></p>'
 

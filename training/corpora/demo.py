@@ -79,7 +79,6 @@ SECONDARY |= {"Fear": "Concerned", "Contempt": "Annoyed", "Neutral": "Concerned"
 NO_AGREEMENT = "X"
 
 _BATCH_CLIPS = 500  # clips that are synthesised before they are written
-README = Path(__file__).with_name("demo_readme.md")
 
 
 class Clip(NamedTuple):
@@ -142,7 +141,6 @@ def make_demo_corpus(folder: str | os.PathLike, *, utterances_per_speaker: int =
 
 
 def _is_complete(corpus: Path, settings: dict) -> bool:
-    """Whether the folder has the manifest of these settings, and still all of its audio."""
     clips = sum(1 for _ in (corpus / "Audios").glob("*.wav"))
     expected = settings["speakers"] * settings["utterances_per_speaker"]
     return read_json(corpus / MANIFEST_NAME) == settings and clips == expected
@@ -171,7 +169,8 @@ def _write_corpus(folder: Path, settings: dict) -> None:
     _write_lines(folder / "Partitions.txt", (f"{clip.speaker.split}; {clip.name}.wav" for clip in clips))
     genders = (f"Speaker_{number}; {speaker.gender}" for number, speaker in enumerate(SPEAKERS, start=1))
     _write_lines(folder / "Speaker_ids.txt", [*genders, *(f"{clip.name}.wav; {clip.speaker_id}" for clip in clips)])
-    _write_lines(folder / "readme.txt", README.read_text(encoding="utf-8").format(**settings).splitlines())
+    readme = Path(__file__).with_name("demo_readme.md").read_text(encoding="utf-8")
+    _write_lines(folder / "readme.txt", readme.format(**settings).splitlines())
     _write_lines(folder / MANIFEST_NAME, [json.dumps(settings, indent=2)])
 
 

@@ -29,14 +29,13 @@ def make_examples(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     pause = np.zeros(round(PAUSE_S * SAMPLING_RATE), dtype=np.float32)
     for name, sentences in CLIPS.items():
-        parts = [part for spoken in synthesize(sentences) for part in (_at_rate(spoken), pause)]
+        parts = []
+        for spoken in synthesize(sentences):
+            samples = resample(spoken.astype(np.float32) / 32768, ESPEAK_SAMPLING_RATE, SAMPLING_RATE)
+            parts += [samples.clip(-1, 1), pause]
         with atomic_path(folder / f"{name}.ogg") as path:
             soundfile.write(path, np.concatenate(parts[:-1]), SAMPLING_RATE, format="OGG", subtype="OPUS")
     return [folder / f"{name}.ogg" for name in CLIPS]
-
-
-def _at_rate(samples: np.ndarray) -> np.ndarray:
-    return resample(samples.astype(np.float32) / 32768, ESPEAK_SAMPLING_RATE, SAMPLING_RATE).clip(-1, 1)
 
 
 if __name__ == "__main__":

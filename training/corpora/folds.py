@@ -40,12 +40,10 @@ def speaker_folds(corpus: Corpus, folds: int) -> list[Corpus]:
     groups = [group_of[speaker] for speaker in speakers]
     result = []
     for test in range(folds):
-        develop = (test + 1) % folds
-        rows = {
-            "train": [i for i, group in enumerate(groups) if group not in (test, develop)],
-            "development": [i for i, group in enumerate(groups) if group == develop],
-            TEST_SPLIT: [i for i, group in enumerate(groups) if group == test],
-        }
+        held_out = {test: TEST_SPLIT, (test + 1) % folds: "development"}
+        rows: dict[str, list[int]] = {"train": [], "development": [], TEST_SPLIT: []}
+        for index, group in enumerate(groups):
+            rows[held_out.get(group, "train")].append(index)
         splits = datasets.DatasetDict({split: pooled.select(indices) for split, indices in rows.items()})
         result.append(replace(corpus, splits=splits))
     return result

@@ -26,7 +26,7 @@ from ..settings.labels import EMOTIONS, SPLITS, UNKNOWN, WITHHELD_SPLIT
 from . import corpus as common
 from . import csv_rows, msp_labels, msp_release
 from .corpus import BadRows, Corpus, CorpusError, RowError
-from .msp_labels import LABEL_RANGE, Grade, Label, Partition
+from .msp_labels import LABEL_RANGE, Grade, Label
 from .msp_release import Release
 
 
@@ -79,19 +79,15 @@ def read_rows(release: Release, bad_rows: BadRows) -> dict[str, list[dict]]:
     # audio-only test sets may have no label rows
     rest = [partition for partition in partitions if partition.file not in seen]
     withheld = [p for p in rest if SPLIT_OF.get(p.split.capitalize()) == WITHHELD_SPLIT]
-    add(release.partitions, (_withheld(p, speakers) for p in withheld if p.file not in seen))
+    unknown = (UNKNOWN, UNKNOWN)
+    empty = (Label(p.row, p.file, "", "", "", "", *speakers.get(p.file, unknown), p.split) for p in withheld)
+    add(release.partitions, (label for label in empty if label.file not in seen))
     if len(rest) > len(withheld):
         unlabelled = len(rest) - len(withheld)
         logger.warning("%d files listed in %s have no labels and are not loaded.", unlabelled, release.partitions)
     if not any(rows.values()):
         raise CorpusError(f"{release.labels} has no usable row ({bad_rows.total} were left out).")
     return {split: found for split, found in rows.items() if found}
-
-
-def _withheld(partition: Partition, speakers: dict[str, tuple[str, str]]) -> Label:
-    """The empty label of a file that only Partitions.txt lists."""
-    who = speakers.get(partition.file, (UNKNOWN, UNKNOWN))
-    return Label(partition.row, partition.file, "", "", "", "", *who, partition.split)
 
 
 def _checked(

@@ -91,7 +91,12 @@ def find_release(data_dir: str | os.PathLike, labels_file: str | None = None) ->
     labels = _previous_labels(root, labels_file) if labels_file else _first(folders, LABEL_FILES)
     audio_folders = [folder for folder in _entries(root, *AUDIO_FOLDERS) if folder.is_dir()]
     if labels is None or not audio_folders:
-        raise CorpusError(_not_a_release(root, labels, audio_folders))
+        missing = ([] if labels else ["a label file"]) + ([] if audio_folders else ["an audio folder"])
+        raise CorpusError(
+            f"{root} is not an MSP-Podcast release: it has not {' and not '.join(missing)}. Looked for (in any case) "
+            f"a folder Labels or Label holding {', '.join(LABEL_FILES)}, and a folder Audios or Audio. The folder "
+            f"holds: {listed(sorted(path.name for path in root.iterdir())) or 'nothing'}."
+        )
     places = [labels.parent, labels.parent.parent] if labels_file else [root, labels.parent]
     grades = _first([labels.parent], GRADE_FILES)
     partitions = _first(places, ("partitions.txt",))
@@ -162,13 +167,3 @@ def _removed_audio(root: Path, labels: Path) -> list[Path]:
         folder for folder, names in _previous_tree(root) if any(name.casefold().endswith(".wav") for name in names)
     ]
     return sorted(folders, key=lambda folder: not versions(labels) & versions(folder))
-
-
-def _not_a_release(root: Path, labels: Path | None, audio_folders: list[Path]) -> str:
-    missing = ([] if labels else ["a label file"]) + ([] if audio_folders else ["an audio folder"])
-    holds = listed(sorted(path.name for path in root.iterdir()))
-    return (
-        f"{root} is not an MSP-Podcast release: it has not {' and not '.join(missing)}. Looked for (in any case) a "
-        f"folder Labels or Label holding {', '.join(LABEL_FILES)}, and a folder Audios or Audio. The folder holds: "
-        f"{holds or 'nothing'}."
-    )

@@ -199,10 +199,8 @@ def _holds(output: Path, manifest: dict) -> bool:
     """Return whether the folder holds this corpus already; raise CorpusError if it holds anything else."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return False
-    if not output.is_dir():
-        raise CorpusError(f"{output} is a file; give a new or empty folder.")
     if not is_parquet_corpus(output):
-        raise CorpusError(f"{output} is not empty, and no corpus was written there; give a new or empty folder.")
+        raise CorpusError(f"{output} is a file, or holds something else than a corpus; give a new or empty folder.")
     if _read_manifest(output / MANIFEST) != manifest:
         raise CorpusError(
             f"{output} holds other rows, or shards of another size; delete it, or give a new or empty folder."
@@ -247,13 +245,7 @@ def _write_shard(rows: datasets.Dataset, path: Path) -> None:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Write a release of MSP-Podcast as Parquet, and upload it privately when asked to.
-
-    Raises:
-        ValueError: The release, the output folder or the repository cannot be used.
-        OSError: A file cannot be read or written.
-        SystemExit: An argument is missing or unknown.
-    """
+    """Write a release of MSP-Podcast as Parquet, and upload it privately when asked to."""
     parser = argparse.ArgumentParser(description="MSP-Podcast as Parquet files with the audio inside.")
     parser.add_argument("--data_dir", required=True, help="Folder of the release.")
     parser.add_argument("--output", required=True, help="New or empty folder; an interrupted call continues there.")

@@ -55,16 +55,8 @@ def extract_pooled_states(
 
     Args:
         clips: Fingerprint -> audio, `{"path", "bytes"}`.
-        library: The encoders, made with [`all_states_branch`].
-        encoder: Its name in the library.
-        root: Folder of the caches.
+        library, encoder, root: As for [`pooled_cache`], which is returned with every clip.
         batch_size: Clips per batch.
-
-    Returns:
-        The cache, now with every clip.
-
-    Raises:
-        ValueError: As in [`pooled_cache`].
     """
     cache = pooled_cache(library, encoder, root)
 

@@ -44,11 +44,7 @@ def probe_layers(pooled: Mapping[str, Sequence[np.ndarray]], labels: Mapping[str
 
 
 def best_hidden_state(rows: list[dict]) -> int:
-    """Return the hidden state with the highest mean CCC on development, the lowest of equals.
-
-    Args:
-        rows: Of [`probe_layers`].
-    """
+    """Return the hidden state with the highest mean CCC on development, the lowest of equals, by [`probe_layers`]."""
     development = [row for row in rows if row["split"] == "development"]
     return max(development, key=lambda row: (row["ccc"]["mean"], -row["hidden_state"]))["hidden_state"]
 
@@ -107,11 +103,9 @@ def run_probe(
     share the extraction; the main process alone fits and writes.
 
     Args:
-        library: Made with [`all_states_branch`] of the encoder.
-        encoder: Its name in the library.
+        library, encoder, root: As for [`pooled_states.pooled_cache`].
         splits: `corpus.splits` with labelled clips alone, `train` and `development` among them.
         fingerprints: Split -> those of its clips' audio.
-        root: Folder of the caches.
         batch_size: Clips per batch through the encoder.
         output: Folder, created where it does not exist.
 

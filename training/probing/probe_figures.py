@@ -32,11 +32,7 @@ def draw_layers(path: Path, result: dict, split: str) -> None:
 
 
 def draw_subspace(path: Path, result: dict, split: str) -> None:
-    """Draw CCC against the number of highest ranked dimensions kept of the best hidden state.
-
-    Args:
-        path, result, split: As for [`draw_layers`].
-    """
+    """Draw CCC against the number of highest ranked dimensions kept of the best hidden state, as [`draw_layers`]."""
     rows = [row for row in result["subspace"] if row["split"] == split]
     about = f"ridge regression on dimensions of hidden state {result['best_hidden_state']}"
     figure, axes = _draw_lines(result, rows, about)

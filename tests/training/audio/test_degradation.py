@@ -56,11 +56,6 @@ def test_a_loud_room_is_scaled_down():
     np.testing.assert_allclose(degraded[:161] / degraded[0], response / response[0], atol=1e-5)
 
 
-def test_silent_voices_give_no_babble():
-    with pytest.raises(ValueError, match="noise is silent"):
-        degrade(noise(0), BABBLE, [np.zeros(100, np.float32)], generator())
-
-
 @pytest.fixture
 def table(clips, make_table):
     return make_table(5, fingerprints=list(clips), speakers=["1", "1", "2", "2", "3"])

@@ -71,22 +71,21 @@ def test_the_longest_is_dealt_first_and_to_the_shortest_group():
     assert dealt(clips_of(clips), 3) == {"b": 0, "c": 1, "a": 2, "f": 2, "e": 1, "d": 0}
 
 
-def dealt_by_hand(women: tuple[int, ...], men: tuple[int, ...]) -> list[Counter]:
-    """Per group of three how many of each gender, where speakers have so many clips."""
+@pytest.mark.parametrize(
+    ("women", "men", "expected"),
+    [
+        # a gender that goes round: the fourth woman joins the third, and a man too
+        ((10, 9, 8, 7), (1, 1, 1), [{"w": 1, "m": 1}, {"w": 1, "m": 1}, {"w": 2, "m": 1}]),
+        # two men: not for the group with two women, though it has the fewest clips
+        ((10, 10, 3, 1), (9, 2), [{"w": 1, "m": 1}, {"w": 1, "m": 1}, {"w": 2}]),
+    ],
+)
+def test_groups_have_as_many_speakers_of_each_gender_as_can_be(women, men, expected):
     counts = {(f"w{i}", "Female"): count for i, count in enumerate(women)}
     counts |= {(f"m{i}", "Male"): count for i, count in enumerate(men)}
     group_of = dealt(clips_of(counts), 3)
-    return [Counter(who[0] for who in group_of if group_of[who] == group) for group in range(3)]
-
-
-def test_a_gender_that_goes_round_does_so_whatever_the_other_did():
-    # the fourth woman joins the third; so that group has most speakers and most clips, and a man too
-    assert dealt_by_hand((10, 9, 8, 7), (1, 1, 1)) == [{"w": 1, "m": 1}, {"w": 1, "m": 1}, {"w": 2, "m": 1}]
-
-
-def test_groups_have_as_many_speakers_where_a_gender_does_not_go_round():
-    # two men: not for the group with two women, though it has the fewest clips
-    assert dealt_by_hand((10, 10, 3, 1), (9, 2)) == [{"w": 1, "m": 1}, {"w": 1, "m": 1}, {"w": 2}]
+    found = [Counter(who[0] for who in group_of if group_of[who] == group) for group in range(3)]
+    assert found == expected
 
 
 def test_the_order_of_rows_does_not_matter():

@@ -227,8 +227,8 @@ def test_another_folder_is_never_touched(corpus, make_release, tmp_path):
     mine.mkdir()
     (mine / "thesis.txt").write_text("irreplaceable")
     for output, message in (
-        (mine, "is not empty, and no corpus was written there; give a new or empty"),
-        (mine / "thesis.txt", "thesis.txt is a file; give a new or empty folder"),
+        (mine, "incomplete is a file, or holds something else than a corpus; give a new or empty"),
+        (mine / "thesis.txt", "thesis.txt is a file, or holds"),
         (tmp_path / "parquet", "parquet.incomplete is in the way, and not an interrupted writing"),
     ):
         with pytest.raises(CorpusError, match=message):

@@ -82,14 +82,9 @@ def library(tiny_encoder):
 def test_a_run_writes_what_it_found(corpus, library, tmp_path):
     splits, fingerprints = corpus
     result = run_probe(library, "whisper", splits, fingerprints, tmp_path / "frames", 8, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
-        ["probe_whisper.csv", "probe_whisper.json"]
-        + [
-            f"probe_whisper_{kind}_{split}.png"
-            for kind in ("layers", "subspace")
-            for split in ("development", "test1", "test2")
-        ]
-    )
+    figures = [f"{kind}_{split}" for kind in ("layers", "subspace") for split in ("development", "test1", "test2")]
+    expected = {"probe_whisper.csv", "probe_whisper.json", *(f"probe_whisper_{figure}.png" for figure in figures)}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
     assert json.loads((tmp_path / "out" / "probe_whisper.json").read_text()) == result
     assert result["name"] == "whisper" and result["source"] == library.identity("whisper")
     assert result["clips"] == {"train": 24, "development": 12, "test1": 10, "test2": 6}
