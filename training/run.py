@@ -6,7 +6,6 @@ accelerate launch training/run.py [--recipe NAME_OR_FILE] [--data_dir FOLDER] [-
 import logging
 import sys
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,6 @@ from speech_affect_training.hub.publication import Publication
 from speech_affect_training.jobs.checkpoint import write_system
 from speech_affect_training.jobs.data_splits import make_data_splits
 from speech_affect_training.jobs.errors import user_message
-from speech_affect_training.jobs.job import Job
 from speech_affect_training.jobs.job_pool import default_workers, run_jobs
 from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames
 from speech_affect_training.jobs.provenance import describe_corpus, describe_encoders, describe_environment
@@ -95,7 +93,8 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     fingerprints = {str(key): table.fingerprints for key, table in all_splits[0].tables.items()}
     probe_encoders(run, corpus.splits, fingerprints, cache, output)
     if state.is_main_process:
-        results = finish(run, output, jobs, provenance, write)
+        sizes = {name: AutoModel.from_pretrained(write(system)).num_parameters() for name, system in jobs[""].items()}
+        results = write_report(output, jobs, sizes, **provenance, bootstrap_samples=run.bootstrap_samples)
         write_cards(results, output, publication.repo_id)
         print(render_markdown(results))
         for name in jobs[""]:
@@ -104,12 +103,6 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     state.wait_for_everyone()
     publication.wait()
     return results
-
-
-def finish(run: RunSettings, output: Path, jobs: dict, provenance: dict, write: Callable[[list[Job]], Path]) -> dict:
-    """Write the checkpoint of each system, then the report."""
-    sizes = {name: AutoModel.from_pretrained(write(system)).num_parameters() for name, system in jobs[""].items()}
-    return write_report(output, jobs, sizes, **provenance, bootstrap_samples=run.bootstrap_samples)
 
 
 def _set_up_logging(state: PartialState) -> None:

@@ -30,13 +30,11 @@ def degrade(
         rng: Draws noise, room and offsets; [`clip_rng`] makes one that belongs to the clip.
 
     Returns:
-        (samples,) float32 in [-1, 1]; the clip itself when clean.
+        (samples,) float32 in [-1, 1].
 
     Raises:
         ValueError: All voices of babble are missing or silent.
     """
-    if condition.kind == "clean":
-        return waveform
     if condition.kind == "room":
         return acoustics.within_full_scale(
             acoustics.reverberate(waveform, acoustics.impulse_response(condition.value, rng))

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
-from transformers.configuration_utils import PreTrainedConfig
 
 from speech_affect import AffectEncoderConfig
 from speech_affect.encoder import max_tokens, pooler_option, truncate_layers
@@ -38,8 +37,29 @@ class EncoderLibrary:
         return [name for name, config in self.configs.items() if config.is_text]
 
     def tokenizer(self, name: str) -> PreTrainedTokenizerBase:
-        """Return the tokenizer of a text encoder."""
-        return load_tokenizer(self.sources[name].folder, self.configs[name].backbone)
+        """Load the tokenizer of a text encoder, set to pad on the right and to truncate where the encoder ends.
+
+        Raises:
+            ValueError: The encoder's folder has no tokenizer, or one with more tokens than the encoder.
+        """
+        folder, backbone = self.sources[name].folder, self.configs[name].backbone
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        # without any file transformers makes an empty tokenizer, which reads every word as the unknown one
+        files = {"tokenizer.json", *type(tokenizer).vocab_files_names.values()}
+        if not any((folder / name).is_file() for name in files):
+            raise ValueError(
+                f"{folder} has no tokenizer; a text encoder needs one of {', '.join(sorted(files))} beside it"
+            )
+        if len(tokenizer) > backbone.vocab_size:
+            raise ValueError(
+                f"the tokenizer in {folder} has {len(tokenizer)} tokens, but the encoder {backbone.vocab_size}: "
+                "they do not belong together"
+            )
+        tokenizer.padding_side = tokenizer.truncation_side = "right"
+        with torch.device("meta"):  # only for the sizes
+            limit = max_tokens(AutoModel.from_config(backbone, **pooler_option(backbone)))
+        tokenizer.model_max_length = min(tokenizer.model_max_length, limit or tokenizer.model_max_length)
+        return tokenizer
 
     def backbone(self, name: str) -> torch.nn.Module:
         """Load an encoder's weights, without the layers that no branch reads."""
@@ -70,32 +90,3 @@ def _encoder_config(source: EncoderSource, states: list, pad_to_window: bool) ->
         preparation = AutoFeatureExtractor.from_pretrained(source.folder)
         config.do_normalize = bool(getattr(preparation, "do_normalize", False))
     return config
-
-
-def load_tokenizer(folder: Path, backbone: PreTrainedConfig) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a text encoder, set to pad on the right and to truncate where the encoder ends.
-
-    Args:
-        folder: Folder of the encoder, with its tokenizer.
-        backbone: Configuration of the encoder.
-
-    Raises:
-        ValueError: The folder has no tokenizer, or one with more tokens than the encoder.
-    """
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    # without any file transformers makes an empty tokenizer, which reads every word as the unknown one
-    files = {"tokenizer.json", *type(tokenizer).vocab_files_names.values()}
-    if not any((folder / name).is_file() for name in files):
-        raise ValueError(
-            f"{folder} has no tokenizer; a text encoder needs one of {', '.join(sorted(files))} beside it"
-        )
-    if len(tokenizer) > backbone.vocab_size:
-        raise ValueError(
-            f"the tokenizer in {folder} has {len(tokenizer)} tokens, but the encoder {backbone.vocab_size}: "
-            "they do not belong together"
-        )
-    tokenizer.padding_side = tokenizer.truncation_side = "right"
-    with torch.device("meta"):  # only for the sizes
-        limit = max_tokens(AutoModel.from_config(backbone, **pooler_option(backbone)))
-    tokenizer.model_max_length = min(tokenizer.model_max_length, limit or tokenizer.model_max_length)
-    return tokenizer

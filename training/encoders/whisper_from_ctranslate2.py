@@ -16,8 +16,7 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForCondi
 
 
 # the numbers of the format: ctranslate2/specs/model_spec.py and include/ctranslate2/types.h
-_BINARY_VERSION = 6
-_SPECIFICATION = ("WhisperSpec", 3)
+_HEADER = (6, "WhisperSpec", 3)
 _DTYPES = {0: np.dtype("<f4"), 1: np.dtype("<i1"), 2: np.dtype("<i2"), 3: np.dtype("<i4"), 4: np.dtype("<f2")}
 _MAX_RANK = 8
 
@@ -71,8 +70,8 @@ def convert_whisper_tiny_en(source: Path, target: Path, *, card: str) -> None:
 
     Args:
         source: Folder with CTranslate2's `model.bin`.
-        target: Existing, empty folder to write to.
-        card: Text of the model card, `README.md`.
+        target: Existing, empty folder.
+        card: Text of the model card.
 
     Raises:
         ValueError: A file is damaged, or describes another model.
@@ -96,12 +95,10 @@ def read_ctranslate2(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
         ValueError: The file is not such a model, is cut short, or contradicts itself.
     """
     cursor = _Cursor(path)
-    version, name, revision = cursor.number("I"), cursor.name(), cursor.number("I")
-    if (version, name, revision) != (_BINARY_VERSION, *_SPECIFICATION):
-        raise cursor.error(
-            f"holds {name!r} revision {revision} in binary version {version}, not {_SPECIFICATION[0]!r} revision "
-            f"{_SPECIFICATION[1]} in binary version {_BINARY_VERSION}"
-        )
+    header = cursor.number("I"), cursor.name(), cursor.number("I")
+    if header != _HEADER:
+        found, expected = ("{1!r} revision {2} in binary version {0}".format(*each) for each in (header, _HEADER))
+        raise cursor.error(f"holds {found}, not {expected}")
     variables: dict[str, np.ndarray] = {}
     for _ in range(cursor.number("I")):
         name = cursor.name()

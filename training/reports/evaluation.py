@@ -51,7 +51,7 @@ def read_evaluations(jobs: dict[str, dict[str, list[Job]]]) -> dict[SplitKey, di
                 evaluations.setdefault(key, {})[system] = _read([given], key)
     for system in folds[0] if folds else []:
         joined = _read([fold[system] for fold in folds], SplitKey(TEST_SPLIT))
-        evaluations.setdefault(SplitKey.cross_validation(len(folds)), {})[system] = joined
+        evaluations.setdefault(SplitKey("cv", folds=len(folds)), {})[system] = joined
     return evaluations
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from .checks import check_mapping
 
 
-KINDS = ("clean", "white", "babble", "room")
 KEYS = {"white_db": "white", "babble_db": "babble", "room_s": "room"}  # of the mapping in a recipe
 SHORTEST_T60_S, LONGEST_T60_S = 0.01, 10.0
 
@@ -18,22 +17,18 @@ class Condition:
     """One way to degrade a clip.
 
     Args:
-        kind: `clean`, `white` (noise), `babble` (other voices) or `room` (reverberation).
+        kind: `white` (noise), `babble` (other voices) or `room` (reverberation).
         value: Signal-to-noise ratio in decibels for `white` and `babble`, reverberation time in seconds for `room`
-            (0.01 to 10); not given for `clean`.
+            (0.01 to 10).
 
     Raises:
-        ValueError: The kind is unknown, or the value is not allowed for it.
+        ValueError: The value is not allowed for the kind.
     """
 
     kind: str
-    value: float = 0.0
+    value: float
 
     def __post_init__(self):
-        if self.kind not in KINDS:
-            raise ValueError(f"kind of condition is {self.kind!r}; allowed are {', '.join(KINDS)}")
-        if self.kind == "clean" and self.value != 0:
-            raise ValueError(f"value is {self.value} of a clean condition; leave it out")
         if self.kind == "room":
             if not SHORTEST_T60_S <= self.value <= LONGEST_T60_S:
                 raise ValueError(
@@ -44,16 +39,14 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """Name for tables and files, such as `clean`, `white_10db`, `room_0.6s`."""
-        if self.kind == "clean":
-            return self.kind
+        """Name for tables and files, such as `white_10db`, `room_0.6s`."""
         return f"{self.kind}_{self.value:g}{'s' if self.kind == 'room' else 'db'}"
 
     @classmethod
     def parse(cls, name: str) -> Condition:
         """Read a condition from its name."""
         kind, _, value = name.partition("_")
-        return cls(kind, float(value.removesuffix("s").removesuffix("db") or 0))
+        return cls(kind, float(value.removesuffix("s").removesuffix("db")))
 
 
 def read_conditions(given: dict) -> tuple[list[str], list[Condition]]:

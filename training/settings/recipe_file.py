@@ -35,7 +35,7 @@ class _Loader(yaml.SafeLoader):
             raise RecipeError(f"the value in line {node.start_mark.line + 1} contains itself")
         parts = list(node.value) if isinstance(node, yaml.CollectionNode) else []
         if isinstance(node, yaml.MappingNode):
-            _check_keys([key for key, _ in parts])
+            _check_keys([key for key, _ in parts if isinstance(key, yaml.ScalarNode)])
             parts = [part for pair in parts for part in pair]
         self._sizes[id(node)] = 1 + sum(self._sizes[id(part)] for part in parts)
         if self._sizes[id(node)] > MOST_VALUES:
@@ -43,14 +43,13 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def _check_keys(keys: list[yaml.Node]) -> None:
-    seen: dict[str, int] = {}
+def _check_keys(keys: list[yaml.ScalarNode]) -> None:
+    lines: dict[str, int] = {}
     for key in keys:
         line = key.start_mark.line + 1
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in seen:
-                raise RecipeError(f"{key.value!r} is in line {seen[key.value]} and again in line {line}")
-            seen[key.value] = line
+        if key.value in lines:
+            raise RecipeError(f"{key.value!r} is in line {lines[key.value]} and again in line {line}")
+        lines[key.value] = line
 
 
 def read_recipe(path: Path) -> dict:
@@ -91,12 +90,7 @@ def read_text(name: str, text: str):
 
 
 def read_yaml(text: str, place: str, otherwise: str = "not YAML"):
-    """Read a value from its YAML text.
-
-    Args:
-        text: The YAML document.
-        place: File or setting that the text is from, for messages.
-        otherwise: What a text is that is not YAML, for messages.
+    """Read a value from its YAML text; messages begin with the place of the text.
 
     Raises:
         ValueError: The text is not YAML, or has a key twice, a value that contains itself, more than 32 levels, more

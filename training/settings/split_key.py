@@ -31,8 +31,3 @@ class SplitKey:
         split, _, condition = text.partition("@")
         folds = re.fullmatch(r"cv(\d+)", split)
         return cls("cv", condition, int(folds[1])) if folds else cls(split, condition)
-
-    @classmethod
-    def cross_validation(cls, folds: int) -> SplitKey:
-        """Return the key of all clips in cross-validation."""
-        return cls("cv", folds=folds)

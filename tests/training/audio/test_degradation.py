@@ -32,7 +32,6 @@ def noise(seed, samples=8000):
 def test_each_condition_is_what_its_parts_make_of_it():
     waveform, voices = noise(0), [noise(1, 5000), noise(2, 9000)]
     for kind, value, expected in (
-        ("clean", 0.0, lambda rng: waveform),
         ("white", 5, lambda rng: add_noise(waveform, white_noise(8000, rng), 5)),
         ("babble", 5, lambda rng: add_noise(waveform, babble(voices, 8000, rng), 5)),
         ("room", 0.2, lambda rng: reverberate(waveform, impulse_response(0.2, rng))),
@@ -42,7 +41,7 @@ def test_each_condition_is_what_its_parts_make_of_it():
 
 
 def test_silence_stays_finite():
-    for condition in (Condition("white", 0), Condition("babble", 0), Condition("room", 0.3), Condition("clean")):
+    for condition in (Condition("white", 0), Condition("babble", 0), Condition("room", 0.3)):
         degraded = degrade(np.zeros(800, np.float32), condition, [noise(2)], generator())
         assert np.isfinite(degraded).all() and np.abs(degraded).max() < 0.01
 

@@ -86,28 +86,16 @@ def test_folder_is_used_as_it_is(folder, monkeypatch):
     expected = "sha256-" + hashlib.sha256("".join(digests).encode()).hexdigest()
     assert source == EncoderSource(folder, "tiny", expected, "apache-2.0")
     assert isinstance(AutoModel.from_pretrained(source.folder), Wav2Vec2Model)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        source.name = "other"
-
-
-def test_relative_folder_has_its_own_name(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    assert resolve_encoder(".").name == "tiny"
 
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "model.safetensors"])
-def test_fingerprint_tells_contents_apart(folder, name):
+def test_fingerprint_depends_on_contents_but_not_on_the_place_or_the_card(folder, name):
     before = resolve_encoder(str(folder)).revision
     data = (folder / name).read_bytes()
     (folder / name).write_bytes(data[:-2] + data[-1:] + data[-2:-1])  # same length
-    assert resolve_encoder(str(folder)).revision != before
-
-
-def test_fingerprint_does_not_depend_on_the_place_or_the_card(folder, tmp_path):
-    before = resolve_encoder(str(folder)).revision
+    changed = resolve_encoder(str(folder)).revision
     (folder / "README.md").unlink()
-    moved = folder.rename(tmp_path / "moved")
-    assert resolve_encoder(str(moved)).revision == before
+    assert resolve_encoder(str(folder.rename(folder.parent / "moved"))).revision == changed != before
 
 
 @pytest.mark.parametrize(
@@ -144,7 +132,6 @@ def test_shards(tiny_model, tmp_path):
     ("index", "match"),
     [
         ({"weight_map": {"a": "../model.safetensors"}}, r"must name .safetensors files beside it, got \['\.\./model"),
-        ({"weight_map": {"a": "/etc/model.safetensors"}}, "must name .safetensors files beside it"),
         ({"weight_map": {"a": "pytorch_model.bin"}}, "must name .safetensors files beside it"),
         ({"weight_map": {}}, "must name .safetensors files beside it"),
         ({"weight_map": {"a": 1}}, "is not an index of weights"),
@@ -159,31 +146,30 @@ def test_index_is_not_trusted(folder, index, match):
         resolve_encoder(str(folder))
 
 
-def test_pickled_weights_are_refused(folder):
-    (folder / "model.safetensors").unlink()
-    torch.save({}, folder / "pytorch_model.bin")
-    with pytest.raises(
-        ValueError, match=r"weights in \['pytorch_model.bin'\] only.*so only safetensors.*save_pretrained"
-    ):
-        resolve_encoder(str(folder))
-
-
 @pytest.mark.parametrize(
-    ("name", "match"),
-    [("config.json", "has no config.json"), ("model.safetensors", "has neither model.safetensors nor model")],
+    ("name", "error", "match"),
+    [
+        ("config.json", FileNotFoundError, "has no config.json"),
+        ("model.safetensors", FileNotFoundError, "has neither model.safetensors nor model"),
+        (
+            "pytorch_model.bin",
+            ValueError,
+            r"weights in \['pytorch_model.bin'\] only.*so only safetensors.*save_pretrai",
+        ),
+    ],
 )
-def test_incomplete_folder(folder, name, match):
-    (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=match):
+def test_folders_without_what_is_needed(folder, name, error, match):
+    if name == "pytorch_model.bin":
+        (folder / "model.safetensors").rename(folder / name)
+    else:
+        (folder / name).unlink()
+    with pytest.raises(error, match=match):
         resolve_encoder(str(folder))
-
-
-def test_folder_has_no_revisions(folder):
     with pytest.raises(ValueError, match="is a local folder, which has no revision 'main'"):
         resolve_encoder(str(folder), revision="main")
 
 
-@pytest.mark.parametrize("name", ["/no/such/folder", "./missing", "a/b/c", "", "a b"])
+@pytest.mark.parametrize("name", ["/no/such/folder", "a/b/c", "", "a b"])
 def test_neither_folder_nor_id(name, offline, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=re.escape(f"{name!r} is neither an existing folder nor a Hub id")):
@@ -264,6 +250,8 @@ def test_hub_model_is_fetched_and_then_served_from_the_cache(stub, folder, hub_c
     assert resolve_encoder("lab/tiny") == source
     assert resolve_encoder("lab/tiny", revision=COMMIT) == source
     assert stub.requests == []
+    (source.folder / "README.md").unlink()
+    assert resolve_encoder("lab/tiny") == dataclasses.replace(source, license=None)
 
 
 def test_hub_model_without_safetensors(stub, folder):
@@ -277,9 +265,8 @@ def test_unknown_hub_model(stub):
         resolve_encoder("lab/other")
 
 
-@pytest.mark.parametrize("status", [500, 503])
-def test_failing_hub_does_not_answer(stub, status):
-    stub.status = status
+def test_failing_hub_does_not_answer(stub):
+    stub.status = 503
     assert not hub_answers()
     with pytest.raises(OSError, match="did not answer"):
         resolve_encoder("lab/tiny")
@@ -291,15 +278,6 @@ def test_unreachable_hub_falls_back_to_the_cache(monkeypatch, folder, hub_cache)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     snapshot = put_in_cache(hub_cache, "lab/tiny", folder)
     assert resolve_encoder("lab/tiny") == EncoderSource(snapshot, "lab/tiny", COMMIT, "apache-2.0")
-
-
-def test_cached_model_need_not_have_a_card(stub, folder, monkeypatch):
-    stub.files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    fetched = resolve_encoder("lab/tiny")
-    (fetched.folder / "README.md").unlink()
-    hub_answers.cache_clear()
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert resolve_encoder("lab/tiny") == dataclasses.replace(fetched, license=None)
 
 
 def test_half_cached_model(offline, folder, hub_cache):
@@ -345,15 +323,10 @@ def test_bundled_model_is_converted_once(offline, tmp_path):
 
 
 @needs_bundle
-def test_default_folder_is_below_hf_home(offline, tmp_path, quick_conversion):
+def test_hub_copy_comes_before_the_package(offline, folder, hub_cache, tmp_path, quick_conversion):
     assert resolve_encoder(TINY_EN).folder.parent == tmp_path / "hf_home" / "speech_affect" / "encoders"
-
-
-@needs_bundle
-def test_hub_copy_comes_before_the_package(offline, folder, hub_cache, quick_conversion):
     snapshot = put_in_cache(hub_cache, TINY_EN, folder)
-    assert resolve_encoder(TINY_EN).folder == snapshot
-    assert quick_conversion == []
+    assert resolve_encoder(TINY_EN).folder == snapshot and len(quick_conversion) == 1
 
 
 @needs_bundle
@@ -386,14 +359,9 @@ def test_failed_conversion_leaves_nothing(offline, tmp_path, monkeypatch):
     assert list((tmp_path / "cache" / "encoders").iterdir()) == []
 
 
-@needs_bundle
-def test_package_has_no_revisions(offline, quick_conversion):
+def test_package_has_no_revisions_and_is_named_where_it_would_help(offline, monkeypatch):
     with pytest.raises(OSError, match=f"{TINY_EN}' at revision '{COMMIT}' was not found"):
         resolve_encoder(TINY_EN, revision=COMMIT)
-    assert quick_conversion == []
-
-
-def test_package_is_named_where_it_would_help(offline, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(OSError, match=r'install the package with this model: pip install "speech-affect.train."'):
         resolve_encoder(TINY_EN)

@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 import torch
 import torchaudio
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tokenizers import Tokenizer
-from transformers import (
-    AutoFeatureExtractor,
-    AutoModel,
-    WhisperForConditionalGeneration,
-)
+from transformers import AutoFeatureExtractor, AutoModel, WhisperForConditionalGeneration
 
 from speech_affect_training.corpora.espeak import ESPEAK_SAMPLING_RATE, SpeechRequest, synthesize
 from speech_affect_training.encoders.whisper_from_ctranslate2 import (
@@ -85,15 +79,6 @@ def test_weights_keep_their_values(converted, contents):
 
 
 @needs_bundle
-def test_position_encodings_are_whispers_sinusoids(converted):
-    model = AutoModel.from_pretrained(converted)
-    frequencies = np.exp(-np.log(10_000) / 191 * np.arange(192))
-    angles = np.arange(1500)[:, None] * frequencies
-    expected = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-    np.testing.assert_allclose(model.encoder.embed_positions.weight.detach(), expected, atol=1e-3)  # float16
-
-
-@needs_bundle
 def test_files_are_readable_by_others(converted):
     modes = {path.name: path.stat().st_mode for path in converted.iterdir()}
     assert set(modes) == {
@@ -127,7 +112,7 @@ def with_nan(array):
         ("encoder/conv1/bias", lambda x: x[0], r"shape \(\), which does not split"),
     ],
 )
-def test_refuses_another_model(contents, name, change, match):
+def test_another_model_is_an_error(contents, name, change, match):
     variables, aliases = dict(contents[0]), contents[1]
     if change is None:
         del variables[name]
@@ -135,10 +120,6 @@ def test_refuses_another_model(contents, name, change, match):
         variables[name] = change(variables.get(name))
     with pytest.raises(ValueError, match=match):
         whisper_tiny_en(variables, aliases)
-
-
-@needs_bundle
-def test_refuses_an_output_of_its_own(contents):
     with pytest.raises(ValueError, match=r"has the aliases \{\}, expected"):
         whisper_tiny_en(contents[0], {})
 
@@ -195,7 +176,6 @@ def test_reads_what_was_written(read):
         (b"", "ends early: 4 bytes wanted at 0, 0 left"),
         (model_file(version=5), "binary version 5, not 'WhisperSpec' revision 3 in binary version 6"),
         (model_file(name="TransformerSpec"), "holds 'TransformerSpec' revision 3"),
-        (model_file(revision=4), "holds 'WhisperSpec' revision 4"),
         (model_file(variable("a"), variable("a")), "holds variable 'a' twice"),
         (model_file(variable("a"), count=2**32 - 1), "ends early|damaged name"),
         (model_file(variable("a", shape=(2**32 - 1,) * 8)), "gives variable 'a' 4 bytes for shape"),
@@ -205,31 +185,18 @@ def test_reads_what_was_written(read):
         (model_file(variable("a", shape=(2**31 - 1,), num_bytes=2**32 - 2)), "ends early: 4294967294 bytes wanted"),
         (model_file(variable("a", dtype_id=5)), "gives variable 'a' the unknown type 5"),
         (model_file(variable("a\0b")), "damaged name"),
-        (model_file(variable("ä")), "damaged name"),
         (model_file(variable("a"), aliases=[("b", "c")]), "an alias 'b' for 'c'"),
         (model_file(variable("a"), aliases=[("a", "a")]), "an alias 'a' for 'a'"),
         (model_file(variable("a"), aliases=[("b", "a"), ("b", "a")]), "an alias 'b' for 'a'"),
         (SMALL + b"\0", "goes on for 1 bytes after its end"),
     ],
 )
-def test_refuses_damaged_files(read, data, match):
+def test_damaged_files_are_errors(read, data, match):
     with pytest.raises(ValueError, match=match):
         read(data)
 
 
-def test_refuses_every_cut(read):
+def test_every_cut_is_an_error(read):
     for length in range(len(SMALL)):
         with pytest.raises(ValueError, match=r"ends early|damaged name"):
             read(SMALL[:length])
-
-
-@settings(deadline=None, max_examples=200)
-@given(position=st.integers(0, len(SMALL) - 1), value=st.integers(0, 255))
-def test_a_changed_byte_is_refused_or_harmless(tmp_path_factory, position, value):
-    path = tmp_path_factory.getbasetemp() / "changed.bin"
-    path.write_bytes(SMALL[:position] + bytes([value]) + SMALL[position + 1 :])
-    try:
-        variables, _ = read_ctranslate2(path)
-    except ValueError:
-        return
-    assert sum(array.nbytes for array in variables.values()) == 13

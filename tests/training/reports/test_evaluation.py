@@ -74,7 +74,7 @@ def test_folds_are_pooled_end_to_end(finished, make_table):
     given = {name: [finished(name, plain, seed) for seed in (0, 1)] for name in ("mfb", "pupil")}
     evaluations = read_evaluations({"": given, **folds})
     assert names_of(evaluations) == {"test1": ["mfb", "pupil"], "cv3": ["mfb"]}
-    pooled = evaluations[SplitKey.cross_validation(3)]["mfb"]
+    pooled = evaluations[SplitKey("cv", folds=3)]["mfb"]
     for name in ("logits", "uncertainty"):
         for seed in (0, 1):
             by_hand = [row for fold in folds.values() for row in getattr(fold["mfb"][seed].predictions[TEST], name)]

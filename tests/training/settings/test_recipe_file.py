@@ -3,9 +3,6 @@
 import re
 
 import pytest
-import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from speech_affect_training.settings.recipe_file import LARGEST_BYTES, read_mapping, read_recipe, read_text, read_yaml
 
@@ -84,29 +81,3 @@ def test_json_goes_before_yaml():
     for value in ("3", "[1]", 3, None):
         with pytest.raises(ValueError, match="x must be a mapping, not "):
             read_mapping("x", value)
-
-
-TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]))
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
-    lambda values: st.lists(values, max_size=3) | st.dictionaries(TEXTS, values, max_size=3),
-    max_leaves=10,
-)
-
-
-@given(VALUES)
-def test_what_yaml_writes_is_read_as_it_was(value):
-    assert read_yaml(yaml.safe_dump(value, allow_unicode=True), "x") == value
-
-
-YAML_PARTS = st.sampled_from([*"a&*[]{},1'\n", ": ", "  ", "- ", "&a ", "*a", "!!set ", "<<"])
-
-
-@given(st.one_of(st.text(), st.lists(YAML_PARTS, max_size=30).map("".join)))
-def test_any_text_is_plain_values_or_refused_in_one_line(text):
-    try:
-        value = read_yaml(text, "x")
-    except ValueError as error:
-        assert str(error).startswith("x") and "\n" not in str(error)
-        return
-    yaml.safe_dump(value)

@@ -48,14 +48,8 @@ def test_second_tasks_reach_the_model():
 
 SYSTEMS = {  # settings of system a -> message
     "": "system 'a' has role: None; give one of baseline, single, teacher, student",
-    "role: king": "system 'a' has role: 'king'; give one of baseline, single, teacher, student",
     "rolle: baseline": "system 'a' has an unknown key 'rolle'; did you mean 'role'.; allowed are role, branches, .*",
     "role: baseline, gender: 'no'": "system 'a' has gender: 'no'; give true or false",
-    "role: baseline, optional: 1": "system 'a' has optional: 1; give true or false",
-    "role: baseline, emotions: true": "system 'a' has emotions: True; give one of agreed, all, votes",
-    "role: baseline, fusion_level: high": "system 'a' has fusion_level: 'high'; give one of embedding, frame",
-    "role: baseline, config: [1]": "system 'a' has config: .1.; give a mapping",
-    "role: baseline, training: 3": "system 'a' has training: 3; give a mapping",
     "role: baseline, branches: mfb": "system 'a' has branches: 'mfb'; give a list of texts or mappings",
     "role: baseline, branches: []": "system 'a' has no branches; give a list of sources, or of mappings",
     "role: baseline, branches: [mfb_f]": "unknown source 'mfb_f'; the recipe has mfb, mfb_f0; did you mean 'mfb_f0'?",
@@ -77,21 +71,13 @@ SYSTEMS = {  # settings of system a -> message
         "training of system 'a' has an unknown key 'lerning_rate'; did you mean 'learning_rate'.$"
     ),
     "role: baseline, training: {learning_rate: 1e-3}": "has learning_rate: '1e-3'; give a number, such as 1.0e-3",
-    "role: baseline, training: {max_steps: 1.5}": "training of system 'a' has max_steps: 1.5; give a whole number",
-    "role: baseline, training: {max_steps: true}": "training of system 'a' has max_steps: True; give a whole number",
-    "role: baseline, training: {bf16: 'no'}": "training of system 'a' has bf16: 'no'; give true or false",
     "role: baseline, training: {seed: 1}": "training of system 'a' has seed, which is set for the whole run; leave it",
     "role: single, teacher: b": "system 'a' has role 'single' and a teacher; only a student has one",
     "role: student, teacher: c": "'a' has teacher 'c'; a student's teacher must be a system without one: b",
     "role: student, teacher: [b, s]": "'a' has teacher 's'; a student's teacher must be a system without one: b",
-    "role: student, teacher: 3": "system 'a' has teacher: 3; give a text or a list of texts",
     "role: student, teacher: [b, b]": "system 'a' has teacher: .'b', 'b'.; give each teacher once",
     "role: student, unlabelled: true": "system 'a' has unlabelled: true, but no teacher that labels the audio; name",
     "role: student, distillation: {}": "system 'a' has distillation, but no teacher; name one, or leave distillation",
-    "role: student, teacher: b, distillation: 3": "system 'a' has distillation: 3; give a mapping",
-    "role: student, teacher: b, distillation: {label_wieght: 1}": (
-        "distillation of system 'a' has an unknown key 'label_wieght'; did you mean 'label_weight'"
-    ),
     "role: student, teacher: b, distillation: {label_weight: x}": "of system 'a' has label_weight: 'x'; give a number",
     "role: student, teacher: b, distillation: {label_weight: -1}": "must be finite and >= 0, and one above 0",
 }
@@ -122,10 +108,7 @@ def test_rows_that_are_not_allowed(systems, message):
     [
         ("w: 3", "encoder 'w' is 3; give a mapping with keys among id, revision, pad_to_window"),
         ("w: {revision: x}", "encoder 'w' has no id; give .id: Hub id or folder."),
-        ("w: {id: x, pad_to_windo: true}", "encoder 'w' has an unknown key 'pad_to_windo'; did you mean 'pad_to_wind"),
         ("w: {id: x, pad_to_window: 1}", "encoder 'w' has pad_to_window: 1; give true or false"),
-        ("w: {id: 3}", "encoder 'w' has id: 3; give a text"),
-        ("w: {id: x, revision: 3}", "encoder 'w' has revision: 3; give a text"),
         ("w.x: {id: x}", "encoder name 'w.x' names a folder: letters, digits, - and _ only"),
         ("mfb: {id: x}", "an encoder is named 'mfb', which is a source without an encoder; give another name"),
     ],
