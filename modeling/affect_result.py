@@ -33,11 +33,7 @@ class AffectEstimate:
 
 
 def estimates_of(outputs: Mapping[str, Any]) -> list[AffectEstimate]:
-    """Split the outputs of a batch into one estimate per clip, in plain numbers.
-
-    Args:
-        outputs: arrays or tensors (batch, values) by name: an `AffectOutput`, or the outputs of an ONNX session.
-    """
+    """Split the outputs of a batch, arrays or tensors (batch, values) by name, into one estimate per clip."""
     values = {name: outputs[name].tolist() for name in OUTPUT_FIELDS if outputs.get(name) is not None}
     return [AffectEstimate(**dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)]
 

@@ -119,12 +119,7 @@ def load_waveform(clip, sampling_rate: int = SAMPLING_RATE, target_rate: int = S
 
 
 class AudioArray:
-    """Samples in memory, read as an [`AudioFile`] is.
-
-    Args:
-        samples: array, tensor or list of numbers, of a shape and type that [`to_mono`] takes.
-        sampling_rate: in hertz.
-    """
+    """Samples in memory, as [`to_mono`] takes them, read as an [`AudioFile`] is."""
 
     def __init__(self, samples, sampling_rate: int):
         samples = to_array(samples)

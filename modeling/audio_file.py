@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.client import HTTPException
 from typing import BinaryIO
 from urllib.request import Request, urlopen
@@ -37,13 +38,13 @@ class AudioFile:
     """
 
     def __init__(self, source: str | os.PathLike | bytes | io.IOBase):
-        self._copy: BinaryIO | None = None
+        self._opened = ExitStack()  # closes the temporary copy, where there is one
         self._name = repr(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else "the given file object"
         seekable = self._seekable(source)
         try:
             self._file = _SequentialFile(seekable)
         except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError) as error:
-            self._close_copy()
+            self._opened.close()
             raise self._unreadable(error) from error
         self.sampling_rate: int = self._file.samplerate
         self.num_samples: int = self._file.frames
@@ -72,7 +73,7 @@ class AudioFile:
     def close(self) -> None:
         """Close the file, and remove its temporary copy."""
         self._file.close()
-        self._close_copy()
+        self._opened.close()
 
     def __enter__(self):
         return self
@@ -81,7 +82,7 @@ class AudioFile:
         self.close()
 
     def _mono(self, samples: int) -> np.ndarray:
-        """The next samples, fewer at the end. A header may claim a thousand channels, so few are mixed at a time."""
+        # a header may claim a thousand channels, so few samples are mixed at a time
         at_once = max(1, MOST_VALUES // self._file.channels)
         blocks = [self._mix(self._read(min(at_once, samples)))]
         while len(blocks[-1]) == at_once and (left := samples - at_once * len(blocks)) > 0:
@@ -105,8 +106,7 @@ class AudioFile:
 
     def _seekable(self, source):
         if is_url(source):
-            self._copy = download_audio(source)
-            return self._copy
+            return self._opened.enter_context(download_audio(source))
         if isinstance(source, (str, os.PathLike)):
             if not os.path.isfile(source):
                 raise ValueError(f"{self._name} is no file; give the path of an audio file, its bytes, or an array")
@@ -123,12 +123,7 @@ class AudioFile:
                 return source
         except (OSError, ValueError) as error:
             raise ValueError(f"{self._name} cannot be read ({error}); open it in binary mode, 'rb'") from error
-        self._copy = temporary_copy(source, self._name)
-        return self._copy
-
-    def _close_copy(self):
-        if self._copy is not None:
-            self._copy.close()
+        return self._opened.enter_context(temporary_copy(source, self._name))
 
     def _unreadable(self, error) -> ValueError:
         return ValueError(f"{self._name} cannot be read as audio ({error}); give one of {FORMATS}")
@@ -153,17 +148,11 @@ def is_url(source) -> bool:
 
 
 def download_audio(url: str) -> BinaryIO:
-    """Download into a temporary file, which is removed when it is closed.
-
-    Args:
-        url: an http or https address.
-
-    Returns:
-        The file, open at its start.
+    """Download into a temporary file, open at its start, which is removed when it is closed.
 
     Raises:
-        ValueError: another scheme, no answer within `TIMEOUT_S`, an error in place of a file, or a file that ends
-            early or is larger than `LARGEST_BYTES`.
+        ValueError: no http or https address, no answer within `TIMEOUT_S`, an error in place of a file, or a file that
+            ends early or is larger than `LARGEST_BYTES`.
     """
     if not url.lower().startswith(("http://", "https://")):
         raise ValueError(f"{url!r} is no http or https address; give one, or the path of an audio file")
@@ -189,14 +178,7 @@ def download_audio(url: str) -> BinaryIO:
 
 
 def temporary_copy(stream, name: str) -> BinaryIO:
-    """Copy a stream into a temporary file, which has no name and is removed when it is closed or lost.
-
-    Args:
-        stream: anything with `read(bytes)`.
-        name: of the stream, for messages.
-
-    Returns:
-        The file, open at its start.
+    """Copy what has `read(bytes)` into a file without a name, open at its start, removed when it is closed or lost.
 
     Raises:
         ValueError: the stream is text, fails, or holds more than `LARGEST_BYTES`.

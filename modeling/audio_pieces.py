@@ -47,10 +47,6 @@ class _Piece:
     chunks: list[np.ndarray] = field(default_factory=list)
     is_first: bool = True
 
-    @property
-    def num_samples(self) -> int:
-        return sum(map(len, self.chunks))
-
     def take(self) -> PiecePart:
         """Hand out what was read, as a part that is not the last."""
         samples = np.concatenate(self.chunks) if self.chunks else np.zeros(0, dtype=np.float32)
@@ -160,7 +156,7 @@ def _read(source: AudioFile | AudioArray, pieces: Iterable[_Piece]) -> Iterator[
             if piece.stop <= end:
                 reached = int(piece.stop)
                 yield piece.take_last(end, rate)
-            elif not piece.is_first or piece.num_samples > WHOLE_S * rate:
+            elif not piece.is_first or sum(map(len, piece.chunks)) > WHOLE_S * rate:
                 yield piece.take()
         unfinished = [piece for piece in unfinished if piece.stop > end]
     if following is not None:

@@ -159,9 +159,7 @@ def class_loss(
     return mean_over_clips(values, known, reduce_over_processes)
 
 
-def vote_loss(
-    logits: torch.Tensor, votes: torch.Tensor, reduce_over_processes: bool = False, name: str = "votes"
-) -> torch.Tensor:
+def vote_loss(logits: torch.Tensor, votes: torch.Tensor, reduce_over_processes: bool = False) -> torch.Tensor:
     """Compute the cross-entropy to the graders' votes, `-sum_c votes_c log softmax(logits)_c`, a scalar.
 
     It is the mean over the graders of the cross-entropy to each one's choice.
@@ -175,12 +173,12 @@ def vote_loss(
         ValueError: another type or shape, or rows that are no distribution.
     """
     if not votes.is_floating_point() or votes.shape != logits.shape:
-        raise ValueError(f"{name} are {_describe(votes)}; give {_shares(logits)}")
+        raise ValueError(f"emotion_labels are {_describe(votes)}; give {_shares(logits)}")
     known = ~votes.isnan().all(dim=1)
     wrong = known & ~((votes >= 0).all(dim=1) & ((votes.sum(dim=1) - 1).abs() <= 0.01))
     if wrong.any():
         row = votes[wrong][0].tolist()
-        raise ValueError(f"{name} have a row {row}, which is no distribution; give {_shares(logits)}")
+        raise ValueError(f"emotion_labels have a row {row}, which is no distribution; give {_shares(logits)}")
     values = F.cross_entropy(logits, torch.where(known.unsqueeze(1), votes, 0.0).to(logits.dtype), reduction="none")
     return mean_over_clips(values, known, reduce_over_processes)
 
@@ -190,7 +188,7 @@ def emotion_loss(logits: torch.Tensor, labels: torch.Tensor, reduce_over_process
     if labels.ndim == 1 and _is_integer(labels):
         return class_loss(logits, labels, reduce_over_processes, "emotion_labels")
     if labels.ndim == 2 and labels.is_floating_point():
-        return vote_loss(logits, labels, reduce_over_processes, "emotion_labels")
+        return vote_loss(logits, labels, reduce_over_processes)
     raise ValueError(f"emotion_labels are {_describe(labels)}; give {_indices(logits)}, or {_shares(logits)}")
 
 

@@ -114,8 +114,6 @@ class PitchTracker(nn.Module):
                 f"input_values has {input_values.shape[1]} samples; one frame needs at least {self.window_samples} "
                 f"({self.window_s} s at {self.sampling_rate} Hz): pad or drop shorter clips"
             )
-        if torch.compiler.is_compiling():  # a graph has one piece for all lengths
-            return self._track(input_values)
         num_frames = 1 + (input_values.shape[1] - self.window_samples) // self.hop_samples
         # not so short that most of a block is the neighbours' frames
         block_frames = max(BLOCK_FRAMES // len(input_values), 5 * (self.lookback_frames + self.lookahead_frames))
@@ -142,11 +140,7 @@ class PitchTracker(nn.Module):
         return self._decide(f0_hz, strength, loudness)
 
     def _frames(self, input_values: Tensor) -> Tensor:
-        """Cut frames, look-ahead past the end included, and subtract their local mean.
-
-        Returns:
-            `(batch, frames + path_ahead + peak_ahead, fft_samples)`; the analysis window is at the left.
-        """
+        """Frames less their local mean, `(batch, frames + path_ahead + peak_ahead, fft_samples)`, window first."""
         ahead = self._path_ahead + self._peak_ahead
         # Just the zeros for which unfold gives that many frames, whatever the remainder of samples.
         right = ahead * self.hop_samples + self._fft_samples - self.window_samples - self._overhang_back
@@ -184,11 +178,9 @@ class PitchTracker(nn.Module):
         return correlation / (energy * self._fft_samples) / of_window
 
     def _candidates(self, correlation: Tensor) -> tuple[Tensor, Tensor]:
-        """Find the highest peaks of the autocorrelation.
+        """F0 in Hz and height of the highest peaks, `(batch, frames, CANDIDATES)` each.
 
-        Returns:
-            `f0_hz` and `strength` (height of the peak), each `(batch, frames, CANDIDATES)`, both refined by
-            a parabola through three points; strength is `IMPOSSIBLE` where there are fewer peaks.
+        Both are refined by a parabola through three points. Heights of missing peaks are `IMPOSSIBLE`.
         """
         first = self._min_lag
         centre = correlation[..., first : self._max_lag + 1]
@@ -227,14 +219,10 @@ class PitchTracker(nn.Module):
         return f0_hz, voicing.clamp(0, 1)
 
     def _messages(self, local: Tensor, octave: Tensor) -> Tensor:
-        """Compute the best score of the path before and after each state of each frame, over its neighbourhood.
+        """Best scores of the path before and after each state, `(batch, states, frames)`; state 0 is "unvoiced".
 
         This is the Viterbi algorithm on `[i - path_back, i + path_ahead]` for all frames `i` at once: after `n` rounds
-        the scores of a frame include `n` neighbours.
-
-        Args:
-            local: `(batch, states, frames)`, score of a state by itself; state 0 is "unvoiced".
-            octave: the same shape, log2 of F0.
+        the scores of a frame include `n` neighbours. `local` holds the score of each state by itself.
         """
         per_hop = 0.01 / self.hop_s
         before, after = octave[:, :, None, :-1], octave[:, None, :, 1:]

@@ -125,9 +125,6 @@ def resample(waveform: np.ndarray, sampling_rate: int, target_rate: int) -> np.n
 class _Filters:
     """Filter matrices of the outputs of one period of the common grid, `GROUP` outputs each.
 
-    Args:
-        ratio: input samples per output sample.
-
     Attributes:
         period_in, period_out: samples of a period, repeated until a group of outputs fits and the inputs of a group
             are no more than the period: then a matrix product reads them in place.
@@ -151,9 +148,7 @@ class _Filters:
         self.weights = np.sinc(t) * np.cos(t * (np.pi / ZERO_CROSSINGS / 2)) ** 2 * base
 
 
-@lru_cache(maxsize=8)
-def _filters(ratio: Fraction) -> _Filters:
-    return _Filters(ratio)
+_filters = lru_cache(maxsize=8)(_Filters)
 
 
 def _convolve(samples: np.ndarray, filters: _Filters, periods: int) -> np.ndarray:

@@ -16,9 +16,7 @@ class ModelStream:
     """Front end, TC-GRUs and pooling of a model for a single clip, chunk by chunk.
 
     All streams here replace their attributes and never change them in place, so copies can share what they hold.
-
-    Args:
-        model: in evaluation mode, one that reads audio alone.
+    Modules are in evaluation mode.
     """
 
     def __init__(self, model):
@@ -64,12 +62,7 @@ class ModelStream:
 
 
 class AcousticStream:
-    """Frames of an acoustic branch. It keeps the samples that the next frame depends on.
-
-    Args:
-        name: of the branch.
-        source: of the frames.
-    """
+    """Frames of an acoustic branch. It keeps the samples that the next frame depends on."""
 
     def __init__(self, name: str, source: AcousticFrames):
         self._name, self._source = name, source
@@ -91,12 +84,7 @@ class AcousticStream:
 
 
 class EncoderStream:
-    """Frames of a speech encoder. It keeps the samples of a window that is not full.
-
-    Args:
-        encoder: which reads one window at a time.
-        readers: the hidden state that each branch reads, by the branch's name.
-    """
+    """Frames of a speech encoder for branches by name, each of a hidden state. It keeps a window that is not full."""
 
     def __init__(self, encoder: SpeechEncoder, readers: dict[str, int | str]):
         self._encoder, self._readers = encoder, readers
@@ -135,11 +123,7 @@ class EncoderStream:
 
 
 class AlignmentStream:
-    """[`align_frames`], which keeps the frames that have no complete group or no partner yet.
-
-    Args:
-        hops: samples between two frames of each sequence.
-    """
+    """[`align_frames`], which keeps the frames that have no complete group or no partner yet; hops in samples."""
 
     def __init__(self, hops: list[int]):
         self._hops = hops
@@ -163,11 +147,7 @@ class AlignmentStream:
 
 
 class TimeConvGRUStream:
-    """A [`TimeConvGRU`] that continues where it stopped.
-
-    Args:
-        tc_gru: in evaluation mode.
-    """
+    """A [`TimeConvGRU`] that continues where it stopped."""
 
     def __init__(self, tc_gru: TimeConvGRU):
         self._tc_gru = tc_gru
@@ -193,12 +173,7 @@ class TimeConvGRUStream:
 
 
 class PoolingStream:
-    """Sums and counts in double precision, of the whole and of each second; on the CPU, as some devices lack it.
-
-    Args:
-        hop: samples between two frames.
-        sampling_rate: in hertz.
-    """
+    """Sums and counts in double precision, of the whole and of each second; on the CPU, as some devices lack it."""
 
     def __init__(self, hop: int, sampling_rate: int):
         self._hop, self._sampling_rate = hop, sampling_rate

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .affect_result import OUTPUT_FIELDS
 from .audio import SAMPLING_RATE, SHORTEST_S, to_array, to_mono
 from .modeling_affect import AffectOutput
 from .resampling import Resampler, whole_rate
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 STEP_S = 0.25  # the model runs once this much audio has been collected
 BLOCK_S = 10.0  # a large piece goes through the model in blocks, so that memory stays bounded
 MOST_CHANNELS = 32
-POINT_FIELDS = ("logits", "uncertainty", "emotion_logits", "gender_logits")
 
 
 @dataclass
@@ -225,7 +225,7 @@ class _State:
         output = self._output([torch.stack([pool.mean_of(n) for n in numbers]) for pool in pools])
         for pool in pools:
             pool.forget(past)
-        fields = {name: values for name in POINT_FIELDS if (values := getattr(output, name)) is not None}
+        fields = {name: values for name in OUTPUT_FIELDS if (values := getattr(output, name)) is not None}
         return [
             CurvePoint(float(n), min(n + 1.0, self.duration_s), **{name: part[row] for name, part in fields.items()})
             for row, n in enumerate(numbers)

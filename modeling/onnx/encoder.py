@@ -49,7 +49,6 @@ def encoder_frames(
     """Add an encoder, and return the standardised frames (1, width, frames) of each branch that reads it.
 
     Args:
-        encoder: the module, in evaluation mode.
         readers: hidden state and input module of each branch that reads it.
         clip: (1, samples), without padding.
 

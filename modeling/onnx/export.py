@@ -220,11 +220,7 @@ def export_onnx(model: AffectModel, path: str | os.PathLike, *, int8: bool = Fal
 
 
 def main(argv: list[str]) -> Path:
-    """Export the model that the command line names, and return the path of the file.
-
-    Args:
-        argv: the folder or name of a model, and options; see `--help`.
-    """
+    """Export the model that the command line names, see `--help`, and return the path of the file."""
     parser = argparse.ArgumentParser(prog="python -m speech_affect.onnx.export", description=__doc__.split(":")[0])
     parser.add_argument("model", help="folder of a trained model, or its name on the Hub")
     parser.add_argument("--output", type=Path, help="file to write (default: model.onnx or model_int8.onnx)")

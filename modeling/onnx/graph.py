@@ -29,7 +29,6 @@ class OnnxGraph:
         """Add an input and return its name.
 
         Args:
-            name: of the input.
             dtype: `"float32"` or `"int64"`.
             shape: per axis its size, or a name where it varies.
             default: the value of an optional input; its sizes may be 1 where axes vary.
@@ -60,11 +59,7 @@ class OnnxGraph:
     def op(self, op_type: str, *inputs, outputs: int = 1, **attributes) -> Any:
         """Add an operator and return its output, or a list where `outputs` is above 1; equal ones are added once.
 
-        Args:
-            op_type: as ONNX names it.
-            inputs: tensors, numpy arrays or scalars, or lists of integers (int64); `""` is one left out.
-            outputs: their number.
-            attributes: of the operator.
+        Inputs are tensors, numpy arrays or scalars, or lists of integers (int64); `""` is one left out.
         """
         inputs = tuple(value if isinstance(value, str) else self.constant(value) for value in inputs)
         key = (op_type, inputs, outputs, repr(sorted(attributes.items())))
@@ -87,17 +82,10 @@ class OnnxGraph:
         return self.op("Concat", *([part] if isinstance(part, int) else part for part in parts), axis=0)
 
     def inline(self, model: onnx.ModelProto, inputs: list[str]) -> list[str]:
-        """Add another model's nodes to this graph.
+        """Add another model's nodes, with tensors in place of its inputs, and return those in place of its outputs.
 
-        Args:
-            model: of the same opset, with all its weights inside.
-            inputs: tensors in place of the model's inputs.
-
-        Returns:
-            Tensors in place of its outputs.
-
-        Raises:
-            ValueError: a node holds a graph of its own, as loops do.
+        The model has the same opset and all its weights inside; a node that holds a graph of its own, as loops do,
+        raises a `ValueError`.
         """
         names = {"": "", **dict(zip((value.name for value in model.graph.input), inputs, strict=True))}
         prefix = self._new_name("inlined")

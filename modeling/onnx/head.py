@@ -13,7 +13,6 @@ def stream_state(graph: OnnxGraph, frame_mean: np.ndarray) -> dict[str, str]:
     """Add the inputs that carry a stream from one block to the next; their defaults start a stream.
 
     Args:
-        graph: to add to.
         frame_mean: (width,), the value of the frames before the first, which is 0 once standardised.
 
     Returns:
@@ -36,8 +35,6 @@ def time_conv_gru(
     """Add a [`TimeConvGRU`] and the sum over its valid frames.
 
     Args:
-        graph: to add to.
-        tc_gru: the module.
         frames: (batch, width, frames), raw.
         statistics: mean and standard deviation of the raw frames, (width,) each.
         lengths: (batch,) int64, valid frames.
@@ -62,14 +59,7 @@ def time_conv_gru(
 
 
 def affect_heads(graph: OnnxGraph, regressor: AffectRegressor, pooled: str, label_range) -> dict[str, str]:
-    """Return all outputs of the model by name, the logits clipped to the label scale.
-
-    Args:
-        graph: to add to.
-        regressor: the module.
-        pooled: (batch, pooled width).
-        label_range: lowest and highest label.
-    """
+    """Return all outputs of (batch, pooled width) by name, the logits clipped to the label scale."""
     low, high = label_range
     embedding = graph.op("Tanh", _linear(graph, regressor.embedding, pooled))
     # the label scale is folded into the last layer
@@ -153,13 +143,7 @@ def array(parameter: torch.Tensor) -> np.ndarray:
 
 
 def align_frames(graph: OnnxGraph, sequences: list[str], hops: list[int]) -> list[str]:
-    """Bring sequences of one clip onto the grid of the slowest, as `align_frames` of the model does.
-
-    Args:
-        graph: to add to.
-        sequences: (1, width, frames) each, all valid; those returned have equal length.
-        hops: samples between two frames of each; each divides the largest.
-    """
+    """Bring sequences (1, width, frames) of one clip onto the grid of the slowest, as the model does."""
     averaged = [_average(graph, s, max(hops) // hop) for s, hop in zip(sequences, hops, strict=True)]
     shortest = graph.op("Min", *(graph.size(sequence, 2) for sequence in averaged))
     return [graph.op("Slice", sequence, [0], shortest, [2]) for sequence in averaged]

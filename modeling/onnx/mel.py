@@ -31,13 +31,7 @@ class Spectrum:
 
 
 def log_mel(graph: OnnxGraph, waveform: str, filterbank: LogMelFilterbank) -> tuple[str, str]:
-    """Return the features of a [`LogMelFilterbank`], (batch, mel bins, frames), and the number of frames, (1,) int64.
-
-    Args:
-        graph: to add to.
-        waveform: (batch, samples) float32, at least one window long.
-        filterbank: the module.
-    """
+    """Return the features of a [`LogMelFilterbank`], (batch, mel bins, frames), and their number, (1,) int64."""
     window, filters = filterbank.window.float().numpy(), filterbank.filters.float().numpy()
     energies, frames = band_energies(graph, waveform, Spectrum(window, filterbank.hop, filterbank.fft_size, filters))
     return graph.op("Log", graph.op("Max", energies, np.float32(ENERGY_FLOOR))), frames
@@ -51,10 +45,7 @@ def band_energies(graph: OnnxGraph, waveform: str, spectrum: Spectrum) -> tuple[
     of a window can be added and subtracted first: e[m] = x[c + m] + x[c - m], o[m] = x[c + m] - x[c - m]. And as
     cos(2 pi m (N/2 - k) / N) is cos(2 pi m k / N) for even m and its negative for odd m (a sine the other way round),
     the sums over even and over odd m give two bins at once: k by their sum and N/2 - k by their difference.
-
-    Args:
-        waveform: (batch, samples) float32, at least one window long.
-        spectrum: window, hop, transform and bands.
+    The waveform, (batch, samples) float32, is at least one window long.
     """
     table, frames = _table(graph, waveform, len(spectrum.window), spectrum.hop)
     steps = (0, 1) if len(spectrum.window) % 2 == 0 else (None,)

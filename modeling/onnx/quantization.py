@@ -18,10 +18,8 @@ def store_int8(model: onnx.ModelProto) -> None:
     The integers are -127 to 127; everything is still computed in float32.
     The linear layers of an encoder have a scale per input as well: the few large channels of a transformer meet small
     weights, which would be rounded to zero beside the others. A Cast and a Mul restore the weights, which onnxruntime
-    computes once when it loads the file; it would compute a DequantizeLinear at every run.
-
-    Args:
-        model: changed in place.
+    computes once when it loads the file; it would compute a DequantizeLinear at every run. The model is changed in
+    place.
     """
     graph = model.graph
     axes = _weight_axes(graph)

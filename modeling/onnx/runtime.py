@@ -155,14 +155,9 @@ def run_session(session, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 class OnnxStream:
-    """Audio of any length through an exported model, block by block, with the result of the whole.
+    """Audio of any length through a model with a stream's state, block by block, with the result of the whole.
 
-    Memory does not grow with the audio.
-
-    Args:
-        session: of onnxruntime, with a model that has the state of a stream.
-        metadata: of that model.
-        sampling_rate: of the audio that will be pushed, in hertz.
+    Memory does not grow with the audio. The session is one of onnxruntime, the sampling rate that of the audio.
     """
 
     def __init__(self, session, metadata: OnnxMetadata, sampling_rate: int):
@@ -176,22 +171,11 @@ class OnnxStream:
         self._outputs: dict[str, np.ndarray] | None = None
 
     def push(self, samples: np.ndarray) -> None:
-        """Add the next piece of audio.
-
-        Args:
-            samples: (samples,) float32, mono in [-1, 1], any number of them.
-        """
+        """Add the next (samples,) float32, mono in [-1, 1], any number of them."""
         self._add(self._resampler.push(samples))
 
     def finish(self) -> dict[str, np.ndarray]:
-        """End the stream.
-
-        Returns:
-            The graph's outputs for all audio: a batch of one.
-
-        Raises:
-            ValueError: the audio was shorter than one frame.
-        """
+        """End the stream, and return the graph's outputs for all audio; less than one frame raises a `ValueError`."""
         self._add(self._resampler.flush())
         if len(self._pending) >= self._window:
             self._run_block()

@@ -1,5 +1,6 @@
 """Tiny encoders of every family, small models of every kind, and clips of mixed lengths."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -125,6 +126,27 @@ def make_model():
         return model.eval()
 
     return make
+
+
+def talk(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
+    """Syllables of a changing voice, with pauses."""
+    generator = np.random.default_rng(seed)
+    times = np.arange(round(seconds * rate)) / rate
+    pitch = 120 + 60 * np.sin(2 * np.pi * (0.3 + 0.1 * seed) * times)
+    voice = sum(np.sin(2 * np.pi * k * np.cumsum(pitch) / rate) / k for k in range(1, 9))
+    loudness = np.clip(np.sin(2 * np.pi * 1.7 * times + seed), 0, None) ** 2
+    return (0.15 * voice * loudness + 0.001 * generator.standard_normal(len(times))).astype(np.float32)
+
+
+def assert_loads_as_it_was_saved(model, inputs: dict, folder):
+    """A fusion's outputs and configuration, of any encoder."""
+    model.save_pretrained(folder)
+    loaded, info = AffectFusionModel.from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    assert_same_output(loaded.eval(), model, inputs, LOADED_ATOL)
+    for encoder in model.config.encoders.values():  # loading sets the dtype, of encoders too
+        encoder.backbone.dtype = torch.float32
+    assert loaded.config.to_dict() | {"_name_or_path": ""} == model.config.to_dict() | {"_name_or_path": ""}
 
 
 def padded(clips: list[torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -170,16 +170,6 @@ def test_what_cannot_be_read(source, message):
         AudioFile(source)
 
 
-def test_file_objects_that_are_not_open_for_reading(tmp_path):
-    closed = io.BytesIO(b"RIFF")
-    closed.close()
-    with open(tmp_path / "clip.wav", "wb") as writing:
-        for file, reason in ((closed, "closed"), (writing, "read")):
-            message = rf"the given file object cannot be read \(.*{reason}.*\); open it in binary mode, 'rb'"
-            with pytest.raises(ValueError, match=message):
-                AudioFile(file)
-
-
 TONE = (0.3 * np.sin(np.arange(16000) / 9)).astype(np.float32)
 
 
@@ -192,13 +182,8 @@ def _wav() -> bytes:
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         content = _wav()
-        if self.path == "/moved.wav":
-            self.send_response(302)
-            self.send_header("Location", "/tone.wav")
-            self.end_headers()
-            return
-        if self.path in ("/missing.wav", "/broken.wav"):
-            self.send_error(404 if self.path == "/missing.wav" else 500)
+        if self.path == "/missing.wav":
+            self.send_error(404)
             return
         if self.path == "/page.html":
             content = b"<html>log in first</html>"
@@ -233,7 +218,7 @@ def _no_proxy(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-@pytest.mark.parametrize("name", ["tone.wav", "moved.wav", "unannounced.wav", "tone.wav?signature=a/b"])
+@pytest.mark.parametrize("name", ["tone.wav", "unannounced.wav", "tone.wav?signature=a/b"])
 def test_a_download_is_the_file(server, name):
     np.testing.assert_array_equal(decode(f"{server}/{name}"), TONE)
 
@@ -257,7 +242,6 @@ def test_a_download_has_no_name_and_is_closed_even_after_an_error(server, monkey
     "name, message",
     [
         ("missing.wav", r"missing.wav cannot be downloaded \(.*404.*check the address and the connection"),
-        ("broken.wav", r"broken.wav cannot be downloaded \(.*500"),
         ("early.wav", r"early.wav ended after \d+ of \d+ bytes; try again"),
         ("übung.wav", r"übung.wav cannot be downloaded"),
         ("page.html", r"page.html' cannot be read as audio"),

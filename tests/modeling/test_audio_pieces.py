@@ -2,6 +2,7 @@
 
 import io
 import tracemalloc
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -56,12 +57,8 @@ def expected_windows(total: int, window: int, hop: int) -> list[tuple[int, int]]
 def test_windows_are_what_the_words_say(total, window, hop, block):
     hop = min(max(hop, total // 200, 10), window)
     whole = recording(total)
-    source = AudioArray(whole, RATE)
-    original, audio_pieces.BLOCK_S = audio_pieces.BLOCK_S, block / RATE
-    try:
-        pieces = joined(read_pieces(source, window / RATE, hop / RATE))
-    finally:
-        audio_pieces.BLOCK_S = original
+    with patch.object(audio_pieces, "BLOCK_S", block / RATE):
+        pieces = joined(read_pieces(AudioArray(whole, RATE), window / RATE, hop / RATE))
     expected = expected_windows(total, window, hop)
     assert list(pieces) == list(range(len(expected)))
     for (times, samples), (start, stop) in zip(pieces.values(), expected, strict=True):
@@ -77,12 +74,9 @@ def test_windows_are_what_the_words_say(total, window, hop, block):
 def test_segments_in_any_order(bounds, block):
     whole = recording(100_000)
     bounds = [(start, min(start + length, 100_000)) for start, length in bounds if start <= 99_900]
-    original, audio_pieces.BLOCK_S = audio_pieces.BLOCK_S, block / RATE
-    try:
-        segments = [(start / RATE, stop / RATE) for start, stop in bounds]
+    segments = [(start / RATE, stop / RATE) for start, stop in bounds]
+    with patch.object(audio_pieces, "BLOCK_S", block / RATE):
         pieces = joined(read_pieces(AudioArray(whole, RATE), segments=segments))
-    finally:
-        audio_pieces.BLOCK_S = original
     assert sorted(pieces) == list(range(len(bounds)))
     for index, (start, stop) in enumerate(bounds):
         times, samples = pieces[index]
@@ -136,20 +130,6 @@ def test_a_file_that_ends_before_its_header_says():
     with open_audio(half, RATE) as source:
         last = list(read_pieces(source, window_s=1))[-1]
         assert 4 < last.end_s < 6 and last.end_s - last.start_s == pytest.approx(len(last.samples) / 16000)
-
-
-def test_samples_of_files_are_clipped_and_checked():
-    samples = recording(3000)
-    samples[1000], samples[2000] = 1.5, -3
-    file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
-    [part] = read_pieces(open_audio(file, RATE))
-    np.testing.assert_array_equal(part.samples, samples.clip(-1, 1))
-    samples[1500] = np.nan
-    file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
-    with pytest.raises(ValueError, match="NaN or infinite"):
-        list(read_pieces(open_audio(file, RATE), window_s=1))
 
 
 def test_an_end_rounded_to_milliseconds_is_in_range():

@@ -3,11 +3,9 @@
 import copy
 import inspect
 import json
-import pickle
 
 import pytest
 import torch
-from torch.utils import _pytree as pytree
 from transformers import AutoConfig
 
 from speech_affect import AffectFusionConfig, AffectFusionModel, AffectOutput
@@ -123,31 +121,6 @@ def test_outputs_on_and_off(model, batch):
     model.config.return_dict = False
     assert type(model(**batch)) is tuple and type(model(**batch, return_dict=True)) is AffectOutput
     assert next(iter(inspect.signature(model.forward).parameters)) == model.main_input_name == "input_values"
-
-
-def test_outputs_are_trees_of_tensors(model, batch):
-    output = model(**batch, **targets(model))
-    leaves, structure = pytree.tree_flatten(output)
-    assert len(leaves) == len(output) - 1 + len(output.loss_parts)
-    again = pytree.tree_unflatten(leaves, structure)
-    assert type(again) is AffectOutput and torch.equal(again.logits, output.logits)
-    doubled = pytree.tree_map(lambda values: 2 * values, output)
-    assert type(doubled) is AffectOutput
-    assert torch.equal(doubled.loss_parts["valence"], 2 * output.loss_parts["valence"])
-
-
-def test_copies(model, batch):
-    copied = copy.deepcopy(model)
-    assert_same_state(copied, model)
-    assert_same_output(copied, model, batch)
-    copied.regressor.output.bias.data += 1
-    assert not torch.equal(copied.regressor.output.bias, model.regressor.output.bias)
-    config = pickle.loads(pickle.dumps(model.config))
-    assert config.to_dict() == model.config.to_dict() == copy.deepcopy(model.config).to_dict()
-    with torch.no_grad():
-        output = model(**batch)
-    again = pickle.loads(pickle.dumps(output))
-    assert type(again) is AffectOutput and torch.equal(again.logits, output.logits)
 
 
 # --- configuration ---

@@ -30,14 +30,6 @@ def test_fusion_round_trip(tiny_backbone, tmp_path):
     assert [branch.name for branch in loaded.branches] == ["mfb_f0", "hubert-weighted_sum", "whisper-last"]
 
 
-def test_student_round_trip(tmp_path):
-    config = AffectStudentConfig(branch={"source": "mfb_f0", "hop_s": 0.02}, gru_hidden_size=32)
-    config.save_pretrained(tmp_path)
-    loaded = AutoConfig.from_pretrained(tmp_path)
-    assert type(loaded) is AffectStudentConfig
-    assert loaded.branch.source == "mfb_f0" and loaded.branch.hop_s == 0.02 and loaded.gru_hidden_size == 32
-
-
 def test_widths_and_hops(tiny_backbone):
     config = AffectFusionConfig(
         encoders={"hubert": {"backbone": tiny_backbone("hubert")}},

@@ -26,19 +26,10 @@ def encoded(samples, rate: int, **options) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 44100, 192000])
-def test_any_rate_becomes_16_khz(extractor, rate):
-    output = extractor({"array": tone(rate), "sampling_rate": rate}, return_tensors="pt")["input_values"][0]
-    assert abs(len(output) - 8000) <= 1
-    middle = slice(1000, 7000)  # away from the filter's edges
-    np.testing.assert_allclose(output[middle], tone(16000)[middle], atol=5e-3)
-
-
 @pytest.mark.parametrize(
     "options, tolerance",
     [
         ({"format": "WAV", "subtype": "PCM_16"}, 1e-4),
-        ({"format": "WAV", "subtype": "PCM_24"}, 1e-6),
         ({"format": "WAV", "subtype": "PCM_U8"}, 1e-2),
         ({"format": "WAV", "subtype": "FLOAT"}, 1e-7),
         ({"format": "FLAC"}, 1e-4),
@@ -104,7 +95,6 @@ def test_a_wrong_rate_is_not_replaced_by_the_default(extractor, rate):
     "given, message",
     [
         (np.zeros(1599, np.float32), "a clip lasts 0.100 s; at least 0.1 s are needed"),
-        (np.zeros(0, np.float32), "a clip lasts 0.000 s"),
         ([], "no clip given"),
         ("missing.wav", "'missing.wav' is no file; give the path of an audio file"),
         (np.full(4000, 32000.0, np.float32), "audio reaches 32000; floating-point samples lie in"),

@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from torchaudio.functional import resample
 
-from speech_affect import AffectFeatureExtractor, AffectFusionConfig, AffectFusionModel
+from speech_affect import AffectFusionConfig, AffectFusionModel
 
 from . import test_text_encoder
 from .conftest import BACKBONES
@@ -24,11 +24,8 @@ THREADS_TOLERANCE = 1e-5
 GAIN_TOLERANCE = 1e-3
 # label points: two resamplings fade out between 7 and 8 kHz in different ways
 RATE_TOLERANCE = 0.35
-# of the distance between two clips
-BAND_TOLERANCE = 0.1
 # their inputs are waveforms of unit variance, or spectra of unit variance in each band
 GAIN_IS_REMOVED = sorted({"weighted_sum", *BACKBONES} - {"whisper"})
-GAIN_IS_KEPT = ["mfb", "mfb_f0", "wide_stride", "fusion_embedding", "fusion_frame", "uneven_frames"]
 SECONDS = (0.9, 0.31, 1.3, 0.62)  # windows of encoders are half a second here: one or several, with and without rest
 
 
@@ -66,7 +63,6 @@ def test_the_table_has_every_family_and_kind():
     assert {"mfb", "mfb_f0", "weighted_sum", "fusion_embedding", "fusion_frame"} <= set(MODELS)
     # every way of cutting is tried in test_streaming.py, but on one family of two that differ in nothing but the name
     assert set(MODELS) - set(KINDS) == {"wav2vec2-group"}
-    assert set(GAIN_IS_KEPT) | set(GAIN_IS_REMOVED) | {"whisper", "whisper_unpadded"} == set(MODELS)
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -155,53 +151,11 @@ def test_gain_does_not_change_pitch(clips):
     assert fallen.median().item() == pytest.approx(-2 * np.log(0.3), abs=1e-3)
 
 
-def copy_at(rate: int, clip: np.ndarray) -> np.ndarray:
-    """The same clip at another rate, by a longer filter than the package's own."""
-    return resample(torch.from_numpy(clip), 16000, rate, lowpass_filter_width=64).numpy()
-
-
-def below(hz: float, clip: np.ndarray) -> np.ndarray:
-    """The clip without anything above."""
-    spectrum = np.fft.rfft(clip)
-    spectrum[np.fft.rfftfreq(len(clip), 1 / 16000) > hz] = 0
-    return np.fft.irfft(spectrum, len(clip)).astype(np.float32)
-
-
 @pytest.mark.parametrize("kind", MODELS)
 def test_copies_at_higher_rates(kind):
     model, clip = make_model(kind), speech(0.9)
     expected = offline(model, clip).logits
     for rate in (44100, 48000):
-        got = offline(model, copy_at(rate, clip), rate).logits
+        copy = resample(torch.from_numpy(clip), 16000, rate, lowpass_filter_width=64)  # longer than the package's own
+        got = offline(model, copy.numpy(), rate).logits
         torch.testing.assert_close(got, expected, atol=RATE_TOLERANCE, rtol=0)
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_copies_that_hold_all_there_is(kind):
-    """What lies between two resamplings is their band's edge: without sound there, next to nothing."""
-    # energies of bands without any sound are those of rounding, and wav2vec2-BERT hears them as loud as others
-    band = 8000 if kind == "wav2vec2-bert" else 3200
-    rates = [44100, 48000] if kind in (*GAIN_IS_KEPT, "wav2vec2-bert") else [8000, 44100, 48000]
-    model = make_model(kind)
-    clip, other = (below(band, speech(seconds)) for seconds in (0.9, 1.3))
-    original = offline(model, clip)
-    between = distance(original, offline(model, other))
-    for rate in rates:
-        assert distance(original, offline(model, copy_at(rate, clip), rate)) <= BAND_TOLERANCE * between
-
-
-def test_copies_at_8_khz_keep_what_they_can_hold():
-    """A copy at 8 kHz has nothing above 4 kHz. Models that hear energies there say other things; those below stay."""
-    front_end, clip = make_model("mfb_f0").front_end, speech(2.6)
-    copy = AffectFeatureExtractor()(copy_at(8000, clip), sampling_rate=8000, return_tensors="pt")
-    (original, _), (resampled, _) = front_end(torch.from_numpy(clip)[None]), front_end(**copy)
-    original, resampled = original["mfb_f0"][0], resampled["mfb_f0"][0]
-    edges_hz = 700 * (10 ** (np.linspace(31.75, 2840.02, 42) / 2595) - 1)  # of the HTK scale from 20 Hz to 8 kHz
-    low, high = edges_hz[2:] < 3400, edges_hz[:-2] > 4200
-    assert low.sum() > 20 and high.sum() > 5
-    differences = (resampled[:, :40] - original[:, :40]).abs()
-    assert differences[:, low].max() < 0.15
-    assert differences[:, high].median() > 3
-    pitch, pitch_of_copy = original[:, 40], resampled[:, 40]  # in octaves
-    assert pitch.unique().numel() > 50
-    assert ((pitch - pitch_of_copy).abs() < 0.01).double().mean() > 0.95

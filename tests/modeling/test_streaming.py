@@ -17,8 +17,7 @@ from speech_affect import (
     AffectStudentModel,
     streaming,
 )
-from speech_affect.regressor import TimeConvGRU, masked_mean
-from speech_affect.stream_layers import AlignmentStream, TimeConvGRUStream
+from speech_affect.regressor import masked_mean
 
 from .conftest import BACKBONES
 
@@ -105,7 +104,7 @@ def assert_same(got, expected, tolerance: float = 1e-5):
 def assert_same_points(got, expected):
     assert [(p.start_s, p.end_s) for p in got] == [(p.start_s, p.end_s) for p in expected]
     for one, other in zip(got, expected, strict=True):
-        for field in streaming.POINT_FIELDS:
+        for field in streaming.OUTPUT_FIELDS:
             torch.testing.assert_close(getattr(one, field), getattr(other, field), atol=1e-5, rtol=0)
 
 
@@ -331,25 +330,3 @@ def test_half_precision_is_the_models_own(tmp_path):
     for logits in (output.logits, points[0].logits):
         assert logits.dtype == torch.bfloat16 and not logits.requires_grad and not logits.is_inference()
     assert_same(output, offline(model, speech(1.7)), 0.05)
-
-
-@pytest.mark.parametrize("kernel, stride", [(9, 8), (1, 1), (1, 5), (3, 7), (5, 2)])
-@pytest.mark.parametrize("piece", [1, 11])
-def test_a_time_conv_gru_continues_where_it_stopped(kernel, stride, piece):
-    sizes = {"conv_channels": 6, "hidden_size": 5, "num_layers": 2, "dropout": 0.3}
-    tc_gru = TimeConvGRU(4, kernel_size=kernel, stride=stride, **sizes).eval()
-    frames = torch.randn(37, 4)
-    stream = TimeConvGRUStream(tc_gru)
-    with torch.no_grad():
-        expected, _ = tc_gru(frames[None], torch.ones(1, 37, dtype=torch.bool))
-        parts = [stream.push(part) for part in frames.split(piece)]
-    got = torch.cat([part for part in parts if part is not None])
-    torch.testing.assert_close(got, expected[0], atol=1e-6, rtol=0)
-
-
-def test_alignment_by_hand():
-    stream = AlignmentStream([10, 30])
-    fast, slow = torch.arange(1.0, 9.0).unsqueeze(1), torch.tensor([[10.0], [20.0], [30.0], [40.0]])
-    assert stream.push([fast[:4], None], False) is None
-    assert stream.push([fast[4:], slow[:1]], False).tolist() == [[2.0, 10.0]]
-    assert stream.push([None, slow[1:]], True).tolist() == [[5.0, 20.0], [7.5, 30.0]]

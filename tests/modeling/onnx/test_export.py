@@ -16,9 +16,11 @@ from onnx import numpy_helper
 from speech_affect import AffectStudentConfig, AffectStudentModel
 from speech_affect.onnx.export import LARGEST_BYTES, build_onnx, export_onnx, main
 from speech_affect.onnx.quantization import SMALLEST_WEIGHT, store_int8
+from speech_affect.onnx.runtime import run_session
+
+from ..conftest import TASKS
 
 
-HEADS = {"emotion_names": ["anger", "joy", "neutral"], "gender_names": ["Female", "Male"], "predict_uncertainty": True}
 SMALL = {"conv_channels": 24, "gru_hidden_size": 16, "embedding_size": 12}
 FIELDS = ("logits", "embedding", "uncertainty", "emotion_logits", "gender_logits")
 
@@ -48,8 +50,7 @@ def session_of(exported: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 def run(session, waveforms: np.ndarray, lengths=None, **state) -> dict[str, np.ndarray]:
     lengths = [waveforms.shape[1]] * len(waveforms) if lengths is None else lengths
-    inputs = {"input_values": waveforms, "num_samples": np.array(lengths, dtype=np.int64), **state}
-    return dict(zip((output.name for output in session.get_outputs()), session.run(None, inputs), strict=True))
+    return run_session(session, {"input_values": waveforms, "num_samples": np.array(lengths, dtype=np.int64), **state})
 
 
 def reference(model, waveforms: np.ndarray, lengths=None) -> dict[str, np.ndarray]:
@@ -72,7 +73,7 @@ def assert_equal(outputs: dict, expected: dict, tolerance: float = 1e-5) -> None
 
 @pytest.fixture(scope="module")
 def model():
-    return student(**HEADS)
+    return student(**TASKS)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def test_the_file_says_what_it_is(model, tmp_path):
     assert facts.pop("speech_affect_version")
     assert facts == {
         "model_type": "speech_affect_student",
-        **HEADS,
+        **TASKS,
         "sampling_rate": 16000,
         "label_range": [1.0, 7.0],
         "label_names": ["activation", "valence", "dominance"],
