@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from huggingface_hub import constants, snapshot_download
@@ -166,12 +167,9 @@ def _minilm_from_package(name: str, _: Path) -> EncoderSource:
     return EncoderSource(folder, name, _fingerprint(folder), _license(folder))
 
 
-@dataclass(frozen=True)
-class _Package:
-    """A Python package with an encoder: its module, the arguments of pip, and the function that finds the encoder."""
-
+class _Package(NamedTuple):
     module: str
-    install: str
+    install: str  # arguments of pip
     find: Callable[[str, Path], EncoderSource]
 
 

@@ -39,11 +39,7 @@ def check_names(place: str, names: Iterable, known: Iterable[str], kind: str = "
 def check_type(place: str, name: str, value, annotation) -> None:
     """Check that a value out of YAML or JSON has the type of its field; a whole number is a number too.
 
-    Args:
-        place: Where the value was given; the message begins with it.
-        name: Name of the field.
-        value: Of any type.
-        annotation: A plain type, `list[...]`, `Literal[...]`, an enumeration (a text in YAML), or a union of these.
+    An annotation is a plain type, `list[...]`, `Literal[...]`, an enumeration (a text in YAML), or a union of these.
 
     Raises:
         ValueError: The value is of another type.

@@ -10,9 +10,6 @@ from .checks import check_mapping
 from .recipe_file import read_text
 
 
-NEEDED = ("labels", "license", "terms")
-
-
 @dataclass(frozen=True)
 class CorpusFacts:
     """Facts about a corpus, for the cards of models trained on it.
@@ -96,12 +93,11 @@ KNOWN = {
 
 
 def corpus_facts(given: str | dict, kind: str) -> CorpusFacts | None:
-    """Return the facts of a run's corpus.
+    """Return the facts of a run's corpus; None if they are not given and it is not the demo corpus.
 
     Args:
-        given: YAML or JSON: a mapping with the arguments of `CorpusFacts`, the name of a known corpus (`msp_podcast`,
-            `demo`), or nothing.
-        kind: Kind of the corpus. The facts of the demo corpus need not be given; of another they are None then.
+        given: A mapping with the arguments of `CorpusFacts`, or the name of a known corpus; also as YAML or JSON text.
+        kind: Kind of the corpus.
 
     Raises:
         ValueError: An unknown name, or arguments that `CorpusFacts` does not take.
@@ -115,7 +111,7 @@ def corpus_facts(given: str | dict, kind: str) -> CorpusFacts | None:
             raise ValueError(f"corpus_facts is {given!r}; give a mapping or one of {', '.join(KNOWN)}")
         return KNOWN[given]
     check_mapping("corpus_facts", given, get_type_hints(CorpusFacts))
-    if missing := [name for name in NEEDED if name not in given]:
+    if missing := [name for name in ("labels", "license", "terms") if name not in given]:
         raise ValueError(f"corpus_facts lacks {', '.join(missing)}")
     return CorpusFacts(**given)
 

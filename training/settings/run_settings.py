@@ -49,14 +49,7 @@ class RunSettings(CorpusArguments, SystemArguments, EvaluationArguments, Machine
 
 
 def run_settings(given: Mapping[str, Any]) -> RunSettings:
-    """Check the arguments of a run.
-
-    Args:
-        given: The fields of all classes in `RUN_ARGUMENTS`. Mappings may be YAML or JSON texts.
-
-    Raises:
-        ValueError: A value is not allowed.
-    """
+    """Check the fields of all classes in `RUN_ARGUMENTS`; a `ValueError` says what is not allowed."""
     _check_numbers(given)
     corpus = _corpus(given["corpus"], given["data_dir"])
     names = ("corpus_options", "encoders", "systems", "head", "augmentation", "conditions")
@@ -83,9 +76,7 @@ def run_settings(given: Mapping[str, Any]) -> RunSettings:
         "conditions": conditions,
         "degraded_systems": running("conditions", degraded),
     }
-    settings = RunSettings(**parsed)
-    _check_systems(settings)
-    return settings
+    return _checked(RunSettings(**parsed))
 
 
 def _check_numbers(given: Mapping[str, Any]) -> None:
@@ -109,14 +100,16 @@ def _corpus(corpus: str | None, data_dir: str | None) -> str:
     return corpus
 
 
-def _check_systems(settings: RunSettings) -> None:
+def _checked(settings: RunSettings) -> RunSettings:
     for name in settings.probe:
         if name not in settings.encoders:
-            known = ", ".join(settings.encoders) or "none"
-            raise ValueError(f"probe names {name!r}; the recipe's encoders are {known}")
+            raise ValueError(
+                f"probe names {name!r}; the recipe's encoders are {', '.join(settings.encoders) or 'none'}"
+            )
     for spec in settings.systems.values():
         if spec.augmented and not settings.augmentation_copies:
             raise ValueError(f"system {spec.name!r} is augmented, but augmentation_copies is 0; give 1 or more")
         if spec.unlabelled and not settings.unlabelled_dir:
             raise ValueError(f"system {spec.name!r} trains on unlabelled audio; give --unlabelled_dir")
         check_config(spec, settings.head)
+    return settings
