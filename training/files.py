@@ -15,13 +15,7 @@ BLOCK_BYTES = 1 << 20
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary name beside `path`; what was written under it takes the name `path` when the block succeeds.
 
-    An error inside the block removes the temporary file and leaves `path` as it was.
-
-    Args:
-        path: Of the file to write or to replace. Its folder must exist.
-
-    Yields:
-        The temporary path.
+    An error inside the block removes the temporary file and leaves `path` as it was. The folder must exist.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -62,11 +56,7 @@ def sha256_of_file(path: str | os.PathLike) -> str:
 
 
 def clip_fingerprint(audio: dict) -> str:
-    """Identify a clip's audio, wherever it lies: the SHA-256 of its encoded file.
-
-    Args:
-        audio: `{"path", "bytes"}`, as `datasets.Audio(decode=False)` gives it.
-    """
+    """Return the SHA-256 of a clip's encoded file, given as by `datasets.Audio(decode=False)`: `{"path", "bytes"}`."""
     if audio.get("bytes") is not None:
         return hashlib.sha256(audio["bytes"]).hexdigest()
     return sha256_of_file(audio["path"])

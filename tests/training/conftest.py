@@ -41,6 +41,7 @@ def make_table():
             "votes": [()] * count,
             "speakers": [None] * count,
             "genders": [None] * count,
+            "transcripts": [None] * count,
         }
         return ClipTable(**{**table, **columns})
 
@@ -86,7 +87,7 @@ def make_corpus(write_clip):
         for split, rows in splits.items():
             filled = [{**ROW, "audio": write_clip(row["file"]), **row} for row in rows]
             made[split] = datasets.Dataset.from_list(filled, features=FEATURES)
-        return Corpus("made up", datasets.DatasetDict(made), (1, 7), "A note.")
+        return Corpus("made up", datasets.DatasetDict(made), (1.0, 7.0), "A note.")
 
     return make
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -258,7 +258,8 @@ def _augmented_clip(
 def augmented_table(table: ClipTable, copies: Sequence[AugmentedClip]) -> ClipTable:
     """Return the rows of augmented copies of a table's clips.
 
-    A copy keeps what is known of its source; one that was joined with another clip has no label, emotion or votes.
+    A copy keeps what is known of its source; one that was joined with another clip has no label, emotion, votes or
+    transcript.
 
     Args:
         table: The sources.
@@ -267,13 +268,13 @@ def augmented_table(table: ClipTable, copies: Sequence[AugmentedClip]) -> ClipTa
     index = {fingerprint: row for row, fingerprint in enumerate(table.fingerprints)}
     sources = table.take([index[copy.source.fingerprint] for copy in copies])
     joined = np.array([copy.joined for copy in copies], dtype=bool)
-    return ClipTable(
+    return replace(
+        sources,
         files=[f"{name}#{copy.copy}" for name, copy in zip(sources.files, copies, strict=True)],
         fingerprints=[copy.fingerprint for copy in copies],
         labels=np.where(joined[:, None], np.nan, sources.labels),
         label_variances=np.where(joined[:, None], 0.0, sources.label_variances),
         emotions=[None if j else emotion for j, emotion in zip(joined, sources.emotions, strict=True)],
         votes=[() if j else votes for j, votes in zip(joined, sources.votes, strict=True)],
-        speakers=sources.speakers,
-        genders=sources.genders,
+        transcripts=[None if j else text for j, text in zip(joined, sources.transcripts, strict=True)],
     )

@@ -27,6 +27,7 @@ class ClipTable:
         votes: Per clip the codes of the graders' classes, empty where there are none.
         speakers: Names, None where unknown.
         genders: Names, None where unknown.
+        transcripts: None where unknown.
     """
 
     files: Sequence[str]
@@ -37,6 +38,7 @@ class ClipTable:
     votes: Sequence[tuple[str, ...]]
     speakers: Sequence[str | None]
     genders: Sequence[str | None]
+    transcripts: Sequence[str | None]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -67,6 +69,7 @@ def clip_table(rows: datasets.Dataset, fingerprints: Sequence[str]) -> ClipTable
         votes=[_votes(grades) for grades in graders],
         speakers=list(rows["speaker"]),
         genders=list(rows["gender"]),
+        transcripts=list(rows["transcript"]),
     )
 
 
@@ -107,6 +110,7 @@ def unlabelled_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipT
         votes=[()] * count,
         speakers=[None] * count,
         genders=[None] * count,
+        transcripts=[None] * count,
     )
 
 

@@ -56,10 +56,7 @@ class FrameCache:
         return missing
 
     def write_batch(self, frames: Mapping[str, np.ndarray]) -> None:
-        """Write the frames of a batch of clips; readers see the whole batch or nothing of it.
-
-        Args:
-            frames: Per fingerprint the frames (frames, width).
+        """Write the frames (frames, width) of a batch of clips; readers see the whole batch or nothing of it.
 
         Raises:
             ValueError: Frames of another shape, or values that the number format cannot hold.
@@ -94,20 +91,22 @@ class FrameCache:
         return reader.read(fingerprint)
 
     def statistics(self, fingerprints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Compute mean and standard deviation over all frames of these clips, or read them from the cache.
+        """Return mean and population standard deviation (width,), float64, over all frames of these clips.
 
-        Args:
-            fingerprints: Fingerprints of the clips, at least one; a clip that is named twice counts twice.
-
-        Returns:
-            Mean (width,) and population standard deviation (width,), float64.
+        They are kept on disk. There must be at least one clip; one that is named twice counts twice.
         """
         digest = hashlib.sha256("\n".join(sorted(fingerprints)).encode()).hexdigest()
         path = self.folder / f"statistics-{digest[:32]}.json"
         kept = read_json(path)
         if kept and kept.pop("checksum", None) == _checksum(kept):
             return np.array(kept["mean"]), np.array(kept["std"])
-        mean, std = _moments(map(self.read, fingerprints))
+        count, total, squares = 0, 0.0, 0.0
+        for clip in map(self.read, fingerprints):
+            frames = clip.astype(np.float64)
+            count, total = count + len(frames), total + frames.sum(axis=0)
+            squares = squares + np.einsum("fw,fw->w", frames, frames)
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
         content = {"clips": len(fingerprints), "mean": mean.tolist(), "std": std.tolist()}
         try:
             write_json(path, {**content, "checksum": _checksum(content)})
@@ -126,16 +125,6 @@ class FrameCache:
             self._reader = ShardReader(self.folder, self.dtype)
         self._reader.refresh()
         return self._reader
-
-
-def _moments(clips: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    count, total, squares = 0, 0.0, 0.0
-    for clip in clips:
-        frames = clip.astype(np.float64)
-        count, total = count + len(frames), total + frames.sum(axis=0)
-        squares = squares + np.einsum("fw,fw->w", frames, frames)
-    mean = total / count
-    return mean, np.sqrt(np.maximum(squares / count - np.square(mean), 0))
 
 
 def _checksum(content: dict) -> int:

@@ -13,7 +13,6 @@ from .frame_cache import FrameCache
 IGNORED_CLASS = -100
 # batches that are sorted by length together: more of them need less padding, fewer mix the clips better
 BATCHES_PER_BUCKET = 50
-TARGETS = ("labels", "label_variances", "emotion_labels", "gender_labels", "teacher_logits", "teacher_embedding")
 
 
 class FrameDataset(Dataset):
@@ -22,8 +21,7 @@ class FrameDataset(Dataset):
     Args:
         table: The clips.
         caches: Per branch name the cached frames.
-        config: Configuration of the model, which decides the tasks (`emotion_names`, `gender_names`,
-            `predict_uncertainty`).
+        config: Of the model, whose `gender_names` and `predict_uncertainty` decide the tasks.
         emotion_codes: Code of each class in `config.emotion_names`; other classes are ignored.
         votes: Use the graders' votes as the target of the classes, for clips with votes for any of them.
     """
@@ -49,8 +47,6 @@ class FrameDataset(Dataset):
 
     def set_teacher(self, logits: np.ndarray, embeddings: np.ndarray) -> None:
         """Add a teacher's outputs (clips, 3) and embeddings (clips, embedding_size) to the targets."""
-        if not len(logits) == len(embeddings) == len(self):
-            raise ValueError(f"{len(logits)} outputs and {len(embeddings)} embeddings for {len(self)} clips")
         self.targets |= {"teacher_logits": logits, "teacher_embedding": embeddings}
 
     def __len__(self) -> int:
@@ -91,10 +87,9 @@ def collate_frames(items: list[dict]) -> dict:
             row[: len(clip)] = clip  # the only copy: clips are memory-mapped
         batch["frames"][name] = torch.from_numpy(padded)
         batch["frames_mask"][name] = torch.arange(padded.shape[1]) < lengths.unsqueeze(1)
-    for name in TARGETS:
-        if name in items[0]:
-            values = torch.from_numpy(np.stack([item[name] for item in items]))
-            batch[name] = values.float() if values.is_floating_point() else values
+    for name in [name for name in items[0] if name != "frames"]:
+        values = torch.from_numpy(np.stack([item[name] for item in items]))
+        batch[name] = values.float() if values.is_floating_point() else values
     return batch
 
 
@@ -102,12 +97,8 @@ class LengthBucketSampler(Sampler[int]):
     """Order clips so that each batch has clips of similar length.
 
     Shuffled clips are cut into buckets, each is sorted by length and cut into batches, and the batches are shuffled.
-    The order depends on seed and epoch alone, so it is the same in every process and after a resumption.
-
-    Args:
-        lengths: Lengths of the clips, in any unit.
-        batch_size: Clips in a batch, of all processes together.
-        seed: Seed of the order.
+    The order depends on seed and epoch alone, so it is the same in every process and after a resumption. A batch is
+    that of all processes together.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):

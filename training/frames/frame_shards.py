@@ -31,16 +31,11 @@ class Entry(NamedTuple):
     checksum: int | None  # CRC-32 of the bytes, None once it has been verified
 
     def stop(self, itemsize: int) -> int:
-        """Return the offset one past the last byte."""
         return self.offset + self.rows * self.width * itemsize
 
 
 def read_index(path: Path, start: int = 0) -> tuple[dict[str, Entry], int]:
-    """Read an index from a byte on, and leave out a line that is incomplete.
-
-    Returns:
-        The entries by key, and the offset at which the last whole line ends.
-    """
+    """Read an index from a byte on; return its entries by key, and the offset at which the last whole line ends."""
     with open(path, "rb") as file:
         file.seek(start)
         content = file.read()

@@ -14,7 +14,9 @@ from transformers import PreTrainedTokenizerBase
 from speech_affect import AffectBranchConfig, AffectFusionConfig
 from speech_affect.encoder import TextEncoder
 
+from ..corpora.clip_table import ClipTable
 from ..encoders.library import EncoderLibrary
+from ..settings.split_key import SplitKey
 from .extraction import extract_missing
 from .frame_cache import FrameCache
 
@@ -22,28 +24,25 @@ from .frame_cache import FrameCache
 TOKENIZED_AT_ONCE = 10_000  # texts
 
 
-def clip_transcripts(splits: Mapping[str, tuple[Sequence[str], Sequence[str | None]]]) -> dict[str, str]:
+def clip_transcripts(tables: Mapping[SplitKey, ClipTable]) -> dict[str, str]:
     """Map the fingerprint of each clip's audio to its transcript.
-
-    Args:
-        splits: Per split the fingerprints of its clips and their transcripts, in the same order.
 
     Raises:
         ValueError: Clips have no transcript, or clips with the same audio have different ones.
     """
-    missing = {name: sum(not (text or "").strip() for text in texts) for name, (_, texts) in splits.items()}
+    missing = {key: sum(not (text or "").strip() for text in table.transcripts) for key, table in tables.items()}
     if any(missing.values()):
-        counts = ", ".join(f"{count} of {len(splits[name][1])} in {name}" for name, count in missing.items() if count)
+        counts = ", ".join(f"{count} of {len(tables[key])} in {key}" for key, count in missing.items() if count)
         raise ValueError(
             f"a text encoder reads the transcript, which these clips lack: {counts}. Add the transcripts to the "
             "corpus, or leave out the systems with a text branch (--only)"
         )
     found: dict[str, str] = {}
-    for name, (fingerprints, texts) in splits.items():
-        for fingerprint, text in zip(fingerprints, texts, strict=True):
+    for key, table in tables.items():
+        for fingerprint, text in zip(table.fingerprints, table.transcripts, strict=True):
             if found.setdefault(fingerprint, text) != text:
                 raise ValueError(
-                    f"a clip of {name} has the same audio as another, but not its transcript: {text!r} and "
+                    f"a clip of {key} has the same audio as another, but not its transcript: {text!r} and "
                     f"{found[fingerprint]!r}; correct one or drop one of the clips"
                 )
     return found
@@ -62,10 +61,8 @@ def text_inputs(tokens: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """Return the tokens of each text, special ones included, truncated to the encoder's limit."""
-    ids: list[list[int]] = []
-    for start in range(0, len(texts), TOKENIZED_AT_ONCE):
-        ids += tokenizer(list(texts[start : start + TOKENIZED_AT_ONCE]), truncation=True)["input_ids"]
-    return ids
+    parts = (list(texts[start : start + TOKENIZED_AT_ONCE]) for start in range(0, len(texts), TOKENIZED_AT_ONCE))
+    return [ids for part in parts for ids in tokenizer(part, truncation=True)["input_ids"]]
 
 
 @dataclass(frozen=True)
@@ -85,11 +82,7 @@ class TranscriptFrames:
         return self.cache.folder
 
     def read(self, fingerprint: str) -> np.ndarray:
-        """Return the frames (tokens, width) of a clip, as [`FrameCache.read`] does.
-
-        Raises:
-            ValueError: The clip has no transcript.
-        """
+        """Return the frames (tokens, width) of a clip, which must have a transcript, as [`FrameCache.read`] does."""
         return self.cache.read(self._key(fingerprint))
 
     def statistics(self, fingerprints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -35,9 +35,7 @@ class PublishError(OSError):
 def explained(repo_id: str, about: str | None = None) -> Iterator[None]:
     """Turn whatever huggingface_hub raises inside the block into a [`PublishError`] of one sentence.
 
-    Args:
-        repo_id: Repository that is pushed to.
-        about: Repository that the calls inside ask for; by default the same.
+    The block is part of a push to `repo_id`, and its calls ask for the repository `about`, by default the same.
     """
     try:
         yield

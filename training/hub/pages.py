@@ -22,11 +22,9 @@ def push_metric(target: Target) -> Pushed:
             f"repo_id is {target.repo_id!r}; evaluate loads a Space's module by the Space's name: "
             f"give user/{METRIC.name}"
         )
-    files = {path.name: path.read_bytes() for path in visible_files(METRIC) if path.suffix in (".md", ".py", ".txt")}
-    # its examples load it from where it is
-    files = {
-        name: content.replace(b"training/metrics/ccc", target.repo_id.encode()) for name, content in files.items()
-    }
+    paths = [path for path in visible_files(METRIC) if path.suffix in (".md", ".py", ".txt")]
+    here, there = b"training/metrics/ccc", target.repo_id.encode()  # its examples load it from where it is
+    files = {path.name: path.read_bytes().replace(here, there) for path in paths}
     return push_files(files, target, "space", "Upload the CCC metric")
 
 

@@ -67,12 +67,7 @@ class Publication:
         return Target(self.repo_id(system), private, self.training.hub_token, self.training.hub_revision)
 
     def after_job(self, systems: dict[str, list[Job]], write: Callable[[list[Job]], Path]) -> Callable[[Job], None]:
-        """Return a function to call with each finished job; it pushes the job's system once that is complete.
-
-        Args:
-            systems: The systems that are pushed, each with its jobs.
-            write: Writes and verifies the folder of a system from its jobs.
-        """
+        """Return a function to call with each finished job: once its system is complete, it is written and pushed."""
 
         def finished(job: Job) -> None:
             jobs = systems.get(job.spec.name, [])
@@ -105,5 +100,4 @@ class Publication:
             command = ["python", os.path.relpath(PUBLISH), str(folder), "--repo_id", target.repo_id]
             command += [] if target.private else ["--public"]
             command += ["--revision", target.revision] if target.revision else []
-            again = shlex.join(command)
-            logger.warning("%s; all files are in %s; to push them again: %s", error, folder, again)
+            logger.warning("%s; all files are in %s; to push them again: %s", error, folder, shlex.join(command))

@@ -92,12 +92,7 @@ def visible_files(folder: str | os.PathLike) -> list[Path]:
 
 
 def push_checkpoint(folder: str | os.PathLike, target: Target, message: str | None = None) -> Pushed:
-    """Push weights, configuration, extractor, tokenizer, code, card and `run.json` of one system in one commit.
-
-    Args:
-        folder: Of the system; [`checkpoint_files`] are pushed.
-        target: Where to.
-        message: Of the commit; by default it names the folder.
+    """Push the [`checkpoint_files`] of one system in one commit, whose message names the folder by default.
 
     Raises:
         ValueError: The folder is no checkpoint.

@@ -89,12 +89,9 @@ def typical_error(predictions: Predictions) -> dict:
 
 
 def verify_checkpoint(folder: Path, job: Job, rows: dict[str, list]) -> None:
-    """Load a checkpoint and compare its predictions from raw audio with those of its job.
+    """Load a checkpoint and compare its predictions from raw audio with those of the job that it was made from.
 
-    Args:
-        folder: Folder of the system.
-        job: The job that it was made from.
-        rows: Columns `file`, `audio` and `transcript` of some clips of `development`.
+    `rows` has the columns `file`, `audio` and `transcript` of some clips of `development`.
 
     Raises:
         RuntimeError: They differ by more than 1% of the label range.

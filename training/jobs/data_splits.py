@@ -29,7 +29,6 @@ class DataSplits:
         name: Empty for the given splits, else the fold, such as `fold0`.
         tables: Clips per split.
         audio: Per fingerprint the encoded audio.
-        transcripts: Per split the transcript of each clip, None where it is not known.
         copies: Augmented copies of the training clips.
         conditions: Per test split and condition the degraded clips.
     """
@@ -37,7 +36,6 @@ class DataSplits:
     name: str
     tables: dict[SplitKey, ClipTable]
     audio: dict[str, dict]
-    transcripts: dict[SplitKey, list[str | None]]
     copies: list[AugmentedClip] = field(default_factory=list)
     conditions: dict[SplitKey, list[DegradedClip]] = field(default_factory=dict)
 
@@ -82,18 +80,18 @@ def make_data_splits(
     fingerprint_of_file = lru_cache(maxsize=None)(lambda path: clip_fingerprint({"path": path}))  # once for all folds
 
     def make(name: str, part: Corpus) -> DataSplits:
-        tables, audio, transcripts = {}, {}, {}
+        tables, audio = {}, {}
         for split, rows in part.splits.items():
             key, clips = SplitKey(split), list(rows["audio"])
             fingerprints = [
                 clip_fingerprint(clip) if clip.get("bytes") is not None else fingerprint_of_file(clip["path"])
                 for clip in clips
             ]
-            tables[key], transcripts[key] = clip_table(rows, fingerprints), list(rows["transcript"])
+            tables[key] = clip_table(rows, fingerprints)
             audio.update(zip(fingerprints, clips, strict=True))
         train = tables[TRAIN]
         sources = [(f, audio[f], speaker) for f, speaker in zip(train.fingerprints, train.speakers, strict=True)]
-        return DataSplits(name, tables, audio, transcripts, augmented_copies(sources, copies, augmentation))
+        return DataSplits(name, tables, audio, augmented_copies(sources, copies, augmentation))
 
     given = make("", corpus)
     for key in [key for key in given.tables if key not in (TRAIN, DEVELOPMENT)]:

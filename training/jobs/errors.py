@@ -17,11 +17,6 @@ GOES_ON = "start the run again: it goes on where it was"
 
 def user_message(error: Exception) -> str | None:
     """Return one line for the user, or None for a fault of the program, whose traceback is to be shown."""
-    message = _message(error)
-    return None if message is None else " ".join(message.split())
-
-
-def _message(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno is not None:
         name = error.filename if error.filename2 is None else error.filename2  # of a copy
         file = f"{name}: " if isinstance(name, (str, os.PathLike)) else ""
@@ -29,8 +24,9 @@ def _message(error: Exception) -> str | None:
             return f"{file}{error.strerror}; make room, and {GOES_ON}"
         if error.errno in FORBIDDEN:
             return f"{file}{error.strerror}; give an --output_dir and a --cache_dir that can be written"
+    text = " ".join(str(error).split())
     if isinstance(error, (ValueError, OSError)):
-        return str(error)
-    if FAILED_WRITE.search(str(error)):
-        return f"a file could not be written ({error}); make room on the disk, and {GOES_ON}"
+        return text
+    if FAILED_WRITE.search(text):
+        return f"a file could not be written ({text}); make room on the disk, and {GOES_ON}"
     return None

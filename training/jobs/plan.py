@@ -87,8 +87,7 @@ def prepare_frames(
 
 def _transcripts(all_splits: Sequence[DataSplits]) -> dict[str, str]:
     """Map the fingerprint of every clip, augmented copy and degraded clip to its transcript."""
-    given = all_splits[0]
-    texts = clip_transcripts({str(k): (t.fingerprints, given.transcripts[k]) for k, t in given.tables.items()})
+    texts = clip_transcripts(all_splits[0].tables)
     for data_splits in all_splits:
         for clips in data_splits.conditions.values():
             texts |= {clip.fingerprint: texts[clip.source.fingerprint] for clip in clips}

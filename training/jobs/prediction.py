@@ -27,19 +27,14 @@ from .job import Job
 class Predictions:
     """Predictions of clips beside their labels, all values on the label scale.
 
-    Args:
-        files: Names of the clips.
-        logits: (clips, 3), float64.
-        labels: (clips, 3), float64.
-        uncertainty: (clips, 3), standard deviations, float64; None if the model has none.
-        embedding: (clips, embedding_size), float32; None if it was not kept.
+    Numbers are float64, the embedding is float32.
     """
 
     files: list[str]
-    logits: np.ndarray
-    labels: np.ndarray
-    uncertainty: np.ndarray | None = None
-    embedding: np.ndarray | None = None
+    logits: np.ndarray  # (clips, 3)
+    labels: np.ndarray  # (clips, 3)
+    uncertainty: np.ndarray | None = None  # (clips, 3), standard deviations; None if the model has none
+    embedding: np.ndarray | None = None  # (clips, embedding_size); None if it was not kept
 
     def of(self, files: Sequence[str]) -> Predictions:
         """Return the predictions of these clips, in this order.

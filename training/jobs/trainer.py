@@ -94,9 +94,6 @@ class DistillationTrainer(AffectTrainer):
     """Add the teacher's part to the loss: CCC to its outputs, cosine to its embedding.
 
     The batches hold `teacher_logits` (batch, 3), on the label scale, and `teacher_embedding` (batch, embedding_size).
-
-    Args:
-        distillation: Weights of the parts.
     """
 
     def __init__(self, *args, distillation: Distillation, **kwargs):

@@ -139,12 +139,13 @@ def train_or_resume(trainer: Trainer) -> None:
     A training that had ended is not resumed, as Trainer would make one more step: its best model is loaded.
     """
     last = get_last_checkpoint(trainer.args.output_dir)
+    state = TrainerState.load_from_json(str(Path(last) / STATE)) if last else TrainerState()
+    control = state.stateful_callbacks.get("TrainerControl", {})
     # weights that FSDP shards can only be loaded while it trains
-    if last is None or trainer.is_fsdp_enabled or not _had_ended(Path(last)):
+    if trainer.is_fsdp_enabled or not control.get("args", {}).get("should_training_stop"):
         trainer.train(resume_from_checkpoint=last)
         return
-    trainer.state = TrainerState.load_from_json(str(Path(last) / STATE))
-    best = Path(last)
+    trainer.state, best = state, Path(last)
     if trainer.args.load_best_model_at_end and trainer.state.best_global_step:
         best = best.with_name(f"checkpoint-{trainer.state.best_global_step}")
     trainer.model.load_state_dict(load_file(best / "model.safetensors"))
@@ -161,8 +162,3 @@ def _is_complete(checkpoint: Path, processes: int) -> bool:
         and bool(read_json(checkpoint / STATE))
         and all(is_zipfile(checkpoint / name) for name in random_states)
     )
-
-
-def _had_ended(checkpoint: Path) -> bool:
-    control = read_json(checkpoint / STATE)["stateful_callbacks"].get("TrainerControl", {})
-    return bool(control.get("args", {}).get("should_training_stop"))

@@ -19,15 +19,7 @@ TAGS = ("speech-emotion-recognition", "speech", "emotion", "arousal", *DIMENSION
 def card_data(
     results: dict, entry: dict, facts: CorpusFacts, encoders: list[dict], repo_id: str | None = None
 ) -> ModelCardData:
-    """Return the front matter.
-
-    Args:
-        results: Content of results.json.
-        entry: The system's part of it.
-        facts: Facts about the corpus.
-        encoders: Of the system and its teachers, as [`encoders_of`] lists them.
-        repo_id: Hub id of the model.
-    """
+    """Return the front matter of the system `entry`, whose encoders are those of [`encoders_of`]."""
     inside = [encoder["id"] for encoder in encoders if encoder["inside"] and "/" in encoder["id"]]
     return ModelCardData(
         **weights_licence(facts, encoders),
@@ -88,9 +80,6 @@ def weights_licence(facts: CorpusFacts, encoders: list[dict]) -> dict:
     """Return the licence of the weights: what the terms of the training data allow, unless an encoder allows less.
 
     Where the terms name no licence for weights it is `other`, under the name of the terms.
-
-    Returns:
-        `license`, and where that is `other` also `license_name` and, if known, `license_link`.
     """
     if not facts.weights_license:
         return {"license": "other", "license_name": slug(facts.license), "license_link": facts.license_link}

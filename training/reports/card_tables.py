@@ -15,13 +15,7 @@ SIGNIFICANT = 0.05
 
 
 def score_table(scores: dict, seeds: Sequence[int], own: int | None) -> str:
-    """Return the CCC of each dimension and their mean.
-
-    Args:
-        scores: Of one split.
-        seeds: In the order of `ccc_per_seed`.
-        own: Seed of the weights in the checkpoint; None where the split scores other weights.
-    """
+    """Return the CCC of each dimension and their mean; `own` is the seed of the checkpoint's weights, if scored."""
     rows = []
     for key in KEYS:
         low, high = scores["ci95"][key]

@@ -14,19 +14,11 @@ from ..settings.split_key import SplitKey
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One system on one split.
+    """One system on one split; all numbers are on the label scale, all names None where unknown."""
 
-    Args:
-        logits: (seeds, clips, 3), label scale.
-        labels: (clips, 3), label scale.
-        uncertainty: (seeds, clips, 3), label scale, or None.
-        speakers: Speaker of each clip, None where unknown.
-        genders: Gender of each clip's speaker, None where unknown.
-    """
-
-    logits: np.ndarray
-    labels: np.ndarray
-    uncertainty: np.ndarray | None
+    logits: np.ndarray  # (seeds, clips, 3)
+    labels: np.ndarray  # (clips, 3)
+    uncertainty: np.ndarray | None  # (seeds, clips, 3)
     speakers: list[str | None]
     genders: list[str | None]
 
@@ -35,10 +27,8 @@ def read_evaluations(jobs: dict[str, dict[str, list[Job]]]) -> dict[SplitKey, di
     """Read the predictions of all test splits of a run.
 
     Args:
-        jobs: Per data splits (empty name: the given splits) and system the finished jobs, one per seed.
-
-    Returns:
-        Per split and system its evaluation; in cross-validation each clip is predicted by its own fold.
+        jobs: Per data splits (empty name: the given splits) and system the finished jobs, one per seed. In
+            cross-validation each clip is predicted by its own fold.
 
     Raises:
         ValueError: A file of predictions has other clips than its table.

@@ -34,8 +34,7 @@ def draw_ccc(path: Path, systems: list[dict], split: str, corpus_name: str) -> N
     Args:
         path: PNG to write.
         systems: As in `results.json`, top to bottom.
-        split: Split to draw.
-        corpus_name: For the title.
+        split, corpus_name: What is drawn, also for the title.
     """
     figure, panels = plt.subplots(
         1, len(DIMENSIONS), figsize=(9, 1.3 + 0.34 * len(systems)), layout="constrained", sharey=True
@@ -63,14 +62,7 @@ def draw_ccc(path: Path, systems: list[dict], split: str, corpus_name: str) -> N
 
 
 def draw_scatter(path: Path, evaluations: dict[str, Evaluation], split: str, corpus: dict) -> None:
-    """Draw the prediction against the label of each clip (first seed), a row for each system.
-
-    Args:
-        path: PNG to write.
-        evaluations: By system.
-        split: For the title.
-        corpus: Its description: name and label range.
-    """
+    """Draw the prediction against the label of each clip (first seed), a row for each system."""
     figure, grid = _label_panels(len(evaluations), len(DIMENSIONS), (7.5, 2.5 * len(evaluations)))
     for axes_row, (name, evaluation) in zip(grid, evaluations.items(), strict=True):
         logits, labels = evaluation.logits[0], evaluation.labels
@@ -89,9 +81,6 @@ def draw_circumplex(path: Path, evaluations: dict[str, Evaluation], split: str, 
     """Draw clips on the plane of valence and activation: the labels, and each system's predictions (first seed).
 
     In every panel a clip has the colour of its label's place, which shows where predictions move it.
-
-    Args:
-        path, evaluations, split, corpus: As for [`draw_scatter`].
     """
     low, high = corpus["label_range"]
     labels = next(iter(evaluations.values())).labels
@@ -135,11 +124,7 @@ def _circumplex_colours(labels: np.ndarray, low: float, high: float) -> np.ndarr
 
 
 def draw_conditions(path: Path, systems: list[dict], split: str, corpus_name: str) -> None:
-    """Draw CCC under noise and in rooms: a row for each kind, a column for each dimension, a line for each system.
-
-    Args:
-        path, systems, split, corpus_name: As for [`draw_ccc`]; each system has `conditions` of the split.
-    """
+    """Draw CCC under noise and in rooms: a row for each kind, a column for each dimension, a line for each system."""
     kinds: dict[str, list[Condition]] = {}
     for condition in map(Condition.parse, systems[0]["conditions"][split]):
         kinds.setdefault(condition.kind, []).append(condition)

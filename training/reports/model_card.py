@@ -123,9 +123,6 @@ def write_cards(results: dict, output: Path, repo_id: Callable[[str], str] | Non
         results: Of the run.
         output: Folder of the run, with a folder for each system.
         repo_id: Returns the Hub id that the examples of a system load; ids without an owner are not shown.
-
-    Returns:
-        The files written.
     """
     written, failed = [], {}
     for entry in results["systems"]:

@@ -35,7 +35,7 @@ def write_report(
         folder: Folder of the run.
         jobs: Finished jobs, as [`read_evaluations`] takes them.
         parameters: Per system the number of parameters of its checkpoint, encoders included.
-        corpus: Description by `provenance`, as `encoders` and `environment`.
+        corpus, encoders, environment: Descriptions by `provenance`.
         bootstrap_samples: Resamples for each interval.
 
     Returns:

@@ -47,13 +47,7 @@ def ccc_scores(evaluation: Evaluation) -> dict:
 def group_scores(
     evaluation: Evaluation, groups: Sequence[str | None], bootstrap_samples: int | None = None
 ) -> dict[str, dict]:
-    """Compute the scores of each group of 10 clips or more; clips without a known group are left out.
-
-    Args:
-        evaluation: The system on a split.
-        groups: Group of each clip.
-        bootstrap_samples: Resamples for each interval; None for no intervals.
-    """
+    """Compute the scores of each group of 10 clips or more; clips without a known group are left out."""
     scores = {}
     for group in sorted(set(groups) - {None, UNKNOWN}, key=_natural):
         members = np.array([name == group for name in groups])
@@ -95,11 +89,7 @@ def _coverage(evaluation: Evaluation) -> dict:
 def comparisons(
     specs: dict[str, SystemSpec], evaluations: dict[SplitKey, dict[str, Evaluation]], samples: int
 ) -> list[dict]:
-    """Test the pairs of [`pairs`] on every split without a condition, by `samples` bootstrap resamples.
-
-    Returns:
-        Per split and pair the difference in CCC, its interval and p-value, and the relative improvement.
-    """
+    """Test the pairs of [`pairs`] on every split without a condition, by `samples` bootstrap resamples."""
     return [
         {"system": a, "against": b, "split": str(key), **_compare(systems[a], systems[b], samples)}
         for key, systems in evaluations.items()

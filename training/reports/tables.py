@@ -20,12 +20,7 @@ def corpus_table(corpus: dict) -> str:
 
 
 def coverage_table(column: str, scores: Mapping[str, dict]) -> str | None:
-    """Return the share of labels inside the predicted intervals; None where no model predicts any.
-
-    Args:
-        column: What the scores belong to, `split` or `system`.
-        scores: By its name.
-    """
+    """Return the share of labels inside the predicted intervals, a row per `column`; None where none are predicted."""
     rows = [
         [name, f"{float(level):.0%}", *(f"{shares[d]:.1%}" for d in DIMENSIONS)]
         for name, one in scores.items()
@@ -36,12 +31,7 @@ def coverage_table(column: str, scores: Mapping[str, dict]) -> str | None:
 
 
 def comparison_table(column: str, comparisons: Sequence[dict]) -> str | None:
-    """Return differences in CCC between systems, with paired intervals and p-values; None without comparisons.
-
-    Args:
-        column: What the first column shows, `split` or `system`.
-        comparisons: As in `results.json`.
-    """
+    """Return differences in CCC between systems, with paired intervals and p-values; None without comparisons."""
     rows = []
     for row in comparisons:
         cells = []

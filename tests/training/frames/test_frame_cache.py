@@ -19,8 +19,7 @@ def cache(tmp_path):
 TWO = {"ab": np.ones((4, 3), np.float32), "cd": np.full((2, 3), 2.0, np.float32)}
 
 
-def test_written_and_read(cache):
-    assert cache.missing(["ab", "cd"]) == ["ab", "cd"]
+def test_frames_are_mapped_and_read_only(cache):
     cache.write_batch(TWO)
     read = cache.read("cd")
     assert read.dtype == np.float16

@@ -6,9 +6,7 @@ import soundfile
 import torch
 from transformers import AutoFeatureExtractor, AutoModel
 
-from speech_affect import AffectFeatureExtractor
 from speech_affect_training.encoders.library import EncoderLibrary
-from speech_affect_training.frames import speech_frames
 from speech_affect_training.frames.speech_frames import extract_frames, frame_caches
 
 
@@ -33,29 +31,6 @@ def test_cached_frames_are_those_of_the_encoder(clips, library, tiny_encoder, tm
             frames = caches[name].read(fingerprint)
             assert frames.shape == (-(-len(wave) // 320), 16)
             np.testing.assert_allclose(frames, states[0, : len(frames)].numpy(), atol=2e-3, rtol=1e-3)
-
-
-def test_an_interrupted_extraction_continues_and_nothing_is_computed_twice(clips, library, tmp_path, monkeypatch):
-    seen, call = [], AffectFeatureExtractor.__call__
-
-    def counted(self, batch, **kwargs):
-        if len(seen) == 4:
-            raise KeyboardInterrupt
-        seen.extend(batch)
-        return call(self, batch, **kwargs)
-
-    monkeypatch.setattr(AffectFeatureExtractor, "__call__", counted)
-    with pytest.raises(KeyboardInterrupt):
-        extract_frames(clips, BRANCHES, library, tmp_path / "frames", 2)
-    seen.clear()
-    caches = extract_frames(clips, BRANCHES, library, tmp_path / "frames", 2)
-    assert len(seen) == 1 and not any(cache.missing(clips) for cache in caches.values())
-
-    def fail(*args, **kwargs):
-        raise AssertionError("the front end was built again")
-
-    monkeypatch.setattr(speech_frames, "AffectFrontEnd", fail)
-    extract_frames(clips, BRANCHES, library, tmp_path / "frames", 2)
 
 
 def test_another_encoder_is_another_cache(library, tiny_encoder, tmp_path):

@@ -94,15 +94,7 @@ class Answer(Exception):
 
 
 class HubServer:
-    """
-    The server; `with HubServer() as hub:` starts and ends it.
-
-    Attributes:
-        url: for `HF_ENDPOINT`.
-        tokens: token -> (user, role).
-        repositories: (`models` | `datasets` | `spaces`, `user/name`) -> what was pushed.
-        calls: (name, path) of all that was asked, in order.
-    """
+    """The server; `with HubServer() as hub:` starts and ends it. `calls` has name and path of all that was asked."""
 
     def __init__(self):
         self.tokens = {"hf_alice": ("alice", "write"), "hf_reader": ("alice", "read"), "hf_bob": ("bob", "write")}
@@ -125,17 +117,7 @@ class HubServer:
         self.server.server_close()
 
     def fail(self, name, status=None, drop=None, hang_s=0.0, headers=None, body=None, times=1) -> None:
-        """
-        Let the next calls go wrong.
-
-        Args:
-            name: of the call, as in `ROUTES`.
-            status: to answer with.
-            drop: `before` any answer, or in the `middle` of it.
-            hang_s: seconds before anything happens.
-            headers, body: of the answer with `status`.
-            times: how many calls.
-        """
+        """Let the next calls of this name in `ROUTES` go wrong; `drop` is `before` any answer, or in its `middle`."""
         assert name in {route for route, _, _ in ROUTES}
         fault = {"status": status, "drop": drop, "hang_s": hang_s, "headers": headers or {}, "body": body or {}}
         self.faults += [{"name": name, **fault}] * times

@@ -1,4 +1,4 @@
-"""A run without FSDP, one with it that is interrupted, and that one resumed; in processes that accelerate started.
+"""Trains a teacher and its student without FSDP, and with it, interrupted and resumed; in two processes.
 
 accelerate shards on GPUs only: without one it drops the plugin. Here it gets it back; all else is as on GPUs.
 
@@ -15,11 +15,12 @@ from accelerate import PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
+from trained_jobs import make_jobs, train
 
 from speech_affect import losses
 from speech_affect.regressor import TimeConvGRU
-from speech_affect_training import run
 from speech_affect_training.jobs import trainer
+from speech_affect_training.jobs.training import run_job
 
 
 def shard_on_cpu() -> None:
@@ -39,9 +40,8 @@ def shard_on_cpu() -> None:
 
 
 def stop_at_evaluation(number: int) -> None:
-    """Interrupt the next run before its evaluation of this number."""
-    evaluate = trainer.AffectTrainer.evaluate
-    count = 0
+    """Interrupt the next training before its evaluation of this number."""
+    evaluate, count = trainer.AffectTrainer.evaluate, 0
 
     def interrupted(self, *args, **kwargs):
         nonlocal count
@@ -71,19 +71,17 @@ def note_sharding(path: Path) -> None:
 
 def note_precision(path: Path) -> None:
     """Write the number formats of the hidden states, outputs and labels of the next loss."""
-    ccc_losses, forward = losses.ccc_losses, TimeConvGRU.forward
-    hidden_dtypes = []
+    ccc_losses, forward, hidden = losses.ccc_losses, TimeConvGRU.forward, []
 
     def watched_forward(self, frames, mask):
-        hidden, mask = forward(self, frames, mask)
-        hidden_dtypes.append(hidden.dtype)
-        return hidden, mask
+        hidden.append(forward(self, frames, mask))
+        return hidden[-1]
 
     def watched_losses(predictions, targets, *args):
         losses.ccc_losses, TimeConvGRU.forward = ccc_losses, forward
         labels = 4 + 3 * targets
         rounded = torch.allclose(labels.bfloat16().float(), labels, atol=1e-4)
-        path.write_text(f"{hidden_dtypes[0]} {predictions.dtype} {targets.dtype} {rounded}\n")
+        path.write_text(f"{hidden[0][0].dtype} {predictions.dtype} {targets.dtype} {rounded}\n")
         return ccc_losses(predictions, targets, *args)
 
     losses.ccc_losses, TimeConvGRU.forward = watched_losses, watched_forward
@@ -91,20 +89,17 @@ def note_precision(path: Path) -> None:
 
 if __name__ == "__main__":
     folder, arguments = Path(sys.argv[1]), sys.argv[2:]
-    run.finish = run.write_cards = run.render_markdown = lambda *given: {}  # the report reads what is on disk
     shard_on_cpu()
     note_sharding(folder / "trained.txt")
     del os.environ["ACCELERATE_USE_FSDP"]
-    run.main([*arguments, "--output_dir", str(folder / "whole")])
+    train(folder / "whole", *arguments)
     os.environ["ACCELERATE_USE_FSDP"] = "true"
-    sharded = [*arguments, "--output_dir", str(folder / "sharded")]
     stop_at_evaluation(2)
     try:
-        run.main(sharded)
+        train(folder / "sharded", *arguments)
     except KeyboardInterrupt:
         PartialState().wait_for_everyone()
-        run.main(sharded)
+        train(folder / "sharded", *arguments)
     if PartialState().is_main_process:
         note_precision(folder / "precision.txt")
-    one_epoch = ["--only", "mfb", "--num_train_epochs", "1", "--bf16", "true"]
-    run.main([*arguments, *one_epoch, "--output_dir", str(folder / "bf16")])
+    run_job(make_jobs(folder / "bf16", *arguments, "--num_train_epochs", "1", "--bf16", "true")["teacher"], 8)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from speech_affect_training.corpora.corpus import CorpusError
 from speech_affect_training.corpora.folds import speaker_folds
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.files import clip_fingerprint
@@ -36,8 +35,7 @@ def test_the_given_splits(corpus):
         table = given.tables[SplitKey(split)]
         assert table.files == rows["file"][:]
         assert table.fingerprints == [clip_fingerprint(audio) for audio in rows["audio"]]
-        for fingerprint, audio in zip(table.fingerprints, rows["audio"], strict=True):
-            assert given.audio[fingerprint]["path"] == audio["path"]
+        assert [given.audio[f]["path"] for f in table.fingerprints] == [audio["path"] for audio in rows["audio"]]
     assert len(given.audio) == 6
     np.testing.assert_array_equal(given.tables[TRAIN].labels[:, 0], [1, 2, 3])
     assert given.training_table(PLAIN, []).files == given.tables[TRAIN].files
@@ -104,8 +102,3 @@ def test_conditions_are_of_the_given_test_splits(corpus):
         assert table.fingerprints == [clip.fingerprint for clip in given.conditions[key]]
         assert not set(table.fingerprints) & set(given.audio)
     assert not any(fold.conditions for fold in folds)
-
-
-def test_folds_that_cannot_be(corpus):
-    with pytest.raises(CorpusError, match="5 folds need at least as many speakers; there are 4"):
-        make_data_splits(corpus, 5, 0, SETTINGS, [])

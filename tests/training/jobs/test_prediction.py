@@ -45,11 +45,7 @@ def test_prediction_is_the_models_own_whatever_the_batch(uncertainty):
         for name in ("logits", "embedding", "uncertainty") if uncertainty else ("logits", "embedding"):
             np.testing.assert_allclose(getattr(predicted, name)[index], outputs[name][0], atol=1e-5)
     assert predicted.logits.dtype == np.float64 and predicted.embedding.dtype == np.float32
-    assert (
-        predicted.files == list("abcde")
-        and predicted.embedding.shape == (5, 8)
-        and (predicted.uncertainty is not None) == uncertainty
-    )
+    assert predicted.files == list("abcde") and (predicted.uncertainty is not None) == uncertainty
 
 
 @pytest.mark.parametrize("uncertainty", [False, True])
@@ -65,17 +61,6 @@ def test_predictions_survive_their_file_exactly(tmp_path, uncertainty):
     header = path.read_text().split("\n")[0].split(",")
     assert header[:4] == ["file", "activation_label", "valence_label", "dominance_label"]
     assert header[7:] == [f"{name}_uncertainty" for name in ("activation", "valence", "dominance") if uncertainty]
-
-
-def test_predictions_of_some_clips_in_another_order():
-    values = np.arange(9.0).reshape(3, 3)
-    predictions = Predictions(["a", "b", "c"], values, values + 1, values + 2)
-    picked = predictions.of(["c", "a"])
-    assert picked.files == ["c", "a"]
-    for name, offset in (("logits", 0), ("labels", 1), ("uncertainty", 2)):
-        np.testing.assert_array_equal(getattr(picked, name), values[[2, 0]] + offset)
-    with pytest.raises(ValueError, match="there are no predictions of 2 of 3 clips, such as d"):
-        predictions.of(["a", "d", "e"])
 
 
 def test_a_teacher_predicts_a_table_once_for_all_students_and_seeds(trained_jobs, tmp_path, monkeypatch):

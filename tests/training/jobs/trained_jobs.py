@@ -44,6 +44,7 @@ def clip_table(seed: int) -> ClipTable:
         votes=[()] * CLIPS,
         speakers=[None] * CLIPS,
         genders=["Female" if index % 3 else "Male" for index in range(CLIPS)],
+        transcripts=[None] * CLIPS,
     )
 
 

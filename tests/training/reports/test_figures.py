@@ -94,18 +94,6 @@ def test_circumplex(tmp_path, drawn, systems, panels):
     np.testing.assert_array_equal(labels.get_facecolors(), axes[1].collections[0].get_facecolors())
 
 
-def test_a_colour_per_direction():
-    colours = figures._circumplex_colours(evaluation().labels, 1.0, 7.0)
-    assert colours.shape == (5, 3) and colours.min() >= 0 and colours.max() <= 1
-    up, right, down, left, middle = colours
-    # hues a quarter of the circle apart: red to the right, green-yellow up, cyan to the left, violet down
-    np.testing.assert_allclose(right, [0.8, 0, 0], atol=1e-12)
-    np.testing.assert_allclose(left, [0, 0.8, 0.8], atol=1e-12)
-    np.testing.assert_allclose(up, [0.4, 0.8, 0], atol=1e-12)
-    np.testing.assert_allclose(down, [0.4, 0, 0.8], atol=1e-12)
-    assert np.ptp(middle) < 0.05
-
-
 def test_conditions(tmp_path, drawn):
     values = {"white_20db": 0.5, "white_-5db": 0.1, "white_10db": 0.4, "room_0.3s": 0.6, "room_1s": 0.2}
     systems = [

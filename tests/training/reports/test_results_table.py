@@ -88,9 +88,3 @@ def test_groups_and_conditions(results):
     assert [row for row in rows if row.startswith("| system | clean | white 20db | ") and " | room 1s |" in row]
     assert [row for row in rows if row.startswith("| student_kd | 0.60 / 0.61 / 0.62 | ")]
     assert not [row for row in rows if row.startswith("| mfb |")]
-
-
-def test_no_system():
-    corpus = {"name": "made up", "note": "", "splits": {}}
-    empty = {"systems": [], "comparisons": [], "corpus": corpus, "environment": {"git_commit": None, "packages": {}}}
-    assert "## Corpus" in render_markdown(empty)
