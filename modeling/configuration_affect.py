@@ -1,5 +1,8 @@
 """Configurations of an encoder, of a branch, and of both models: the fusion regressor and the student."""
 
+# as texts: if it saw the types, huggingface_hub's strict dataclass would raise its own error before ours
+from __future__ import annotations
+
 import math
 from typing import Any, ClassVar
 
