@@ -10,9 +10,8 @@ import argparse
 import sys
 
 from speech_affect_training.hub.errors import PublishError
-from speech_affect_training.hub.pages import push_dataset_card, push_metric
+from speech_affect_training.hub.pages import push_dataset_card, push_metric, push_space
 from speech_affect_training.hub.push import Target, push_checkpoint
-from speech_affect_training.hub.space import push_space
 
 
 def main(argv: list[str]) -> str:
