@@ -34,7 +34,7 @@ from .tables import corpus_table
 
 logger = logging.getLogger(__name__)
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "model_cards" / "template.md"
+TEMPLATE = Path(__file__).with_name("card_template.md")
 FACTS = "give the run --corpus_facts (a mapping with labels, license, terms, or `msp_podcast`)"
 AGAIN = "run training/run.py again: earlier versions did not record it"
 # what a section cannot do without, by its path in the results -> the section, and what to do
