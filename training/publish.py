@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from speech_affect_training.hub.errors import PublishError
-from speech_affect_training.hub.pages import push_dataset_card, push_metric, push_space
+from speech_affect_training.hub.other_repositories import push_dataset_card, push_metric, push_space
 from speech_affect_training.hub.push import Target, push_checkpoint
 
 

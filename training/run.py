@@ -20,7 +20,7 @@ from speech_affect_training.corpora.corpus import check_disjoint
 from speech_affect_training.corpora.load import load_corpus, unlabelled_folders
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.encoders.library import EncoderLibrary
-from speech_affect_training.hub.publication import Publication
+from speech_affect_training.hub.background_push import Publication
 from speech_affect_training.jobs.checkpoint import write_system
 from speech_affect_training.jobs.data_splits import make_data_splits
 from speech_affect_training.jobs.errors import user_message

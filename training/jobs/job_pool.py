@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..settings import cores
 from .job import Job
-from .training import run_job
+from .train_job import run_job
 
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from trained_jobs import make_jobs, train
 from speech_affect import losses
 from speech_affect.regressor import TimeConvGRU
 from speech_affect_training.jobs import trainer
-from speech_affect_training.jobs.training import run_job
+from speech_affect_training.jobs.train_job import run_job
 
 
 def shard_on_cpu() -> None:

@@ -12,7 +12,7 @@ from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.jobs.checkpoint import typical_error, verify_checkpoint, write_checkpoint
 from speech_affect_training.jobs.data_splits import DEVELOPMENT
 from speech_affect_training.jobs.prediction import Predictions, read_predictions, write_predictions
-from speech_affect_training.jobs.training import run_job
+from speech_affect_training.jobs.train_job import run_job
 
 
 def test_verification_joins_clips_by_their_names(tmp_path, write_clip):

@@ -12,7 +12,7 @@ from speech_affect_training.corpora.clip_table import unlabelled_table
 from speech_affect_training.jobs import prediction
 from speech_affect_training.jobs.data_splits import TRAIN
 from speech_affect_training.jobs.prediction import Predictions, predict, read_predictions, write_predictions
-from speech_affect_training.jobs.training import run_job
+from speech_affect_training.jobs.train_job import run_job
 
 
 class Clips(Dataset):

@@ -15,7 +15,7 @@ from speech_affect_training.corpora.clip_table import ClipTable
 from speech_affect_training.frames.frame_cache import FrameCache
 from speech_affect_training.jobs.data_splits import DEVELOPMENT, TRAIN
 from speech_affect_training.jobs.job import Job
-from speech_affect_training.jobs.training import run_job
+from speech_affect_training.jobs.train_job import run_job
 from speech_affect_training.settings.recipe import parse_arguments
 from speech_affect_training.settings.split_key import SplitKey
 from speech_affect_training.settings.systems import build_config

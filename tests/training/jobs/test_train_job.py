@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 
 from speech_affect import losses
 from speech_affect.regressor import TimeConvGRU
-from speech_affect_training.jobs import training
+from speech_affect_training.jobs import train_job
 from speech_affect_training.jobs.data_splits import TRAIN
+from speech_affect_training.jobs.train_job import delete_incomplete_checkpoints, run_job
 from speech_affect_training.jobs.trainer import AffectTrainer
-from speech_affect_training.jobs.training import delete_incomplete_checkpoints, run_job
 
 
 IN_STEPS = ("--eval_strategy", "steps", "--save_strategy", "steps", "--eval_steps", "2", "--save_steps", "2")
@@ -145,9 +145,9 @@ def test_results_are_written_before_checkpoints_are_deleted(make_teacher, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.shutil, "rmtree", killed)
+        patch.setattr(train_job.shutil, "rmtree", killed)
         run_job(job, 8)
-    assert training.shutil.rmtree is shutil.rmtree
+    assert train_job.shutil.rmtree is shutil.rmtree
     with monkeypatch.context() as patch:
         interrupt(patch, AffectTrainer, "train", 1)
         run_job(job, 8)

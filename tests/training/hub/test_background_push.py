@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from speech_affect_training.hub import publication
-from speech_affect_training.hub.publication import Publication
+from speech_affect_training.hub.background_push import Publication
 from speech_affect_training.run import main
 from speech_affect_training.settings.recipe import parse_arguments
 

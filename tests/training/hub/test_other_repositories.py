@@ -11,9 +11,16 @@ import pytest
 import yaml
 from huggingface_hub import HfApi
 
-from speech_affect_training.hub import pages
+from speech_affect_training.hub import other_repositories
 from speech_affect_training.hub.errors import PublishError
-from speech_affect_training.hub.pages import METRIC, PACKAGE, push_dataset_card, push_metric, push_space, space_files
+from speech_affect_training.hub.other_repositories import (
+    METRIC,
+    PACKAGE,
+    push_dataset_card,
+    push_metric,
+    push_space,
+    space_files,
+)
 from speech_affect_training.hub.push import Target
 
 
@@ -127,7 +134,7 @@ def small_space(tmp_path, monkeypatch):
         (space / name).write_text(f"of {name}")
     for name in (".env", "my recording.wav", "examples/.calm.swp", "examples/notes.csv", "__pycache__/app.pyc"):
         (space / name).write_text("not for others")
-    monkeypatch.setattr(pages, "SPACE", space)
+    monkeypatch.setattr(other_repositories, "SPACE", space)
     return space
 
 
