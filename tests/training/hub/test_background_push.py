@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from speech_affect_training.hub import publication
+from speech_affect_training.hub import background_push
 from speech_affect_training.hub.background_push import Publication
 from speech_affect_training.run import main
 from speech_affect_training.settings.recipe import parse_arguments
 
 
-ROOT = Path(publication.__file__).resolve().parents[2]
+ROOT = Path(background_push.__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_system_is_pushed_when_finished_and_again_with_its_card(hub, arguments
     assert model.private and model.messages == ["initial commit", "Upload mfb"]
     log = capsys.readouterr().err
     assert f"{folder} is at {hub.url}/alice/tiny-mfb (private, commit" in log and "hf_alice" not in log
-    (warning,) = re.findall("(?<=publication: )pushing .*", log)
+    (warning,) = re.findall("(?<=background_push: )pushing .*", log)
     assert warning.startswith("pushing to alice/tiny-mfb failed: the Hub is in trouble (503)")
     before, command = warning.split("; to push them again: ")
     assert before.endswith(f"; all files are in {folder}")
@@ -140,7 +140,7 @@ def test_a_system_is_pushed_when_all_its_seeds_are_finished(hub, caplog):
 
 @pytest.mark.parametrize("main_process", [True, False])
 def test_only_the_main_process_pushes_and_only_when_asked(hub, checkpoint_folder, monkeypatch, main_process):
-    monkeypatch.setattr(publication, "PartialState", lambda: SimpleNamespace(is_main_process=main_process))
+    monkeypatch.setattr(background_push, "PartialState", lambda: SimpleNamespace(is_main_process=main_process))
     argv = ["--output_dir", "no name!"] if main_process else ["--push_to_hub", "--hub_model_id", "alice/x"]
     silent, job = Publication(parse_arguments(argv)[1], ["mfb"]), FakeJob("mfb")
     silent.push("mfb", checkpoint_folder)
