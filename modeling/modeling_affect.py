@@ -120,7 +120,8 @@ class AffectPreTrainedModel(PreTrainedModel):
         ignores_shapes = kwargs.pop("ignore_mismatched_sizes", False)
         checked = {"use_safetensors": True, "weights_only": True, "ignore_mismatched_sizes": True}
         try:
-            _check_index(source, kwargs)
+            if source is not None:  # else the weights are given as `state_dict`, and the Hub would be asked for "None"
+                _check_index(source, kwargs)
             model, info = super().from_pretrained(
                 source, *model_args, output_loading_info=True, **{**kwargs, **checked}
             )
@@ -341,7 +342,7 @@ def _check_index(source, kwargs: dict) -> None:
     variant = f".{kwargs['variant']}" if kwargs.get("variant") else ""
     try:
         index = cached_file(source, f"model.safetensors.index{variant}.json", **_hub_options(kwargs))
-    except (OSError, TypeError):  # no index, or no source
+    except OSError:  # no index
         return
     for name in json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values():
         if not name.endswith(".safetensors"):

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel
 
-from speech_affect import AffectFusionModel
+from speech_affect import AffectFusionModel, modeling_affect
 
 from .conftest import (
     LOADED_ATOL,
@@ -27,6 +27,12 @@ LEFT_BY_TRANSFORMERS = "parametrizations"
 @pytest.fixture(params=["student", "student_f0", "fusion", "fusion_mtl"])
 def model(request, make_model):
     return make_model(request.param)
+
+
+def test_weights_that_are_given_need_no_file(model, monkeypatch):
+    monkeypatch.setattr(modeling_affect, "cached_file", lambda *_, **__: pytest.fail("a file is asked for"))
+    loaded = type(model).from_pretrained(None, config=model.config, state_dict=model.state_dict())
+    assert_same_state(loaded, model)
 
 
 def test_in_shards_and_back(model, batch, tmp_path):
