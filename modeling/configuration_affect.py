@@ -11,7 +11,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import FEATURE_EXTRACTOR_MAPPING, MODEL_MAPPING, AutoConfig, __version__
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
-from .configuration_checks import (
+from .checks import (
     BRANCH_LIMITS,
     MAX_BRANCHES,
     check_backbone,
@@ -61,7 +61,8 @@ class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
             Whisper: pad each clip to its 30 s, as in transformers. `False` runs the clip as long as it is, which costs
             a tenth for a clip of 3 s and gives slightly different frames. Read for Whisper alone.
         frozen (`bool`, *optional*, defaults to `True`):
-            Keep the encoder in evaluation mode without gradients. `False` fine-tunes it.
+            Train none of its weights, and keep it in evaluation mode. `freeze_encoders` and `unfreeze_encoders` of a
+            model change it. Encoders are trained without LayerDrop.
     """
 
     model_type = "speech_affect_encoder"

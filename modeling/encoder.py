@@ -71,15 +71,29 @@ def select_hidden_state(outputs: BaseModelOutput, state: int | str) -> torch.Ten
 
 
 class FreezableEncoder(nn.Module):
-    """An encoder of transformers as `backbone`; frozen, it stays in evaluation mode and gets no gradients."""
+    """An encoder of transformers as `backbone`; while none of its weights is trained it stays in evaluation mode."""
 
     def __init__(self, config: AffectEncoderConfig, backbone: PreTrainedModel):
         super().__init__()
         self.family = config.backbone.model_type
-        self.frozen = config.frozen
         self.backbone = backbone
-        if self.frozen:
-            self.backbone.requires_grad_(False)
+        # never trained, such as Whisper's sinusoidal positions
+        self._constants = {name for name, weight in backbone.named_parameters() if not weight.requires_grad}
+        self.freeze(config.frozen)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether none of the weights is trained."""
+        return not any(weight.requires_grad for weight in self.backbone.parameters())
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Freeze the encoder, or with `False` train it, without LayerDrop."""
+        for name, weight in self.backbone.named_parameters():
+            weight.requires_grad_(not frozen and name not in self._constants)
+        for owner in () if frozen else (self.backbone.config, *self.backbone.modules()):
+            if getattr(owner, "layerdrop", 0):  # each layer left out would give its place to the next hidden state
+                owner.layerdrop = 0.0
+        self.train(self.training)
 
     def train(self, mode: bool = True):
         super().train(mode)

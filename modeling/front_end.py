@@ -72,6 +72,11 @@ class AffectFrontEnd(nn.Module):
             self.encoders[name] = built
         self.reads_text, self.reads_audio = config.reads_text, config.reads_audio
 
+    def freeze(self, config) -> None:
+        """Freeze or train each encoder, as the model's configuration says."""
+        for name, encoder in self.encoders.items():
+            encoder.freeze(config.encoders[name].frozen)
+
     def forward(
         self,
         input_values: torch.Tensor | None = None,

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,8 +9,9 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import initialization as init
 from transformers.modeling_utils import PreTrainedModel
-from transformers.utils import ModelOutput, cached_file, can_return_tuple
+from transformers.utils import ModelOutput, can_return_tuple
 
+from .checks import check_finite, check_index, check_missing
 from .configuration_affect import AffectFusionConfig, AffectStudentConfig
 from .encoder import SpeechEncoder, TextEncoder
 from .front_end import AffectFrontEnd
@@ -77,16 +77,6 @@ class AffectOutput(ModelOutput):
 
 # beyond every encoder in use; `from_pretrained` builds models without memory first, and stops there
 MAX_WEIGHTS = 10**10
-# where a setting other than the checkpoint's own adds weights
-ADDED_WEIGHTS = {
-    "emotion_names": "regressor.emotion_output.",
-    "gender_names": "regressor.gender_output.",
-    "predict_uncertainty": "regressor.uncertainty_",
-    "num_gru_layers": "regressor.tc_grus.",
-    "fusion_level": "regressor.tc_grus.",
-    "branches": "",
-    "branch": "",
-}
 
 
 class AffectPreTrainedModel(PreTrainedModel):
@@ -121,7 +111,7 @@ class AffectPreTrainedModel(PreTrainedModel):
         checked = {"use_safetensors": True, "weights_only": True, "ignore_mismatched_sizes": True}
         try:
             if source is not None:  # else the weights are given as `state_dict`, and the Hub would be asked for "None"
-                _check_index(source, kwargs)
+                check_index(source, kwargs)
             model, info = super().from_pretrained(
                 source, *model_args, output_loading_info=True, **{**kwargs, **checked}
             )
@@ -138,11 +128,13 @@ class AffectPreTrainedModel(PreTrainedModel):
                 f"such as {name}, {tuple(saved)} instead of {tuple(needed)}; give the configuration they were saved "
                 "with, or ignore_mismatched_sizes=True to start those anew"
             )
+        if model.front_end is not None:
+            model.front_end.freeze(model.config)  # transformers makes the parameters anew
         if wants_info:
             return model, info
         if info["missing_keys"] and source is not None:
-            _check_missing(info["missing_keys"], model.config, source, kwargs)
-        _check_finite(model, source)
+            check_missing(info["missing_keys"], model.config, source, kwargs)
+        check_finite(model, source)
         return model
 
     def save_pretrained(self, save_directory, **kwargs):
@@ -222,6 +214,30 @@ class AffectModel(AffectPreTrainedModel):
             encoder: SpeechEncoder | TextEncoder = self.front_end.encoders[name]
             encoder.backbone.load_state_dict(backbone.state_dict())
         self.front_end.to(device=self.device).train(self.training)
+
+    def freeze_encoders(self, *names: str) -> None:
+        """Train no weight of these encoders, or of all; they stay in evaluation mode, and a saved checkpoint says so.
+
+        Args:
+            names: as in `config.encoders`.
+
+        Raises:
+            ValueError: an encoder that the model does not have.
+        """
+        self._set_frozen(names, True)
+
+    def unfreeze_encoders(self, *names: str) -> None:
+        """Train the weights of these encoders, or of all; see [`freeze_encoders`]."""
+        self._set_frozen(names, False)
+
+    def _set_frozen(self, names: tuple[str, ...], frozen: bool) -> None:
+        encoders = self.config.encoders
+        for name in names or encoders:
+            if name not in encoders:
+                raise ValueError(f"there is no encoder {name!r:.200}; this model's encoders are {list(encoders)}")
+            encoders[name].frozen = frozen
+        if self.front_end is not None:
+            self.front_end.freeze(self.config)
 
     @can_return_tuple
     def forward(
@@ -329,49 +345,3 @@ class AffectStudentModel(AffectModel):
     """Activation, valence and dominance from low-level features alone. See [`AffectStudentConfig`]."""
 
     config_class = AffectStudentConfig
-
-
-def _hub_options(kwargs: dict) -> dict:
-    """Of the arguments of `from_pretrained`, those that say where a file lies."""
-    names = ("cache_dir", "revision", "token", "subfolder", "local_files_only", "proxies")
-    return {name: kwargs[name] for name in names if name in kwargs}
-
-
-def _check_index(source, kwargs: dict) -> None:
-    """Raise an `OSError` for an index of shards that names pickled files, which transformers would read."""
-    variant = f".{kwargs['variant']}" if kwargs.get("variant") else ""
-    try:
-        index = cached_file(source, f"model.safetensors.index{variant}.json", **_hub_options(kwargs))
-    except OSError:  # no index
-        return
-    for name in json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values():
-        if not name.endswith(".safetensors"):
-            raise OSError(f"{name} is no safetensors file; only those are loaded: convert it")
-
-
-def _check_missing(missing: set[str], config, source, kwargs: dict) -> None:
-    """Raise a `ValueError` for missing weights, but for those that settings other than the checkpoint's own add."""
-    try:
-        own = type(config).from_pretrained(source, **_hub_options(kwargs)).to_dict()
-    except OSError:  # it has none: the one that was given is all there is
-        own = config.to_dict()
-    given = config.to_dict()
-    added = tuple(prefix for name, prefix in ADDED_WEIGHTS.items() if own.get(name) != given.get(name))
-    missing = {name for name in missing if not name.startswith(added)}
-    if missing:
-        raise ValueError(
-            f"{source}: {len(missing)} weights that its config.json asks for are not in it, such as {min(missing)}; "
-            "fetch or save it anew, or pass output_loading_info=True to go on with new ones"
-        )
-
-
-def _check_finite(model: nn.Module, source) -> None:
-    """Raise a `ValueError` for weights that are NaN or infinite; those on the meta device (offloaded) are skipped."""
-    for name, values in model.state_dict().items():
-        if not values.is_floating_point() or values.is_meta or values.sum(dtype=torch.float32).isfinite():
-            continue  # the sum is fast; only where it is not finite, each is looked at
-        if not torch.isfinite(values).all():
-            raise ValueError(
-                f"{source}: {name} holds NaN or infinite weights in {values.dtype}; the checkpoint is damaged, or its "
-                "weights do not fit this dtype: fetch it anew, or load it in float32"
-            )

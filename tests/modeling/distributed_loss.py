@@ -1,12 +1,13 @@
-"""Run by torchrun: loss and gradients of one batch split over the processes, saved by the first."""
+"""Run by torchrun: loss and gradients of batches split over the processes, saved by the first."""
 
 import sys
+import tempfile
 
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from speech_affect import AffectStudentConfig, AffectStudentModel
+from speech_affect import AffectFusionConfig, AffectFusionModel, AffectStudentConfig, AffectStudentModel
 
 
 def make_model() -> AffectStudentModel:
@@ -20,6 +21,27 @@ def make_model() -> AffectStudentModel:
         conv_channels=16,
     )
     return AffectStudentModel(config, with_front_end=False).double().train()
+
+
+def make_fusion() -> AffectFusionModel:
+    """A checkpoint with a frozen encoder, loaded."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    convolutions = {"conv_dim": (8,) * 7, "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2}
+    backbone = {"model_type": "wav2vec2", **sizes, **convolutions}
+    config = AffectFusionConfig(
+        encoders={"encoder": {"backbone": backbone}}, branches=[{"source": "encoder"}], dropout=0.0
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        AffectFusionModel(config).save_pretrained(folder)
+        return AffectFusionModel.from_pretrained(folder).train()
+
+
+def run_fusion(model, rows: slice) -> dict:
+    generator = torch.Generator().manual_seed(2)
+    clips, labels = torch.randn(4, 4000, generator=generator) / 10, torch.rand(4, 3, generator=generator)
+    model(clips[rows], labels=1 + 6 * labels[rows]).loss.backward()
+    return {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
 def make_batch(with_votes: bool) -> dict:
@@ -54,14 +76,17 @@ def run(model, batch: dict, rows: slice) -> dict:
 
 
 def main(path: str) -> None:
+    fusion = make_fusion()  # before the group: transformers would save in the first process alone
     dist.init_process_group("gloo")
     rank, world = dist.get_rank(), dist.get_world_size()
     model = DistributedDataParallel(make_model())
     # an uneven split: 5 clips and 2 clips
     rows = slice(0, 5) if rank == 0 else slice(5, 7)
     results = {with_votes: run(model, make_batch(with_votes), rows) for with_votes in (False, True)}
+    # without find_unused_parameters: every weight that says it is trained must get a gradient
+    gradients = run_fusion(DistributedDataParallel(fusion), slice(2 * rank, 2 * rank + 2))
     if rank == 0:
-        torch.save({"world": world, "results": results}, path)
+        torch.save({"world": world, "results": results, "fusion": gradients}, path)
     dist.barrier()
     dist.destroy_process_group()
 

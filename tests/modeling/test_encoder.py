@@ -4,7 +4,13 @@ import copy
 
 import pytest
 import torch
-from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    SeamlessM4TFeatureExtractor,
+    Wav2Vec2FeatureExtractor,
+    WhisperFeatureExtractor,
+)
 
 from speech_affect import AffectEncoderConfig, AffectFusionConfig, AffectFusionModel
 from speech_affect.encoder import SpeechEncoder, is_paddable, truncate_layers
@@ -151,20 +157,79 @@ def test_too_short_a_clip(tiny_backbone):
 def test_a_frozen_encoder_neither_trains_nor_drops_out(tiny_backbone, clips):
     encoder = _encoder(tiny_backbone("wav2vec2")).train()
     assert not encoder.backbone.training
-    assert not any(parameter.requires_grad for parameter in encoder.backbone.parameters())
     first, _ = _run(encoder, clips, ["last"])
     second, _ = _run(encoder, clips, ["last"])
     torch.testing.assert_close(first["last"], second["last"], atol=0, rtol=0)
 
 
-def test_an_encoder_that_is_not_frozen_gets_gradients(tiny_backbone, clips):
-    config = AffectFusionConfig(
-        encoders={"e": {"backbone": tiny_backbone("wavlm"), "frozen": False}}, branches=[{"source": "e"}]
-    )
-    model = AffectFusionModel(config).train()
+def _trained(model) -> dict[str, int]:
+    """Trained numbers of each part of a model."""
+    parts = {"head": model.regressor, **model.front_end.encoders}
+    return {
+        name: sum(weight.numel() for weight in part.parameters() if weight.requires_grad)
+        for name, part in parts.items()
+    }
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_encoders_are_frozen_or_trained_however_a_model_is_made(make_model, tmp_path, frozen):
+    model = make_model("fusion")
+    if not frozen:
+        model.unfreeze_encoders()
+    model.save_pretrained(tmp_path)
+    head = AffectFusionModel.from_pretrained(tmp_path, with_front_end=False)
+    head.attach_front_end({name: encoder.backbone for name, encoder in model.front_end.encoders.items()})
+    sizes = {name: encoder.backbone.num_parameters() for name, encoder in model.front_end.encoders.items()}
+    sizes["whisper"] -= 1500 * 32  # its sinusoidal positions are never trained
+    expected = dict.fromkeys(sizes, 0) if frozen else sizes
+    for made in (
+        model,
+        head,
+        AffectFusionModel(AffectFusionConfig.from_pretrained(tmp_path)),
+        AutoModel.from_config(AutoConfig.from_pretrained(tmp_path)),
+        AutoModel.from_pretrained(tmp_path),
+        AffectFusionModel.from_pretrained(tmp_path, output_loading_info=True)[0],
+    ):
+        trained = _trained(made)
+        assert trained.pop("head") == sum(weight.numel() for weight in model.regressor.parameters())
+        assert trained == expected
+        assert made.num_parameters(only_trainable=True) == sum(_trained(made).values())
+        backbones = [encoder.backbone for encoder in made.train().front_end.encoders.values()]
+        assert [backbone.training for backbone in backbones] == [not frozen] * 2
+
+
+def test_one_encoder_is_trained_after_loading_and_saved_so(make_model, clips, tmp_path):
+    make_model("fusion").save_pretrained(tmp_path / "frozen")
+    model = AutoModel.from_pretrained(tmp_path / "frozen").train()
+    model.unfreeze_encoders("hubert")
+    assert [encoder.backbone.training for encoder in model.front_end.encoders.values()] == [True, False]
     model(clips[0][None]).logits.sum().backward()
-    gradient = model.front_end.encoders["e"].backbone.encoder.layers[0].attention.q_proj.weight.grad
-    assert gradient is not None and gradient.abs().sum() > 0
+    hubert, whisper = (encoder.backbone for encoder in model.front_end.encoders.values())
+    assert hubert.encoder.layers[0].attention.q_proj.weight.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in whisper.parameters())
+    model.save_pretrained(tmp_path / "one")
+    again = AutoModel.from_pretrained(tmp_path / "one")
+    assert _trained(again) == _trained(model) and _trained(again)["whisper"] == 0
+    assert [encoder.frozen for encoder in again.config.encoders.values()] == [False, True]
+    again.train().freeze_encoders()
+    assert not _trained(again)["hubert"] and not again.front_end.encoders["hubert"].backbone.training
+    with pytest.raises(ValueError, match=r"no encoder 'wavlm'; this model's encoders are \['hubert', 'whisper'\]"):
+        model.unfreeze_encoders("hubert", "wavlm")
+
+
+@pytest.mark.parametrize("family", ["hubert", "wav2vec2-group", "whisper"])
+def test_hidden_states_keep_their_places_in_training(tiny_backbone, clips, family):
+    backbone = tiny_backbone(family)
+    for name in ("layerdrop", "encoder_layerdrop"):
+        setattr(backbone, name, 0.9)
+    for name in ("hidden_dropout", "activation_dropout", "attention_dropout", "feat_proj_dropout", "dropout"):
+        setattr(backbone, name, 0.0)
+    backbone.apply_spec_augment = False
+    encoder = _encoder(backbone, frozen=False)
+    states = [0, 1, 2, "last"]
+    expected, _ = _run(encoder, clips[:1], states)
+    trained, _ = _run(encoder.train(), clips[:1], states)
+    torch.testing.assert_close(trained, expected, atol=1e-6, rtol=0)
 
 
 def test_unpadded_whisper_is_the_same_encoder(tiny_backbone, clips):

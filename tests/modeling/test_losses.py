@@ -182,3 +182,9 @@ def test_loss_and_gradients_of_two_processes_equal_those_of_one(two_processes, w
     torch.testing.assert_close(result["loss"], expected["loss"], atol=1e-9, rtol=0)
     torch.testing.assert_close(result["parts"], expected["parts"], atol=1e-9, rtol=0)
     torch.testing.assert_close(result["gradients"], expected["gradients"], atol=1e-9, rtol=1e-6)
+
+
+def test_two_processes_train_a_model_with_a_frozen_encoder_as_one_does(two_processes):
+    expected = distributed_loss.run_fusion(distributed_loss.make_fusion(), slice(None))
+    assert expected and all(name.startswith("regressor.") for name in expected)
+    torch.testing.assert_close(two_processes["fusion"], expected, atol=1e-5, rtol=1e-4)

@@ -1,12 +1,17 @@
-"""Checks of settings, before anything is built from them: each raises a `ValueError` that says what is allowed."""
+"""Checks of settings, before anything is built from them, and of checkpoints; errors say what is allowed."""
 
+import json
 import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from numbers import Real
+from pathlib import Path
 
+import torch
+from torch import nn
 from transformers.configuration_utils import PreTrainedConfig
+from transformers.utils import cached_file
 
 
 # far beyond any head that was ever of use; what they come to together is bounded by `MAX_HEAD_WEIGHTS`
@@ -29,6 +34,16 @@ MAX_ENCODER_NUMBER = 2**24
 MAX_ENCODER_LAYERS = 1024
 _MODULE_COUNTS = re.compile("layer|block|depth|group")
 _ENCODER_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+# where a setting other than the checkpoint's own adds weights
+ADDED_WEIGHTS = {
+    "emotion_names": "regressor.emotion_output.",
+    "gender_names": "regressor.gender_output.",
+    "predict_uncertainty": "regressor.uncertainty_",
+    "num_gru_layers": "regressor.tc_grus.",
+    "fusion_level": "regressor.tc_grus.",
+    "branches": "",
+    "branch": "",
+}
 
 
 def is_number(value) -> bool:
@@ -191,3 +206,49 @@ def _check_values(name: str, value) -> None:
         limit = MAX_ENCODER_LAYERS if _MODULE_COUNTS.search(name) else MAX_ENCODER_NUMBER
         if abs(value) > limit:
             raise ValueError(f"{name:.100} of an encoder's backbone is {value!s:.50}; give {limit} at most")
+
+
+def _hub_options(kwargs: dict) -> dict:
+    """Of the arguments of `from_pretrained`, those that say where a file lies."""
+    names = ("cache_dir", "revision", "token", "subfolder", "local_files_only", "proxies")
+    return {name: kwargs[name] for name in names if name in kwargs}
+
+
+def check_index(source, kwargs: dict) -> None:
+    """Raise an `OSError` for an index of shards that names pickled files, which transformers would read."""
+    variant = f".{kwargs['variant']}" if kwargs.get("variant") else ""
+    try:
+        index = cached_file(source, f"model.safetensors.index{variant}.json", **_hub_options(kwargs))
+    except OSError:  # no index
+        return
+    for name in json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values():
+        if not name.endswith(".safetensors"):
+            raise OSError(f"{name} is no safetensors file; only those are loaded: convert it")
+
+
+def check_missing(missing: set[str], config, source, kwargs: dict) -> None:
+    """Raise a `ValueError` for missing weights, but for those that settings other than the checkpoint's own add."""
+    try:
+        own = type(config).from_pretrained(source, **_hub_options(kwargs)).to_dict()
+    except OSError:  # it has none: the one that was given is all there is
+        own = config.to_dict()
+    given = config.to_dict()
+    added = tuple(prefix for name, prefix in ADDED_WEIGHTS.items() if own.get(name) != given.get(name))
+    missing = {name for name in missing if not name.startswith(added)}
+    if missing:
+        raise ValueError(
+            f"{source}: {len(missing)} weights that its config.json asks for are not in it, such as {min(missing)}; "
+            "fetch or save it anew, or pass output_loading_info=True to go on with new ones"
+        )
+
+
+def check_finite(model: nn.Module, source) -> None:
+    """Raise a `ValueError` for weights that are NaN or infinite; those on the meta device (offloaded) are skipped."""
+    for name, values in model.state_dict().items():
+        if not values.is_floating_point() or values.is_meta or values.sum(dtype=torch.float32).isfinite():
+            continue  # the sum is fast; only where it is not finite, each is looked at
+        if not torch.isfinite(values).all():
+            raise ValueError(
+                f"{source}: {name} holds NaN or infinite weights in {values.dtype}; the checkpoint is damaged, or its "
+                "weights do not fit this dtype: fetch it anew, or load it in float32"
+            )
