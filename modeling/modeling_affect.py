@@ -44,8 +44,8 @@ class AffectOutput(ModelOutput):
             Weighted mean of `1 - CCC` over the dimensions, plus the weighted losses of the other tasks whose labels
             are given.
         logits (`torch.FloatTensor` of shape `(batch, 3)`):
-            Activation, valence and dominance on the label scale. The output is linear; in evaluation mode it is
-            clipped to `config.label_range`, outside which no clip can be rated.
+            Activation, valence and dominance on the label scale, float32 in half precision too. The output is linear;
+            in evaluation mode it is clipped to `config.label_range`, outside which no clip can be rated.
         embedding (`torch.FloatTensor` of shape `(batch, embedding_size)`): Utterance embedding, in (-1, 1).
         emotion_logits (`torch.FloatTensor` of shape `(batch, classes)`, *optional*):
             Of the emotion classes, when the model has them.

@@ -87,6 +87,10 @@ def masked_mean(frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return ((frames * weights).sum(dim=1) / weights.sum(dim=1)).to(frames.dtype)
 
 
+def _at_least_float32(values: torch.Tensor) -> torch.Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def average_frames(frames: torch.Tensor, mask: torch.Tensor, ratio: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Lower the frame rate by a whole factor: each output frame is the mean of `ratio` valid input frames.
 
@@ -165,7 +169,8 @@ class BranchInput(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """(batch, frames, width) -> (batch, frames, width / num_states)"""
-        frames = (frames.to(self.frame_mean.dtype) - self.frame_mean) / self.frame_std
+        frames = (_at_least_float32(frames) - self.frame_mean) / self.frame_std
+        frames = frames.to(self.frame_mean.dtype)
         if self.state_weights is None:
             return frames
         states = frames.unflatten(-1, (self.num_states, self.output_size))
@@ -255,10 +260,11 @@ class AffectRegressor(nn.Module):
 
         Returns:
             `unit` (batch, dimensions): the dimensions in unit scale; `log_std` (batch, dimensions), as
-            [`AffectRegressor.log_std`]; `emotion` (batch, classes) and `gender` (batch, genders), logits.
+            [`AffectRegressor.log_std`]; `emotion` (batch, classes) and `gender` (batch, genders), logits. The first
+            two are float32 at least: on a scale of 1 to 7, numbers in bfloat16 lie up to 0.03 apart.
         """
         return {
-            "unit": self.output(embedding),
+            "unit": _at_least_float32(self.output(embedding)),
             "log_std": self.log_std(embedding),
             "emotion": self.emotion_output(embedding) if self.emotion_output is not None else None,
             "gender": self.gender_output(embedding) if self.gender_output is not None else None,
@@ -272,13 +278,13 @@ class AffectRegressor(nn.Module):
         if self.uncertainty_output is None:
             return None
         low, high = (math.log(bound) for bound in STD_RANGE)
-        return low + (high - low) * torch.sigmoid(self.uncertainty_output(embedding))
+        return low + (high - low) * torch.sigmoid(_at_least_float32(self.uncertainty_output(embedding)))
 
     def per_frame(self, hidden: list) -> tuple[torch.Tensor, torch.Tensor]:
         """Outputs (batch, frames, dimensions), unit scale, of each frame on the slowest grid, and its mask."""
         sequences, masks = zip(*hidden, strict=True)
         aligned, mask = align_frames(list(sequences), list(masks), self.hidden_hops)
-        return self.output(self.embed(torch.cat(aligned, dim=-1))), mask
+        return _at_least_float32(self.output(self.embed(torch.cat(aligned, dim=-1)))), mask
 
     def set_frame_statistics(self, name: str, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Set the mean and standard deviation (width,) by which a branch's raw frames are standardised.
