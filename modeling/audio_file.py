@@ -49,6 +49,17 @@ class AudioFile:
         self.sampling_rate: int = self._file.samplerate
         self.num_samples: int = self._file.frames
 
+    def seek(self, sample: int) -> None:
+        """Go to a sample of each channel: [`blocks`] decodes from there on.
+
+        Raises:
+            ValueError: the file has no such sample, or is broken.
+        """
+        try:
+            self._file.seek(sample)
+        except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+            raise self._unreadable(error) from error
+
     def blocks(self, block_samples: int) -> Iterator[np.ndarray]:
         """Decode the rest of the file.
 

@@ -90,8 +90,8 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
 
     # 5. Probes, checkpoints and report
     results = {}
-    fingerprints = {str(key): table.fingerprints for key, table in all_splits[0].tables.items()}
-    probe_encoders(run, corpus.splits, fingerprints, cache, output)
+    given = all_splits[0]
+    probe_encoders(run, {str(key): table for key, table in given.tables.items()}, given.audio, cache, output)
     if state.is_main_process:
         sizes = {name: AutoModel.from_pretrained(write(system)).num_parameters() for name, system in jobs[""].items()}
         results = write_report(output, jobs, sizes, **provenance, bootstrap_samples=run.bootstrap_samples)

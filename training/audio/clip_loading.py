@@ -32,10 +32,10 @@ class LoadableClip(Protocol):
 
 
 class SourceClip(NamedTuple):
-    """A clip of the corpus, not decoded: `audio` is `{"path", "bytes"}` as `datasets.Audio(decode=False)` has it."""
+    """A clip of the corpus, not decoded: `audio` is a file, `{"path", "bytes"}`, or a segment of one."""
 
     fingerprint: str
-    audio: dict
+    audio: dict | LoadableClip
 
     @property
     def duration_s(self) -> float:
@@ -44,7 +44,7 @@ class SourceClip(NamedTuple):
 
     def waveform(self) -> np.ndarray:
         """Return (samples,) float32 in [-1, 1], mono at 16 kHz."""
-        return load_waveform(self.audio)
+        return load_waveform(loadable(self.audio))
 
 
 def clip_duration_s(clip: dict | LoadableClip) -> float:
@@ -84,8 +84,12 @@ def load_batches(batches: Sequence[Sequence[dict | LoadableClip]]) -> Iterable[B
 
 
 def _load_batch(extractor: AffectFeatureExtractor, batch: Sequence[dict | LoadableClip]) -> BatchFeature:
-    audio = [clip if isinstance(clip, dict) else clip.load() for clip in batch]
-    return extractor(audio, return_tensors="pt")
+    return extractor([loadable(clip) for clip in batch], return_tensors="pt")
+
+
+def loadable(clip: dict | LoadableClip) -> dict:
+    """Return the clip as a feature extractor takes it."""
+    return clip if isinstance(clip, dict) else clip.load()
 
 
 def loading_workers() -> int:

@@ -1,11 +1,13 @@
 """The one shape that every corpus is read into, and the checks that all corpora share."""
 
+import functools
 import hashlib
+import itertools
 import logging
 import math
 import os
 from collections import Counter, defaultdict, namedtuple
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
@@ -15,6 +17,7 @@ from datasets import Audio, Features, List, Value
 
 from speech_affect import DIMENSIONS
 
+from ..files import sha256_of_file
 from ..settings.labels import LEARNT_FROM, SPLITS, UNKNOWN, WITHHELD_SPLIT
 
 
@@ -41,9 +44,13 @@ FEATURES = Features(
     }
 )
 
+# of a corpus with segments: seconds within the file of `audio`, null for its beginning and its end
+SEGMENT = Features({"start": Value("float64"), "end": Value("float64")})
+
 _EMPTY = {"", "na", "n/a", "nan", "none", "null"}
 _SPECIAL = frozenset("\\:\0")  # what a plain path does not hold
 _SAMPLE_BYTES = 4096
+_ROUNDING_S = 0.001  # up to here, segments that follow each other may overlap
 
 
 class CorpusError(ValueError):
@@ -112,7 +119,8 @@ class Corpus:
     Args:
         name: Short name for reports.
         splits: One dataset per split, keyed by names out of `SPLITS`, each with the columns of `FEATURES`
-            (`audio` as `{"bytes", "path"}`); ratings are in the unit of `label_range`, null where withheld.
+            (`audio` as `{"bytes", "path"}`), and those of `SEGMENT` where files hold several clips; ratings are in the
+            unit of `label_range`, null where withheld.
         label_range: Lowest and highest rating possible.
         note: Where the labels and splits come from, for reports.
         skipped: Rows of the label files that were left out (`on_error="skip"`).
@@ -132,7 +140,7 @@ class Corpus:
         for name, split in self.splits.items():
             if name not in SPLITS:
                 raise CorpusError(f"split {name!r} of {self.name}: allowed are {', '.join(SPLITS)}.")
-            if set(split.column_names) != set(FEATURES):
+            if set(split.column_names) not in (set(FEATURES), {*FEATURES, *SEGMENT}):
                 raise CorpusError(
                     f"split {name!r} of {self.name} has the columns {split.column_names}; needed are {list(FEATURES)}."
                 )
@@ -221,7 +229,7 @@ def check_inside(name: str) -> str:
     return str(PurePosixPath(*path.parts))
 
 
-_Clip = namedtuple("_Clip", "split index file path size")
+_Clip = namedtuple("_Clip", "split index file path size start end")
 
 
 def check_disjoint(corpus: Corpus, audio: bool = True) -> None:
@@ -254,7 +262,8 @@ def check_disjoint(corpus: Corpus, audio: bool = True) -> None:
 
 
 def _same_audio(corpus: Corpus) -> list[list[_Clip]]:
-    """Groups of clips with equal audio content that span splits."""
+    """Groups of clips with equal audio content, or with a part of it in common, that span splits."""
+    digest_of_file = functools.cache(sha256_of_file)  # many segments can be of one file
 
     def content(clip: _Clip, start: int = 0, length: int | None = None) -> bytes:
         if clip.path is None:
@@ -266,19 +275,43 @@ def _same_audio(corpus: Corpus) -> list[list[_Clip]]:
     def middle(clip: _Clip) -> bytes:  # headers and silence are alike everywhere
         return content(clip, max(0, (clip.size - _SAMPLE_BYTES) // 2), _SAMPLE_BYTES)
 
-    groups = [
-        [
-            _Clip(name, index, file, path, size)
-            for name, split in corpus.splits.items()
-            for index, (file, (path, size)) in enumerate(zip(split["file"][:], audio_sizes(split), strict=True))
-        ]
-    ]
-    for key in (lambda clip: clip.size, middle, lambda clip: hashlib.sha256(content(clip)).digest()):
-        refined = []
-        for group in groups:
-            alike = defaultdict(list)
-            for clip in group:
-                alike[key(clip)].append(clip)
-            refined += [clips for clips in alike.values() if len({clip.split for clip in clips}) > 1]
-        groups = refined
+    def digest(clip: _Clip) -> str:
+        return digest_of_file(clip.path) if clip.path else hashlib.sha256(content(clip)).hexdigest()
+
+    groups = [[clip for name, rows in corpus.splits.items() for clip in _clips(name, rows)]]
+    for key in (lambda clip: clip.size, middle, digest):
+        groups = [alike for group in groups for alike in _by_key(group, key) if _spans_splits(alike)]
+    return [shared for group in groups for shared in _overlapping(group) if _spans_splits(shared)]
+
+
+def _clips(split: str, rows: datasets.Dataset) -> Iterator[_Clip]:
+    def column(name: str) -> Iterable[float | None]:
+        return rows[name][:] if name in rows.column_names else itertools.repeat(None, len(rows))
+
+    columns = zip(rows["file"][:], audio_sizes(rows), column("start"), column("end"), strict=True)
+    for index, (file, (path, size), start, end) in enumerate(columns):
+        yield _Clip(split, index, file, path, size, start or 0.0, math.inf if end is None else end)
+
+
+def _by_key(clips: list[_Clip], key: Callable[[_Clip], object]) -> Iterable[list[_Clip]]:
+    alike = defaultdict(list)
+    for clip in clips:
+        alike[key(clip)].append(clip)
+    return alike.values()
+
+
+def _overlapping(clips: list[_Clip]) -> list[list[_Clip]]:
+    """Clips of equal files in groups that overlap."""
+    groups: list[list[_Clip]] = []
+    reached = -math.inf
+    for clip in sorted(clips, key=lambda clip: clip.start):
+        if clip.start < reached - _ROUNDING_S:
+            groups[-1].append(clip)
+        else:
+            groups.append([clip])
+        reached = max(reached, clip.end)
     return groups
+
+
+def _spans_splits(clips: list[_Clip]) -> bool:
+    return len({clip.split for clip in clips}) > 1

@@ -29,8 +29,9 @@ from speech_affect import DIMENSIONS
 
 from ..files import atomic_path, read_json, write_json, write_text
 from ..settings.labels import SPLITS
-from .corpus import Corpus, CorpusError, audio_sizes, with_audio
+from .corpus import FEATURES, SEGMENT, Corpus, CorpusError, audio_sizes, with_audio
 from .msp_podcast import LICENCE, load_msp_podcast_corpus
+from .segments import clips_of, cut
 
 
 MANIFEST = "corpus.json"
@@ -46,7 +47,8 @@ def write_parquet(
 
     Everything is written into `OUTPUT.incomplete`, which is renamed at the end. After an interruption the same call
     continues there: a finished shard is not written again. Rows, splits and their order are those of the corpus;
-    `audio` holds the bytes of the file and its base name. One shard at a time is in memory.
+    `audio` holds the bytes of the file, or the stretch of it that a row rates, as WAV, and its base name. One shard at
+    a time is in memory.
 
     Args:
         corpus: What to write.
@@ -170,7 +172,7 @@ def _manifest(corpus: Corpus, shard_bytes: int) -> dict:
     """What is written; two corpora with the same manifest have the same rows, and audio files of the same sizes."""
     digest, counts = hashlib.sha256(), {}
     for split, rows in corpus.splits.items():
-        sizes = [size for _, size in audio_sizes(rows)]
+        sizes = _sizes(rows)
         for batch in rows.remove_columns("audio").with_format(None).iter(1000):
             digest.update(repr(batch).encode())
         digest.update(repr((split, sizes)).encode())
@@ -184,6 +186,22 @@ def _manifest(corpus: Corpus, shard_bytes: int) -> dict:
         "splits": counts,
         "rows_sha256": digest.hexdigest(),
     }
+
+
+def _sizes(rows: datasets.Dataset) -> list[int]:
+    """Bytes of audio in each row, of segments about."""
+    sizes = [size for _, size in audio_sizes(rows)]
+    if set(SEGMENT) <= set(rows.column_names):
+        clips = (clip for _, clip in clips_of(rows))
+        sizes = [n if isinstance(c, dict) else 2 * (c.stop - c.start) for n, c in zip(sizes, clips, strict=True)]
+    return sizes
+
+
+def _cut_out(row: dict) -> dict:
+    if row["start"] is None and row["end"] is None:
+        return {}
+    name = os.path.basename(row["audio"]["path"] or row["file"])
+    return {"audio": {"bytes": cut(row["audio"], row["start"], row["end"]), "path": name}}
 
 
 def _read_manifest(path: Path) -> dict:
@@ -228,6 +246,8 @@ def _write_shard(rows: datasets.Dataset, path: Path) -> None:
             return
     except (OSError, pa.ArrowInvalid):
         pass
+    if set(SEGMENT) <= set(rows.column_names):
+        rows = rows.map(_cut_out, remove_columns=list(SEGMENT), features=FEATURES, keep_in_memory=True, desc=path.name)
     embedded = (
         with_audio(rows)
         .with_format("arrow")

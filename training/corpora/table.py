@@ -27,6 +27,7 @@ from speech_affect import DIMENSIONS
 from ..settings.labels import EMOTION_WORDS, EMOTIONS, SPLITS, UNKNOWN
 from .corpus import (
     FEATURES,
+    SEGMENT,
     BadRows,
     Corpus,
     CorpusError,
@@ -38,12 +39,15 @@ from .corpus import (
     with_audio,
 )
 from .folds import deal_speakers
+from .segments import checked_segment, parse_time, read_header, segment_name
 from .table_batches import SPLIT_OF, Batch, Table, read_tables
 
 
 SHOWN_AFTER_S = 2  # a progress bar for what takes longer
-_LABELS = Features({name: FEATURES[name] for name in FEATURES if name != "audio"})
-_CHECKED = pa.schema([*_LABELS.arrow_schema, ("path", pa.string()), ("split", pa.string()), ("index", pa.int64())])
+_LABELS = Features({name: feature for name, feature in {**FEATURES, **SEGMENT}.items() if name != "audio"})
+_ALL = Features({**FEATURES, **SEGMENT})
+_PLACE = pa.schema([("path", pa.string()), ("split", pa.string()), ("index", pa.int64())])
+_CHECKED = pa.schema([*_LABELS.arrow_schema, *_PLACE])
 
 
 def load_table_corpus(
@@ -59,6 +63,8 @@ def load_table_corpus(
     emotion_column: str | None = None,
     transcript_column: str | None = None,
     split_column: str | None = None,
+    start_column: str | None = "start",
+    end_column: str | None = "end",
     audio_dir: str | os.PathLike | None = None,
     on_error: str = "raise",
     seed: int = 0,
@@ -80,6 +86,9 @@ def load_table_corpus(
         transcript_column: The spoken words.
         split_column: train, dev, validation, test, test1, test2, test3, ... (see `table_batches.SPLIT_OF`). Ratings
             may be absent in test3 only.
+        start_column, end_column: Times within the file where a row rates a segment of it (see `segments.parse_time`):
+            seconds, or timedeltas such as `0 days 00:00:01.5`, as audformat writes them; an empty one is the beginning
+            or the end of the file. Both are read where the table has `start` and `end`; None to leave them.
         audio_dir: The folder that holds all audio; by default that of the table.
         on_error: `"raise"` to stop at the first bad row, `"skip"` to leave bad rows out and log how many.
         seed: Of the random order in which speakers are dealt out.
@@ -87,14 +96,14 @@ def load_table_corpus(
 
     Returns:
         The corpus, named after the source. The file name is the path within the audio folder, or for embedded audio
-        its base name, made unique by the row number.
+        its base name, made unique by the row number; a segment's is followed by its times, `a.wav#t=1.5,2.25`.
 
     Raises:
         CorpusError: The source or a column is not there, a row is bad and `on_error` is `"raise"`, a path leaves the
             audio folder, or splits are to be made and there are no speakers.
     """
     columns = {"audio": audio_column, "speaker": speaker_column, "gender": gender_column, "emotion": emotion_column}
-    columns |= {"transcript": transcript_column, "split": split_column}
+    columns |= {"transcript": transcript_column, "split": split_column, "start": start_column, "end": end_column}
     columns |= zip(DIMENSIONS, (activation_column, valence_column, dominance_column), strict=True)
     columns = {role: column for role, column in columns.items() if column is not None}
     label_range, bad_rows = check_label_range(label_range), BadRows(on_error)
@@ -138,7 +147,10 @@ def _splits(reader: TableReader, tables: Sequence[Table], seed: int) -> DatasetD
         for split, batches in chosen.items():
             if batches:
                 parts[split].append(reader.build(table, pa.concat_tables(batches)))
-    return DatasetDict({split: datasets.concatenate_datasets(part) for split, part in parts.items() if part})
+    splits = DatasetDict({split: datasets.concatenate_datasets(part) for split, part in parts.items() if part})
+    if not reader.has_segments:
+        splits = splits.remove_columns(list(SEGMENT))
+    return splits
 
 
 @dataclass
@@ -161,12 +173,14 @@ class TableReader:
     # file -> index of its table and its row there, in one number: there can be millions
     seen: dict[str, int] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
+    has_segments: bool = False
 
     def __post_init__(self):
         self._real_folder = functools.cache(os.path.realpath)
+        self._header = functools.lru_cache(1 << 16)(lambda path: read_header({"path": path}))
 
     def check(self, table: Table) -> Iterator[pa.Table]:
-        """Yield the usable rows: the labels, `file`, `split`, the `index` in the table, `path` unless embedded."""
+        """Yield the usable rows: labels and times, `file`, `split`, `index` in the table, `path` unless embedded."""
         self.tables.append(table)
         with tqdm(desc=table.source, unit=" rows", delay=SHOWN_AFTER_S, disable=are_progress_bars_disabled()) as bar:
             for batch in table.batches:
@@ -178,9 +192,11 @@ class TableReader:
     def _usable(self, table: Table, batch: Batch) -> Iterator[dict]:
         for index, number in enumerate(batch.numbers):
             try:
-                row = self._check_row({role: values[index] for role, values in batch.labels.items()}, table.split)
+                record = {role: values[index] for role, values in batch.labels.items()}
+                row = self._check_row(record, table.split)
                 embedded = None if batch.embedded is None else batch.embedded[index]
                 row["file"], row["path"] = self._locate(batch.paths[index], embedded, number)
+                row |= self._segment(record, row, batch, index)
                 self._note_file(row, number)
                 yield {**row, "index": number - 1}
             except RowError as error:
@@ -197,7 +213,8 @@ class TableReader:
             index, first = divmod(place, 1 << 40)
             split = self.tables[index].split
             where = f"row {first}" + (f" of {split}" if split else "")
-            raise RowError("duplicate file", f"{row['file']} is already in {where}; allowed is one row per file")
+            allowed = "allowed is one row per file, or per segment of it"
+            raise RowError("duplicate file", f"{row['file']} is already in {where}; {allowed}")
 
     def _check_row(self, record: dict, table_split: str | None) -> dict:
         given = record.get("split", table_split)
@@ -219,6 +236,21 @@ class TableReader:
             "graders": [],
             "split": split,
         }
+
+    def _segment(self, record: dict, row: dict, batch: Batch, index: int) -> dict:
+        """The start and end of a segment, and the name that has them; both None for a whole file."""
+        columns = (self.columns.get("start", ""), self.columns.get("end", ""))
+        times = [parse_time(record.get(role), column) for role, column in zip(SEGMENT, columns, strict=True)]
+        if times == [None, None]:
+            return {"start": None, "end": None}
+        try:
+            content = None if row["path"] else {"bytes": batch.contents[index].as_py()}
+            header = read_header(content) if content else self._header(row["path"])
+        except ValueError as error:
+            raise RowError("unreadable audio", str(error)) from error
+        start_s, end_s = checked_segment(row["file"], *times, header, columns)
+        self.has_segments |= (start_s, end_s) != (None, None)
+        return {"start": start_s, "end": end_s, "file": segment_name(row["file"], start_s, end_s)}
 
     def _locate(self, path: str | None, embedded: bool | None, number: int) -> tuple[str, str | None]:
         """The name within the corpus, and the path on disk unless the audio is embedded in the table."""
@@ -255,11 +287,11 @@ class TableReader:
             audio = audio if column == "audio" else audio.rename_column(column, "audio")
             labels = _dataset(rows.select(list(_LABELS)), _LABELS)
             whole = datasets.concatenate_datasets([labels, with_audio(audio)], axis=1)
-            return whole.select_columns(list(FEATURES))
+            return whole.select_columns(list(_ALL))
         parts = [[pa.nulls(len(part), pa.binary()), part] for part in rows["path"].chunks]
         audio = pa.chunked_array([pa.StructArray.from_arrays(part, ["bytes", "path"]) for part in parts])
-        whole = rows.select(list(_LABELS)).append_column("audio", audio).select(list(FEATURES))
-        return with_audio(_dataset(whole, FEATURES))
+        whole = rows.select(list(_LABELS)).append_column("audio", audio).select(list(_ALL))
+        return with_audio(_dataset(whole, _ALL))
 
 
 def _dataset(rows: pa.Table, features: Features) -> Dataset:

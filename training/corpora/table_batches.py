@@ -27,6 +27,10 @@ _WORDS = {
     "test3": "test3",
 }
 SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words.split()}
+# the times of segments, which few tables have; words of names that are probably theirs
+OPTIONAL = ("start", "end")
+_STARTS = {"start", "starttime", "begin", "begintime", "onset"}
+_ENDS = {"end", "endtime", "stop", "offset"}
 # read and checked at a time: a table may have more rows than fit in memory as Python objects
 BATCH_ROWS = 10_000
 
@@ -34,13 +38,14 @@ BATCH_ROWS = 10_000
 class Batch(NamedTuple):
     """Some rows of a table: their numbers from 1, labels by role, and audio.
 
-    `embedded` says which rows hold their audio; it is None for a table that holds none.
+    `embedded` says which rows hold their audio, and `contents` is that; both are None for a table that holds none.
     """
 
     numbers: Sequence[int]
     labels: dict[str, Sequence[object]]
     paths: Sequence[str | None]
-    embedded: Sequence[bool] | None
+    embedded: Sequence[bool] | None = None
+    contents: pa.Array | None = None
 
 
 @dataclass(frozen=True)
@@ -114,20 +119,18 @@ def _read_folder(folder: Path, cache_dir: str | os.PathLike | None) -> Mapping[s
 def _csv_batches(path: str, columns: dict[str, str], bad_rows: BadRows) -> Iterator[Batch]:
     rows = csv_rows(path, bad_rows)
     _, header = next(rows)
-    for role, column in columns.items():
-        _check_column(path, header, role, column)
+    columns = _present(path, header, columns)
     check_header(path, header, list(columns.values()))
     labels = {role: header.index(column) for role, column in columns.items() if role != "audio"}
     audio = header.index(columns["audio"])
     while part := list(itertools.islice(rows, BATCH_ROWS)):
         values = list(zip(*(fields for _, fields in part), strict=True))
         of_roles = {role: values[index] for role, index in labels.items()}
-        yield Batch([number for number, _ in part], of_roles, values[audio], None)
+        yield Batch([number for number, _ in part], of_roles, values[audio])
 
 
 def _batches(source: str, data: Dataset, columns: dict[str, str]) -> Iterator[Batch]:
-    for role, column in columns.items():
-        _check_column(source, data.column_names, role, column)
+    columns = _present(source, data.column_names, columns)
     feature = data.features[columns["audio"]]
     as_paths = isinstance(feature, Value) and feature.dtype in ("string", "large_string")
     as_audio = isinstance(feature, Audio) or (isinstance(feature, dict) and {"bytes", "path"} <= set(feature))
@@ -144,13 +147,42 @@ def _batches(source: str, data: Dataset, columns: dict[str, str]) -> Iterator[Ba
         labels = {role: part[column].to_pylist() for role, column in columns.items() if role != "audio"}
         audio = part[columns["audio"]].combine_chunks()
         paths = audio.field("path") if as_audio else audio
-        embedded = _holds_audio(audio) if embeds else None
-        yield Batch(range(number, number + len(part)), labels, paths.to_pylist(), embedded)
+        held = (_holds_audio(audio), audio.field("bytes")) if embeds else ()
+        yield Batch(range(number, number + len(part)), labels, paths.to_pylist(), *held)
         number += len(part)
 
 
 def _holds_audio(audio: pa.StructArray) -> list[bool]:
     return audio.field("bytes").is_valid().to_pylist()
+
+
+def _present(source: str, names: Sequence[str], columns: dict[str, str]) -> dict[str, str]:
+    """The columns that are in a table; those in `OPTIONAL` may be absent under the name that they have by default."""
+    absent = [role for role, column in columns.items() if column == role in OPTIONAL and column not in names]
+    present = {role: column for role, column in columns.items() if role not in absent}
+    for role, column in present.items():
+        _check_column(source, names, role, column)
+    found = [columns[role] for role in OPTIONAL if role in present]
+    if absent and found:
+        raise CorpusError(
+            f"{source} has no column {absent[0]!r} beside {found[0]!r}: give start_column and end_column, or null for "
+            "both if rows rate whole files."
+        )
+    if len(absent) == len(OPTIONAL) and (like := _like_times(names)):
+        raise CorpusError(
+            f"{source} has the columns {like[0]!r} and {like[1]!r}: if they are times of segments, in seconds, give "
+            f"start_column={like[0]!r} and end_column={like[1]!r}; if rows rate whole files, null for both."
+        )
+    return present
+
+
+def _like_times(names: Sequence[str]) -> tuple[str, str] | None:
+    """Two columns that seem to be the start and the end of a segment."""
+    found = [
+        next((name for name in names if set(re.split(r"[\W\d_]+", name.casefold())) & words), None)
+        for words in (_STARTS, _ENDS)
+    ]
+    return None if None in found else tuple(found)
 
 
 def _check_column(source: str, names: Sequence[str], role: str, column: str) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,45 +9,12 @@ import soundfile
 
 from ..files import clip_fingerprint
 from .corpus import CorpusError
+from .segments import Piece
 
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
 PIECE_S = 8.0  # about as long as a turn of MSP-Podcast
 SHORTEST_S = 0.5
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of an audio file, read when it is needed.
-
-    Args:
-        path: The file.
-        fingerprint: Of the file's content and the stretch.
-        start: First sample, at the file's own rate.
-        stop: One past the last sample.
-        sampling_rate: Of the file, in hertz.
-    """
-
-    path: str
-    fingerprint: str
-    start: int
-    stop: int
-    sampling_rate: int
-
-    @property
-    def file_fingerprint(self) -> str:
-        """Fingerprint of the whole file, as `files.clip_fingerprint` makes it."""
-        return self.fingerprint.partition("-")[0]
-
-    @property
-    def duration_s(self) -> float:
-        """Duration in seconds, by the file's header."""
-        return (self.stop - self.start) / self.sampling_rate
-
-    def load(self) -> dict:
-        """Read the samples: `{"array": (samples, channels) float32, "sampling_rate"}`."""
-        array, rate = soundfile.read(self.path, start=self.start, stop=self.stop, dtype="float32", always_2d=True)
-        return {"array": array, "sampling_rate": rate}
 
 
 def unlabelled_pieces(folders: Sequence[str | os.PathLike]) -> list[Piece]:

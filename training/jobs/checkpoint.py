@@ -12,6 +12,8 @@ from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
 from speech_affect import DIMENSIONS, AffectFeatureExtractor
 
+from ..audio.clip_loading import loadable
+from ..corpora.segments import clips_of
 from ..encoders.library import EncoderLibrary
 from ..files import read_json, write_json
 from ..frames.text_frames import text_inputs, tokenize
@@ -74,7 +76,8 @@ def write_system(
 ) -> Path:
     """Write the checkpoint of a system into its folder in `output`, and check on development clips that it loads."""
     folder = write_checkpoint(jobs, library, output / jobs[0].spec.name, provenance)
-    verify_checkpoint(folder, best_job(jobs), development[:RELOAD_CLIPS])
+    some = development.select(range(min(RELOAD_CLIPS, len(development))))
+    verify_checkpoint(folder, best_job(jobs), {**some[:], "audio": [loadable(clip) for _, clip in clips_of(some)]})
     return folder
 
 

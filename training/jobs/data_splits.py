@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 from ..audio.augmentation import AugmentedClip, augmented_copies, augmented_table
 from ..audio.degradation import DegradedClip, degraded_clips
 from ..corpora.clip_table import ClipTable, clip_table, join_tables, unlabelled_table
 from ..corpora.corpus import Corpus
 from ..corpora.folds import speaker_folds
-from ..corpora.unlabelled import Piece
-from ..files import clip_fingerprint
+from ..corpora.segments import Piece, clips_of, file_fingerprint, file_fingerprints
 from ..settings.augmentation import AugmentationSettings
 from ..settings.conditions import Condition
 from ..settings.labels import LEARNT_FROM
@@ -28,14 +26,14 @@ class DataSplits:
     Args:
         name: Empty for the given splits, else the fold, such as `fold0`.
         tables: Clips per split.
-        audio: Per fingerprint the encoded audio.
+        audio: Per fingerprint the encoded audio: a file, or a segment of one.
         copies: Augmented copies of the training clips.
         conditions: Per test split and condition the degraded clips.
     """
 
     name: str
     tables: dict[SplitKey, ClipTable]
-    audio: dict[str, dict]
+    audio: dict[str, dict | Piece]
     copies: list[AugmentedClip] = field(default_factory=list)
     conditions: dict[SplitKey, list[DegradedClip]] = field(default_factory=dict)
 
@@ -45,8 +43,9 @@ class DataSplits:
         if spec.augmented:
             parts.append(augmented_table(self.tables[TRAIN], self.copies))
         if spec.unlabelled:
-            held_out = {f for key, table in self.tables.items() if key != TRAIN for f in table.fingerprints}
-            pieces = [piece for piece in unlabelled if piece.file_fingerprint not in held_out]
+            tested = [table for key, table in self.tables.items() if key != TRAIN]
+            held_out = {file_fingerprint(clip) for table in tested for clip in table.fingerprints}
+            pieces = [piece for piece in unlabelled if file_fingerprint(piece.fingerprint) not in held_out]
             parts.append(unlabelled_table([piece.path for piece in pieces], [piece.fingerprint for piece in pieces]))
         return join_tables(parts)
 
@@ -77,18 +76,14 @@ def make_data_splits(
     Raises:
         CorpusError: The corpus cannot be divided into so many folds.
     """
-    fingerprint_of_file = lru_cache(maxsize=None)(lambda path: clip_fingerprint({"path": path}))  # once for all folds
+    fingerprint_of = file_fingerprints()  # one for all folds
 
     def make(name: str, part: Corpus) -> DataSplits:
         tables, audio = {}, {}
         for split, rows in part.splits.items():
-            key, clips = SplitKey(split), list(rows["audio"])
-            fingerprints = [
-                clip_fingerprint(clip) if clip.get("bytes") is not None else fingerprint_of_file(clip["path"])
-                for clip in clips
-            ]
-            tables[key] = clip_table(rows, fingerprints)
-            audio.update(zip(fingerprints, clips, strict=True))
+            clips = clips_of(rows, fingerprint_of)
+            tables[SplitKey(split)] = clip_table(rows, [fingerprint for fingerprint, _ in clips])
+            audio.update(clips)
         train = tables[TRAIN]
         sources = [(f, audio[f], speaker) for f, speaker in zip(train.fingerprints, train.speakers, strict=True)]
         return DataSplits(name, tables, audio, augmented_copies(sources, copies, augmentation))

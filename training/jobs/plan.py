@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import TrainingArguments
 
 from ..corpora.clip_table import ClipTable
-from ..corpora.unlabelled import Piece
+from ..corpora.segments import Piece
 from ..encoders.encoder_sources import resolve_encoder
 from ..encoders.library import EncoderLibrary
 from ..frames.frame_cache import FrameCache

@@ -10,7 +10,7 @@ from accelerate import PartialState
 from speech_affect import AffectFeatureExtractor
 from speech_affect.encoder import SpeechEncoder
 
-from ..audio.clip_loading import clip_duration_s, load_batches
+from ..audio.clip_loading import LoadableClip, clip_duration_s, load_batches
 from ..encoders.library import EncoderLibrary
 from ..frames.extraction import extract_missing
 from ..frames.frame_cache import FrameCache
@@ -46,7 +46,7 @@ def pooled_cache(library: EncoderLibrary, encoder: str, root: Path) -> FrameCach
 
 
 def extract_pooled_states(
-    clips: dict[str, dict], library: EncoderLibrary, encoder: str, root: Path, batch_size: int
+    clips: dict[str, dict | LoadableClip], library: EncoderLibrary, encoder: str, root: Path, batch_size: int
 ) -> FrameCache:
     """Run the encoder once over every clip that is not on disk yet, as [`extract_missing`] does, and keep the means.
 
@@ -54,7 +54,7 @@ def extract_pooled_states(
     width 1024.
 
     Args:
-        clips: Fingerprint -> audio, `{"path", "bytes"}`.
+        clips: Fingerprint -> audio, `{"path", "bytes"}`, or an object that reads or makes it on demand.
         library, encoder, root: As for [`pooled_cache`], which is returned with every clip.
         batch_size: Clips per batch.
     """

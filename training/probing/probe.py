@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from accelerate import PartialState
 
-from speech_affect import DIMENSIONS
-
+from ..audio.clip_loading import LoadableClip
+from ..corpora.clip_table import ClipTable
 from ..encoders.library import EncoderLibrary
 from ..files import atomic_path, write_json
 from ..metrics.ccc.concordance import concordance_correlation
@@ -78,20 +78,20 @@ def probe_subspaces(
 
 
 def probe_encoders(
-    run: RunSettings, splits: Mapping, fingerprints: Mapping[str, list[str]], cache_dir: Path, output: Path
+    run: RunSettings, tables: Mapping[str, ClipTable], audio: Mapping, cache_dir: Path, output: Path
 ) -> None:
     """Probe the encoders that a run names, as [`run_probe`] does; frames are kept in `cache_dir`."""
     for name in run.probe:
         with PartialState().main_process_first():
             library = EncoderLibrary(run.encoders, [all_states_branch(name)], cache_dir)
-        run_probe(library, name, splits, fingerprints, cache_dir / "frames", run.extraction_batch_size, output)
+        run_probe(library, name, tables, audio, cache_dir / "frames", run.extraction_batch_size, output)
 
 
 def run_probe(
     library: EncoderLibrary,
     encoder: str,
-    splits: Mapping,
-    fingerprints: Mapping[str, list[str]],
+    tables: Mapping[str, ClipTable],
+    audio: Mapping[str, dict | LoadableClip],
     root: Path,
     batch_size: int,
     output: Path,
@@ -104,8 +104,8 @@ def run_probe(
 
     Args:
         library, encoder, root: As for [`pooled_states.pooled_cache`].
-        splits: `corpus.splits` with labelled clips alone, `train` and `development` among them.
-        fingerprints: Split -> those of its clips' audio.
+        tables: Split -> its labelled clips, `train` and `development` among them.
+        audio: Fingerprint -> the audio of a clip, at least of those in the tables.
         batch_size: Clips per batch through the encoder.
         output: Folder, created where it does not exist.
 
@@ -117,13 +117,13 @@ def run_probe(
     """
     if not re.fullmatch(r"[\w-]+", encoder):
         raise ValueError(f"encoder name {encoder!r} names files: letters, digits, - and _ only")
-    labels = _labels(splits)
-    clips = {f: a for name, rows in splits.items() for f, a in zip(fingerprints[name], rows["audio"], strict=True)}
+    labels = _labels(tables)
+    clips = {fingerprint: audio[fingerprint] for table in tables.values() for fingerprint in table.fingerprints}
     cache = extract_pooled_states(clips, library, encoder, root, batch_size)
     state = PartialState()
     result = {}
     if state.is_main_process:
-        pooled = {name: PooledStates(cache, fingerprints[name]) for name in splits}
+        pooled = {name: PooledStates(cache, table.fingerprints) for name, table in tables.items()}
         layers = probe_layers(pooled, labels)
         best = best_hidden_state(layers)
         ranking, subspace = probe_subspaces({split: states[best] for split, states in pooled.items()}, labels)
@@ -141,11 +141,8 @@ def run_probe(
     return result
 
 
-def _labels(splits: Mapping) -> dict[str, np.ndarray]:
-    labels = {
-        name: np.stack([np.asarray(rows[d], dtype=np.float64) for d in DIMENSIONS], axis=1)
-        for name, rows in splits.items()
-    }
+def _labels(tables: Mapping[str, ClipTable]) -> dict[str, np.ndarray]:
+    labels = {name: table.labels for name, table in tables.items()}
     for name, values in labels.items():
         missing = int(np.isnan(values).any(axis=1).sum())
         if missing or not len(values):

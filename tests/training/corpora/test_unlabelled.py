@@ -5,7 +5,8 @@ import pytest
 import soundfile
 
 from speech_affect_training.corpora.corpus import CorpusError
-from speech_affect_training.corpora.unlabelled import Piece, unlabelled_pieces
+from speech_affect_training.corpora.segments import Piece, file_fingerprint
+from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.files import clip_fingerprint
 
 
@@ -32,7 +33,7 @@ def test_pieces_cover_a_file_exactly(write, tmp_path, samples, sampling_rate, co
     pieces = unlabelled_pieces([tmp_path / "speech"])
     assert len(pieces) == count
     loaded = [piece.load() for piece in pieces]
-    whole, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    whole, _ = soundfile.read(path, dtype="float32")
     np.testing.assert_array_equal(np.concatenate([clip["array"] for clip in loaded]), whole)
     lengths = [len(clip["array"]) for clip in loaded]
     assert max(lengths) - min(lengths) <= 1 and max(lengths) <= 8 * sampling_rate
@@ -48,7 +49,7 @@ def test_a_short_file_is_known_as_a_clip_of_a_corpus_is(write, tmp_path):
     identity = clip_fingerprint({"path": str(long)})
     _, *pieces = unlabelled_pieces([tmp_path / "speech"])
     assert [piece.fingerprint for piece in pieces] == [f"{identity}-0-80000", f"{identity}-80000-160000"]
-    assert {piece.file_fingerprint for piece in pieces} == {identity}
+    assert {file_fingerprint(piece.fingerprint) for piece in pieces} == {identity}
 
 
 def test_folders_below_and_formats(write, tmp_path):
@@ -61,7 +62,7 @@ def test_folders_below_and_formats(write, tmp_path):
     found = unlabelled_pieces([tmp_path / "speech" / "b", tmp_path / "speech"])
     assert [piece.path.rsplit("speech/")[1] for piece in found] == ["b/c.flac", "b/d.ogg", *names]
     for piece in found:
-        assert piece.load()["array"].shape == (piece.stop - piece.start, 1 + (piece.path.endswith("a.WAV")))
+        assert piece.load()["array"].shape == (piece.stop - piece.start,)
 
 
 def test_what_lasts_under_half_a_second_is_left_out(write, tmp_path):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from speech_affect_training.corpora import segments
 from speech_affect_training.corpora.folds import speaker_folds
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.files import clip_fingerprint
-from speech_affect_training.jobs import data_splits
 from speech_affect_training.jobs.data_splits import DEVELOPMENT, TRAIN, make_data_splits
 from speech_affect_training.settings.augmentation import AugmentationSettings
 from speech_affect_training.settings.conditions import Condition
@@ -60,7 +60,7 @@ def test_a_file_is_read_once(corpus, make_corpus, monkeypatch):
     (given,) = make_data_splits(make_corpus({"train": rows[:2], "development": rows[2:]}), None, 0, SETTINGS, [])
     assert given.tables[TRAIN].fingerprints == [clip_fingerprint({"bytes": b"a"}), clip_fingerprint({"bytes": b"b"})]
     read = []
-    monkeypatch.setattr(data_splits, "clip_fingerprint", lambda audio: read.append(audio["path"]) or audio["path"])
+    monkeypatch.setattr(segments, "sha256_of_file", lambda path: read.append(path) or path)
     make_data_splits(corpus, 3, 0, SETTINGS, [])
     assert len(read) == len(set(read)) == 6
 

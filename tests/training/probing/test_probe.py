@@ -2,15 +2,17 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from speech_affect_training.corpora.load import load_corpus
 from speech_affect_training.encoders.library import EncoderLibrary
-from speech_affect_training.files import clip_fingerprint
+from speech_affect_training.jobs.data_splits import make_data_splits
 from speech_affect_training.probing.pooled_states import PooledStates, all_states_branch, pooled_cache
 from speech_affect_training.probing.probe import KEYS, best_hidden_state, probe_layers, probe_subspaces, run_probe
+from speech_affect_training.settings.augmentation import AugmentationSettings
 
 
 CLIPS = {"train": 200, "development": 80, "test1": 80}
@@ -68,9 +70,10 @@ def test_the_dimensions_that_carry_the_labels_are_ranked_first_and_suffice(hidde
 
 @pytest.fixture(scope="module")
 def corpus(tiny_corpus, tmp_path_factory):
-    """Splits and fingerprints of the tiny corpus."""
-    splits = load_corpus("msp_podcast", str(tiny_corpus), {}, tmp_path_factory.mktemp("cache")).splits
-    return splits, {name: [clip_fingerprint(audio) for audio in rows["audio"]] for name, rows in splits.items()}
+    """Tables and audio of the tiny corpus."""
+    loaded = load_corpus("msp_podcast", str(tiny_corpus), {}, tmp_path_factory.mktemp("cache"))
+    (splits,) = make_data_splits(loaded, None, 0, AugmentationSettings(), [])
+    return {str(key): table for key, table in splits.tables.items()}, splits.audio
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +83,8 @@ def library(tiny_encoder):
 
 
 def test_a_run_writes_what_it_found(corpus, library, tmp_path):
-    splits, fingerprints = corpus
-    result = run_probe(library, "whisper", splits, fingerprints, tmp_path / "frames", 8, tmp_path / "out")
+    tables, audio = corpus
+    result = run_probe(library, "whisper", tables, audio, tmp_path / "frames", 8, tmp_path / "out")
     figures = [f"{kind}_{split}" for kind in ("layers", "subspace") for split in ("development", "test1", "test2")]
     expected = {"probe_whisper.csv", "probe_whisper.json", *(f"probe_whisper_{figure}.png" for figure in figures)}
     assert {path.name for path in (tmp_path / "out").iterdir()} == expected
@@ -89,11 +92,8 @@ def test_a_run_writes_what_it_found(corpus, library, tmp_path):
     assert result["name"] == "whisper" and result["source"] == library.identity("whisper")
     assert result["clips"] == {"train": 24, "development": 12, "test1": 10, "test2": 6}
     cache = pooled_cache(library, "whisper", tmp_path / "frames")
-    pooled = {name: PooledStates(cache, fingerprints[name]) for name in splits}
-    labels = {
-        name: np.stack([rows[d] for d in ("activation", "valence", "dominance")], axis=1)
-        for name, rows in splits.items()
-    }
+    pooled = {name: PooledStates(cache, table.fingerprints) for name, table in tables.items()}
+    labels = {name: table.labels for name, table in tables.items()}
     assert result["layers"] == probe_layers(pooled, labels)
     assert result["best_hidden_state"] == best_hidden_state(result["layers"])
     with open(tmp_path / "out" / "probe_whisper.csv", newline="") as file:
@@ -108,17 +108,17 @@ def test_a_run_writes_what_it_found(corpus, library, tmp_path):
 
 
 def test_errors_come_before_any_clip_is_encoded(corpus, library, tmp_path):
-    splits, fingerprints = corpus
-    rest = (fingerprints, tmp_path / "frames", 8, tmp_path / "out")
+    tables, audio = corpus
+    rest = (audio, tmp_path / "frames", 8, tmp_path / "out")
     with pytest.raises(ValueError, match=r"encoder name '\.\./x' names files: letters, digits, - and _ only"):
-        run_probe(library, "../x", splits, *rest)
+        run_probe(library, "../x", tables, *rest)
     with pytest.raises(ValueError, match="no encoder 'hubert' to probe"):
-        run_probe(library, "hubert", splits, *rest)
-    withheld = splits["test1"].map(
-        lambda row, index: {"valence": None if index < 2 else row["valence"]}, with_indices=True
-    )
+        run_probe(library, "hubert", tables, *rest)
+    labels = tables["test1"].labels.copy()
+    labels[:2, 1] = np.nan
+    withheld = replace(tables["test1"], labels=labels)
     with pytest.raises(ValueError, match="split 'test1' has 10 clips, 2 of them without labels"):
-        run_probe(library, "whisper", {**splits, "test1": withheld}, *rest)
+        run_probe(library, "whisper", {**tables, "test1": withheld}, *rest)
     with pytest.raises(ValueError, match="split 'test1' has 0 clips"):
-        run_probe(library, "whisper", {**splits, "test1": splits["test1"].select([])}, *rest)
+        run_probe(library, "whisper", {**tables, "test1": tables["test1"].take([])}, *rest)
     assert not (tmp_path / "out").exists() and not (tmp_path / "frames").exists()
