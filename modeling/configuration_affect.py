@@ -183,10 +183,9 @@ class AffectConfig(PreTrainedConfig):
     attribute_map = {"hidden_size": "embedding_size"}  # noqa: RUF012
     keys_to_ignore_at_inference = [  # noqa: RUF012
         "embedding",
-        "gender_logits",
-        "uncertainty",
         "frame_logits",
         "frame_mask",
+        "hidden_states",
         "loss_parts",
     ]
 

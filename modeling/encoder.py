@@ -13,6 +13,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from .configuration_affect import AffectEncoderConfig, encoder_hop
 from .log_mel import WhisperLogMel, wav2vec2_bert_features
+from .regressor import pad_at_end
 
 
 # longer audio goes in consecutive windows: attention grows with the square of the length, and Whisper's is fixed
@@ -264,19 +265,19 @@ class TextEncoder(FreezableEncoder):
 
         Args:
             input_ids: (batch, tokens), as the encoder's own tokenizer gives them, special tokens included.
-            attention_mask: (batch, tokens), 1 where valid; valid tokens come first. Without it, all but the encoder's
-                padding token are valid.
+            attention_mask: (batch, tokens), 1 where valid; the rest is padding, before or after. Without it, all but
+                the encoder's padding token are valid.
             hidden_states: which to return, as in [`select_hidden_state`].
 
         Returns:
             frames (batch, tokens of the longest text, width) for each, zero where padded, and their common mask.
 
         Raises:
-            ValueError: wrong shapes, padding before a text, a text without tokens or with too many, or tokens that the
+            ValueError: wrong shapes, padding within a text, a text without tokens or with too many, or tokens that the
                 encoder does not have.
         """
-        lengths = self._lengths(input_ids, attention_mask)
-        mask = torch.arange(int(lengths.max()), device=input_ids.device) < lengths.unsqueeze(1)
+        input_ids, mask = self._checked(input_ids, attention_mask)
+        mask = mask[:, : int(mask.sum(dim=1).max())]
         input_ids = input_ids[:, : mask.shape[1]].masked_fill(~mask, self.pad_token_id or 0)
         with self.gradients():
             outputs = self.backbone(
@@ -288,8 +289,8 @@ class TextEncoder(FreezableEncoder):
         frames = {s: select_hidden_state(outputs, s).masked_fill(~mask.unsqueeze(-1), 0.0) for s in hidden_states}
         return frames, mask
 
-    def _lengths(self, input_ids, attention_mask) -> torch.Tensor:
-        """Check both inputs, and count the valid tokens of each text: (batch,)."""
+    def _checked(self, input_ids, attention_mask) -> tuple[torch.Tensor, torch.Tensor]:
+        """Check both inputs, and return them with the padding at the end."""
         if input_ids.ndim != 2 or input_ids.is_floating_point():
             raise ValueError(
                 f"input_ids has shape {tuple(input_ids.shape)}, {input_ids.dtype}; give integers (batch, tokens)"
@@ -303,10 +304,8 @@ class TextEncoder(FreezableEncoder):
                 f"the mask of the tokens has shape {tuple(attention_mask.shape)}; "
                 f"it must be that of input_ids, {tuple(input_ids.shape)}"
             )
-        valid = attention_mask.bool()
+        input_ids, valid = pad_at_end(input_ids, attention_mask)
         lengths = valid.sum(dim=1)
-        if not torch.equal(valid, torch.arange(valid.shape[1], device=valid.device) < lengths.unsqueeze(1)):
-            raise ValueError("padding stands before or within a text; set padding_side='right' of the tokenizer")
         shortest, longest = int(lengths.min()), int(lengths.max())
         if shortest < 1:
             raise ValueError("a text has no token; give a tokenizer that adds special tokens, or leave the clip out")
@@ -321,4 +320,4 @@ class TextEncoder(FreezableEncoder):
                 f"input_ids reach {int(input_ids[valid].max())}, but {self.family} has tokens 0 to {vocabulary - 1}: "
                 "they come from another encoder's tokenizer"
             )
-        return lengths
+        return input_ids, valid

@@ -7,6 +7,7 @@ from .configuration_affect import AffectBranchConfig
 from .encoder import FreezableEncoder, SpeechEncoder, TextEncoder
 from .log_mel import LogMelFilterbank
 from .pitch import PitchTracker, pitch_features
+from .regressor import pad_at_end
 
 
 class AcousticFrames(nn.Module):
@@ -88,13 +89,15 @@ class AffectFrontEnd(nn.Module):
 
         Args:
             input_values: (batch, samples) at 16 kHz in [-1, 1]; where a branch reads the waveform.
-            attention_mask: (batch, samples), 1 where valid; valid samples come first. Without it all are valid.
+            attention_mask: (batch, samples), 1 where valid; the rest is padding, before or after. Without it all are
+                valid.
             input_ids: (batch, tokens) of the transcripts; where a branch reads text.
-            text_attention_mask: (batch, tokens), 1 where valid; valid tokens come first. Without it all but the
-                padding token are valid.
+            text_attention_mask: (batch, tokens), 1 where valid; the rest is padding, before or after. Without it all
+                but the padding token are valid.
 
         Returns:
-            per branch name: raw frames (batch, frames, width), and masks (batch, frames). A token is a frame.
+            per branch name: raw frames (batch, frames, width), and masks (batch, frames), valid frames first. A token
+            is a frame.
 
         Raises:
             ValueError: an input is missing, or given and not read; wrong shapes, or a clip too short for one frame.
@@ -109,9 +112,11 @@ class AffectFrontEnd(nn.Module):
         return frames, masks
 
     def _read_audio(self, input_values, attention_mask, frames: dict, masks: dict) -> None:
-        lengths = self._lengths(input_values, attention_mask)
+        self._check_shapes(input_values, attention_mask)
+        lengths = torch.full((len(input_values),), input_values.shape[1], device=input_values.device)
         if attention_mask is not None:
-            input_values = input_values * attention_mask.to(input_values.dtype)
+            input_values, mask = pad_at_end(input_values, attention_mask)
+            input_values, lengths = input_values.masked_fill(~mask, 0.0), mask.sum(dim=1)
         for name, source in self.acoustic.items():
             needed = source.mel_filterbank.window_size
             if int(lengths.min()) < needed:
@@ -153,14 +158,11 @@ class AffectFrontEnd(nn.Module):
             raise ValueError(f"input_ids are {len(input_ids)} texts for {len(input_values)} clips; give one for each")
 
     @staticmethod
-    def _lengths(input_values, attention_mask):
+    def _check_shapes(input_values, attention_mask) -> None:
         if input_values.ndim != 2:
             raise ValueError(f"input_values has shape {tuple(input_values.shape)}; it must be (batch, samples)")
-        if attention_mask is None:
-            return torch.full((len(input_values),), input_values.shape[1], device=input_values.device)
-        if attention_mask.shape != input_values.shape:
+        if attention_mask is not None and attention_mask.shape != input_values.shape:
             raise ValueError(
                 f"attention_mask has shape {tuple(attention_mask.shape)}; "
                 f"it must be that of input_values, {tuple(input_values.shape)}"
             )
-        return attention_mask.long().sum(dim=1)

@@ -36,23 +36,24 @@ def model_loss(
     config,
     heads: dict,
     labels: torch.Tensor | None,
-    label_variances: torch.Tensor | None,
-    emotion_labels: torch.Tensor | None,
-    gender_labels: torch.Tensor | None,
+    rating_variances: torch.Tensor | None,
+    emotion_targets: torch.Tensor | None,
+    gender_targets: torch.Tensor | None,
     reduce_over_processes: bool,
 ) -> tuple[torch.Tensor | None, dict[str, torch.Tensor] | None]:
-    """Compute the loss of a model and its parts, of those tasks whose labels are given.
+    """Compute the loss of a model and its parts, of those tasks whose targets are given.
 
     Args:
         config: the model's.
         heads: of [`AffectRegressor.heads`].
-        labels, label_variances, emotion_labels, gender_labels: as the model's `forward` takes them.
+        labels, rating_variances, emotion_targets, gender_targets: as the model's `forward` takes them.
 
     Returns:
         the weighted sum, and each part before it is weighted; None and None without labels.
 
     Raises:
-        ValueError: labels of the wrong shape, or of a task that the model does not have.
+        ValueError: labels of the wrong shape or beyond `config.label_range`, or targets of a task that the model does
+            not have.
     """
     parts: dict[str, torch.Tensor] = {}
     second: dict[str, torch.Tensor] = {}
@@ -61,25 +62,25 @@ def model_loss(
     if labels is not None:
         if labels.shape != unit.shape:
             raise ValueError(f"labels have shape {tuple(labels.shape)}; they must be {tuple(unit.shape)}")
-        targets = (labels.to(unit.dtype) - (high + low) / 2) / ((high - low) / 2)
+        targets = _to_unit_scale(labels, unit.dtype, low, high)
         losses = ccc_losses(unit, targets, reduce_over_processes)
         parts.update(zip(config.id2label.values(), losses, strict=True))
         total = weighted_mean(losses, config.ccc_weights)
-    if emotion_labels is not None:
-        second["emotion"] = emotion_loss(_logits(config, heads, "emotion"), emotion_labels, reduce_over_processes)
-    if gender_labels is not None:
+    if emotion_targets is not None:
+        second["emotion"] = emotion_loss(_logits(config, heads, "emotion"), emotion_targets, reduce_over_processes)
+    if gender_targets is not None:
         logits = _logits(config, heads, "gender")
-        second["gender"] = class_loss(logits, gender_labels, reduce_over_processes, "gender_labels")
-    if label_variances is not None:
+        second["gender"] = class_loss(logits, gender_targets, reduce_over_processes, "gender_targets")
+    if rating_variances is not None:
         if labels is None or heads["log_std"] is None:
             raise ValueError(
-                "label_variances are read beside labels, by a model with config.predict_uncertainty=True; here it is "
+                "rating_variances are read beside labels, by a model with config.predict_uncertainty=True; here it is "
                 f"{config.predict_uncertainty}, and labels are {'missing' if labels is None else 'given'}"
             )
-        label_variances = label_variances.to(unit.dtype) / ((high - low) / 2) ** 2
+        rating_variances = rating_variances.to(unit.dtype) / ((high - low) / 2) ** 2
     if labels is not None and heads["log_std"] is not None:
         second["uncertainty"] = uncertainty_losses(
-            heads["log_std"], unit, targets, label_variances, reduce_over_processes
+            heads["log_std"], unit, targets, rating_variances, reduce_over_processes
         ).mean()
     for name, value in second.items():
         total = total + getattr(config, f"{name}_loss_weight") * value
@@ -87,9 +88,21 @@ def model_loss(
     return (total, parts) if parts else (None, None)
 
 
+def _to_unit_scale(labels: torch.Tensor, dtype: torch.dtype, low: float, high: float) -> torch.Tensor:
+    targets = (labels.to(dtype) - (high + low) / 2) / ((high - low) / 2)
+    # with room for labels in half precision
+    if not torch.compiler.is_compiling() and (targets.abs() > 1.01).any():
+        rated = labels[~labels.isnan()]
+        raise ValueError(
+            f"labels reach from {rated.min():g} to {rated.max():g}, but config.label_range is {low:g} to {high:g}: "
+            "give the configuration the range of your ratings, label_range=(lowest, highest)"
+        )
+    return targets
+
+
 def _logits(config, heads, name: str) -> torch.Tensor:
     if heads[name] is None:
-        raise ValueError(f"{name}_labels given, but config.{name}_names is empty: this model has no classes")
+        raise ValueError(f"{name}_targets given, but config.{name}_names is empty: this model has no classes")
     return heads[name]
 
 
@@ -173,12 +186,12 @@ def vote_loss(logits: torch.Tensor, votes: torch.Tensor, reduce_over_processes: 
         ValueError: another type or shape, or rows that are no distribution.
     """
     if not votes.is_floating_point() or votes.shape != logits.shape:
-        raise ValueError(f"emotion_labels are {_describe(votes)}; give {_shares(logits)}")
+        raise ValueError(f"emotion_targets are {_describe(votes)}; give {_shares(logits)}")
     known = ~votes.isnan().all(dim=1)
     wrong = known & ~((votes >= 0).all(dim=1) & ((votes.sum(dim=1) - 1).abs() <= 0.01))
     if wrong.any():
         row = votes[wrong][0].tolist()
-        raise ValueError(f"emotion_labels have a row {row}, which is no distribution; give {_shares(logits)}")
+        raise ValueError(f"emotion_targets have a row {row}, which is no distribution; give {_shares(logits)}")
     values = F.cross_entropy(logits, torch.where(known.unsqueeze(1), votes, 0.0).to(logits.dtype), reduction="none")
     return mean_over_clips(values, known, reduce_over_processes)
 
@@ -186,10 +199,10 @@ def vote_loss(logits: torch.Tensor, votes: torch.Tensor, reduce_over_processes: 
 def emotion_loss(logits: torch.Tensor, labels: torch.Tensor, reduce_over_processes: bool = False) -> torch.Tensor:
     """Compute [`class_loss`] for (batch,) integer labels, [`vote_loss`] for (batch, classes) floating-point votes."""
     if labels.ndim == 1 and _is_integer(labels):
-        return class_loss(logits, labels, reduce_over_processes, "emotion_labels")
+        return class_loss(logits, labels, reduce_over_processes, "emotion_targets")
     if labels.ndim == 2 and labels.is_floating_point():
         return vote_loss(logits, labels, reduce_over_processes)
-    raise ValueError(f"emotion_labels are {_describe(labels)}; give {_indices(logits)}, or {_shares(logits)}")
+    raise ValueError(f"emotion_targets are {_describe(labels)}; give {_indices(logits)}, or {_shares(logits)}")
 
 
 def _is_integer(labels: torch.Tensor) -> bool:
@@ -245,11 +258,11 @@ def uncertainty_losses(
     if variances is not None:
         if variances.shape != targets.shape:
             given, needed = tuple(variances.shape), tuple(targets.shape)
-            raise ValueError(f"label_variances have shape {given}; they must be as the labels, {needed}")
+            raise ValueError(f"rating_variances have shape {given}; they must be as the labels, {needed}")
         wrong = (variances < 0) | variances.isinf()
         if wrong.any():
             raise ValueError(
-                f"label_variances hold {int(wrong.sum())} number(s) that are negative or infinite; a variance is "
+                f"rating_variances hold {int(wrong.sum())} number(s) that are negative or infinite; a variance is "
                 "neither, and is 0 or NaN where a clip has no single grades"
             )
         squares = squares + torch.where(variances.isnan(), 0.0, variances).double()

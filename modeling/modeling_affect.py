@@ -53,12 +53,16 @@ class AffectOutput(ModelOutput):
             Of the speaker's gender, when the model has that task.
         uncertainty (`torch.FloatTensor` of shape `(batch, 3)`, *optional*):
             Standard deviation of the grades about `logits` that the model expects, on the label scale, greater than 0,
-            when `config.predict_uncertainty`. Trained on single grades (`label_variances`), it includes how far
+            when `config.predict_uncertainty`. Trained on single grades (`rating_variances`), it includes how far
             graders differ as well as the model's own error; once calibrated (`regressor.set_uncertainty_scale`), it
             is that of the labels it was calibrated on.
         frame_logits (`torch.FloatTensor` of shape `(batch, frames, 3)`, *optional*):
-            Estimates at each frame, on the label scale as `logits`, when `output_frame_logits=True`.
+            Estimates at each frame, on the label scale as `logits`, when `output_frame_logits=True`; valid frames
+            first, also where the input is padded on the left.
         frame_mask (`torch.BoolTensor` of shape `(batch, frames)`, *optional*): Which of those frames are valid.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*, when `output_hidden_states=True`):
+            Output of each TC-GRU, of shape `(batch, frames, gru_hidden_size)`, valid frames first and zero where
+            padded. There is one per branch, in their order, or a single one where `config.fusion_level` is `"frame"`.
         loss_parts (`dict[str, torch.FloatTensor]`, *optional*):
             `1 - CCC` of each dimension; `emotion` and `gender` (cross-entropy) and `uncertainty` (negative
             log-likelihood, mean over the dimensions), before they are weighted.
@@ -72,6 +76,7 @@ class AffectOutput(ModelOutput):
     uncertainty: torch.FloatTensor | None = None
     frame_logits: torch.FloatTensor | None = None
     frame_mask: torch.BoolTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
     loss_parts: dict[str, torch.FloatTensor] | None = None
 
 
@@ -249,56 +254,77 @@ class AffectModel(AffectPreTrainedModel):
         frames: dict[str, torch.Tensor] | None = None,
         frames_mask: dict[str, torch.Tensor] | None = None,
         labels: torch.Tensor | None = None,
-        emotion_labels: torch.Tensor | None = None,
-        gender_labels: torch.Tensor | None = None,
-        label_variances: torch.Tensor | None = None,
+        emotion_targets: torch.Tensor | None = None,
+        gender_targets: torch.Tensor | None = None,
+        rating_variances: torch.Tensor | None = None,
         output_frame_logits: bool = False,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
     ) -> AffectOutput:
         """Predict from waveforms and transcripts, or from cached frames; with labels, compute the loss too.
 
         Args:
             input_values: (batch, samples), waveform at 16 kHz in [-1, 1].
-            attention_mask: (batch, samples), 1 where valid, valid samples first.
+            attention_mask: (batch, samples), 1 where valid; the rest is padding, before or after.
             input_ids: (batch, tokens), the transcripts as the encoder's tokenizer gives them; for models that read
                 text. One whose branches all do needs no `input_values`.
-            text_attention_mask: (batch, tokens), the tokenizer's `attention_mask`: 1 where valid, valid tokens first.
+            text_attention_mask: (batch, tokens), the tokenizer's `attention_mask`: 1 where valid, padding on one side.
             frames: instead of these inputs, raw frames per branch name: (batch, frames, width) each, of `front_end`.
-            frames_mask: per branch name (batch, frames), True where valid.
-            labels: (batch, 3) on the label scale; NaN where a clip has no rating.
-            emotion_labels: (batch,) integer indices into `config.emotion_names`, -100 where a clip has none; or
+            frames_mask: per branch name (batch, frames), True where valid; the rest is padding, before or after.
+            labels: (batch, 3) within `config.label_range`; NaN where a clip has no rating.
+            emotion_targets: (batch,) integer indices into `config.emotion_names`, -100 where a clip has none; or
                 (batch, classes) floating-point shares of the graders' votes, a row of NaN where a clip has none.
-            gender_labels: (batch,) integer indices into `config.gender_names`; -100 where it is not known.
-            label_variances: (batch, 3), label-scale squared: population variance of the single grades whose mean is
+            gender_targets: (batch,) integer indices into `config.gender_names`; -100 where it is not known.
+            rating_variances: (batch, 3), label-scale squared: population variance of the single grades whose mean is
                 the label, 0 or NaN where there is one grade alone. For models that predict uncertainty.
             output_frame_logits: also return estimates at each frame; not for models that read text.
+            output_hidden_states: also return the outputs of the TC-GRUs; by default as `config.output_hidden_states`.
+            output_attentions: refused, as TC-GRUs have none.
 
         Returns:
             [`AffectOutput`], or a plain tuple with `return_dict=False`.
 
         Raises:
-            ValueError: neither or both kinds of input, wrong shapes, too short a clip, labels without a head.
+            ValueError: neither or both kinds of input, wrong shapes, too short a clip, labels out of range or
+                targets without a head; `output_attentions=True`.
         """
-        if output_frame_logits:
-            self._check_timed()
+        self._check_outputs(output_frame_logits, output_attentions)
         inputs = (input_values, attention_mask, input_ids, text_attention_mask)
         hidden, embedding = self.regressor(*self._frames(inputs, frames, frames_mask))
         heads = self.regressor.heads(embedding)
         # in evaluation processes have different numbers of batches: they would wait for each other
         loss, loss_parts = model_loss(
-            self.config, heads, labels, label_variances, emotion_labels, gender_labels, self.training
+            self.config, heads, labels, rating_variances, emotion_targets, gender_targets, self.training
         )
-        per_frame, frame_mask = self.regressor.per_frame(hidden) if output_frame_logits else (None, None)
-        return AffectOutput(  # all at once: a field that is set later would be last in the tuple
-            loss=loss,
-            logits=self._to_label_scale(heads["unit"]),
-            embedding=embedding,
-            emotion_logits=heads["emotion"],
-            gender_logits=heads["gender"],
-            uncertainty=self._uncertainty(heads["log_std"]),
-            frame_logits=self._to_label_scale(per_frame),
-            frame_mask=frame_mask,
-            loss_parts=loss_parts,
-        )
+        outputs = {**self.estimates(heads), **self._sequences(hidden, output_frame_logits, output_hidden_states)}
+        # all at once: a field that is set later would be last in the tuple
+        return AffectOutput(loss=loss, embedding=embedding, loss_parts=loss_parts, **outputs)
+
+    def _check_outputs(self, output_frame_logits, output_attentions) -> None:
+        if output_frame_logits:
+            self._check_timed()
+        if self.config.output_attentions if output_attentions is None else output_attentions:
+            raise ValueError(
+                "output_attentions is True, but TC-GRUs have none; leave it out, or call an encoder by itself: "
+                "model.front_end.encoders[name].backbone(..., output_attentions=True)"
+            )
+
+    def estimates(self, heads: dict) -> dict[str, torch.Tensor | None]:
+        """Bring the outputs of [`AffectRegressor.heads`] to the label scale, by their names in [`AffectOutput`]."""
+        estimates = {f"{name}_logits": heads[name] for name in ("emotion", "gender")}
+        if heads["log_std"] is not None:
+            low, high = self.config.label_range
+            estimates["uncertainty"] = heads["log_std"].exp() * self.regressor.uncertainty_scale * ((high - low) / 2)
+        return {"logits": self._to_label_scale(heads["unit"]), **estimates}
+
+    def _sequences(self, hidden: list, output_frame_logits, output_hidden_states) -> dict[str, Any]:
+        sequences: dict[str, Any] = {}
+        if output_frame_logits:
+            per_frame, sequences["frame_mask"] = self.regressor.per_frame(hidden)
+            sequences["frame_logits"] = self._to_label_scale(per_frame)
+        if self.config.output_hidden_states if output_hidden_states is None else output_hidden_states:
+            sequences["hidden_states"] = tuple(sequence for sequence, _ in hidden)
+        return sequences
 
     def _check_timed(self):
         if self.config.reads_text:
@@ -310,26 +336,14 @@ class AffectModel(AffectPreTrainedModel):
             kinds += ["input_ids (a transcript)"] * self.config.reads_text
             raise ValueError(f"give either {' with '.join(kinds)} or frames (cached, per branch), not both")
         if frames is not None:
-            return frames, frames_mask or {}
+            return self.regressor.checked_frames(frames, frames_mask or {})
         if self.front_end is None:
             raise ValueError("this model was built with_front_end=False and takes frames only; attach_front_end first")
         return self.front_end(*raw)
 
-    def _uncertainty(self, log_std):
-        if log_std is None:
-            return None
-        return log_std.exp() * self.regressor.uncertainty_scale * self._half_range
-
-    @property
-    def _half_range(self) -> float:
+    def _to_label_scale(self, values: torch.Tensor) -> torch.Tensor:
         low, high = self.config.label_range
-        return (high - low) / 2
-
-    def _to_label_scale(self, values: torch.Tensor | None) -> torch.Tensor | None:
-        if values is None:
-            return None
-        low, high = self.config.label_range
-        values = values * self._half_range + (high + low) / 2
+        values = values * ((high - low) / 2) + (high + low) / 2
         return values if self.training else values.clamp(low, high)
 
 

@@ -8,6 +8,33 @@ from transformers import initialization as init
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 
 
+def pad_at_end(values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Shift each row so that its valid entries come first, on whichever side it is padded.
+
+    Args:
+        values: (batch, length, ...).
+        mask: (batch, length), true or 1 where valid.
+
+    Returns:
+        values and mask (bool), shifted alike.
+
+    Raises:
+        ValueError: there is padding between the valid entries of a row; not checked in a compiled or exported graph.
+    """
+    mask = mask.bool()
+    positions = torch.arange(mask.shape[1], device=mask.device)
+    valid_first = positions < mask.sum(dim=1, keepdim=True)
+    if not torch.compiler.is_compiling() and torch.equal(mask, valid_first):
+        return values, mask
+    order = (positions + mask.int().argmax(dim=1, keepdim=True)) % mask.shape[1]
+    if not torch.compiler.is_compiling() and not torch.equal(mask.gather(1, order), valid_first):
+        raise ValueError(
+            "there is padding between valid samples, frames or tokens of a row; it must come before or after them: "
+            "give the mask that the feature extractor or tokenizer gives"
+        )
+    return values[torch.arange(len(values), device=mask.device).unsqueeze(1), order], valid_first
+
+
 def mask_frames(frames: torch.Tensor, mask: torch.Tensor, config) -> torch.Tensor:
     """Set random stretches of frames and random bands of features to zero, the mean of standardised frames.
 
@@ -67,7 +94,7 @@ class TimeConvGRU(nn.Module):
         )
 
     def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute the hidden sequence (batch, ceil(frames / stride), hidden_size) and its mask.
+        """Compute the hidden sequence (batch, ceil(frames / stride), hidden_size), zero where padded, and its mask.
 
         Args:
             frames: (batch, frames, input_size).
@@ -77,7 +104,8 @@ class TimeConvGRU(nn.Module):
         hidden = self.dropout(nn.functional.relu(self.conv(hidden))).transpose(1, 2)
         hidden, _ = self.gru(hidden)
         # output j sees inputs up to j * stride: valid exactly when that one is
-        return hidden, mask[:, :: self.stride]
+        mask = mask[:, :: self.stride]
+        return hidden * mask.unsqueeze(-1), mask
 
 
 def masked_mean(frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -226,6 +254,32 @@ class AffectRegressor(nn.Module):
         if self.uncertainty_output is not None:
             init.ones_(self.uncertainty_scale)
 
+    def checked_frames(self, frames: dict[str, torch.Tensor], masks: dict[str, torch.Tensor]) -> tuple[dict, dict]:
+        """Check cached frames and their masks, as `forward` of the models takes them, and move padding to the end.
+
+        Raises:
+            ValueError: a branch is missing, has frames or a mask of the wrong shape, or a clip without a valid frame.
+        """
+        checked = {}
+        for name in self.names:
+            if name not in frames or name not in masks:
+                raise ValueError(
+                    f"frames or frames_mask of branch {name!r} are missing; this model reads {', '.join(self.names)}"
+                )
+            width = len(self.inputs[name].frame_mean)
+            if frames[name].ndim != 3 or frames[name].shape[-1] != width:
+                raise ValueError(
+                    f"frames of branch {name!r} have shape {tuple(frames[name].shape)}; "
+                    f"they must be (batch, frames, {width})"
+                )
+            shape = frames[name].shape[:2]
+            if masks[name].shape != shape or not (torch.compiler.is_compiling() or masks[name].any(dim=1).all()):
+                raise ValueError(
+                    f"frames_mask of branch {name!r} must be {tuple(shape)}, with at least one valid frame per clip"
+                )
+            checked[name] = pad_at_end(frames[name], masks[name])
+        return {name: pair[0] for name, pair in checked.items()}, {name: pair[1] for name, pair in checked.items()}
+
     def forward(self, frames: dict[str, torch.Tensor], masks: dict[str, torch.Tensor]) -> tuple:
         """Compute the embedding from raw frames.
 
@@ -235,13 +289,9 @@ class AffectRegressor(nn.Module):
 
         Returns:
             hidden sequences (one per TC-GRU) with their masks, and the embedding (batch, embedding_size).
-
-        Raises:
-            ValueError: a branch is missing, or its frames have the wrong shape.
         """
-        self._check(frames, masks)
         sequences = [self.inputs[name](frames[name]) for name in self.names]
-        valid = [masks[name].bool() for name in self.names]
+        valid = [masks[name] for name in self.names]
         if self.training:
             sequences = [mask_frames(s, m, self.masking) for s, m in zip(sequences, valid, strict=True)]
         if self.fusion_level == "frame":
@@ -314,21 +364,3 @@ class AffectRegressor(nn.Module):
         if not (torch.isfinite(scale) & (scale > 0)).all():
             raise ValueError(f"the uncertainty scale is {scale.tolist()}; every number must be positive and finite")
         self.uncertainty_scale.copy_(scale)
-
-    def _check(self, frames, masks):
-        for name in self.names:
-            if name not in frames or name not in masks:
-                raise ValueError(
-                    f"frames or frames_mask of branch {name!r} are missing; this model reads {', '.join(self.names)}"
-                )
-            width = len(self.inputs[name].frame_mean)
-            if frames[name].ndim != 3 or frames[name].shape[-1] != width:
-                raise ValueError(
-                    f"frames of branch {name!r} have shape {tuple(frames[name].shape)}; "
-                    f"they must be (batch, frames, {width})"
-                )
-            if masks[name].shape != frames[name].shape[:2] or not masks[name].bool()[:, 0].all():
-                raise ValueError(
-                    f"frames_mask of branch {name!r} must be {tuple(frames[name].shape[:2])}, "
-                    "valid frames first and at least one per clip"
-                )

@@ -245,14 +245,7 @@ class _State:
         model, weight = self._model, self._model.regressor.embedding.weight
         joined = torch.cat(pooled, dim=-1)
         embedding = model.regressor.embed(joined.reshape(-1, joined.shape[-1]).to(weight.device, weight.dtype))
-        heads = model.regressor.heads(embedding)
-        return AffectOutput(
-            logits=model._to_label_scale(heads["unit"]),
-            embedding=embedding,
-            emotion_logits=heads["emotion"],
-            gender_logits=heads["gender"],
-            uncertainty=model._uncertainty(heads["log_std"]),
-        )
+        return AffectOutput(embedding=embedding, **model.estimates(model.regressor.heads(embedding)))
 
 
 def _check_mode(model: AffectModel) -> None:

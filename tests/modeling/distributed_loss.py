@@ -57,9 +57,9 @@ def make_batch(with_votes: bool) -> dict:
     return {
         "frames": torch.randn(7, 40, 40, generator=generator).double(),
         "labels": labels,
-        "emotion_labels": votes if with_votes else classes,
-        "gender_labels": torch.tensor([0, 1, -100, 1, 1, -100, -100]),  # none in the second process
-        "label_variances": variances,
+        "emotion_targets": votes if with_votes else classes,
+        "gender_targets": torch.tensor([0, 1, -100, 1, 1, -100, -100]),  # none in the second process
+        "rating_variances": variances,
     }
 
 

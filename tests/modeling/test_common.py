@@ -22,7 +22,7 @@ def targets(model):
     labels = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 1.0, 2.0], [2.0, 3.0, 3.5]])
     if model.config.gender_names is None:
         return {"labels": labels}
-    classes = {"gender_labels": torch.tensor([0, 1, 1, 0]), "emotion_labels": torch.tensor([0, 1, 2, 0])}
+    classes = {"gender_targets": torch.tensor([0, 1, 1, 0]), "emotion_targets": torch.tensor([0, 1, 2, 0])}
     return {"labels": labels, **classes}
 
 

@@ -77,15 +77,15 @@ BOTH_FORMS = (
     r"or floating-point votes of shape \(2, 3\), each row not negative with a sum of 1, or all NaN for none"
 )
 WRONG_LABELS = [
-    (emotion_loss, torch.zeros(2), rf"emotion_labels are float32 of shape \(2,\); give {BOTH_FORMS}"),
-    (emotion_loss, torch.zeros(2, 3).long(), rf"emotion_labels are int64 of shape \(2, 3\); give {BOTH_FORMS}"),
-    (emotion_loss, torch.zeros(2, 3).cfloat(), r"emotion_labels are complex64 of shape \(2, 3\)"),
-    (emotion_loss, torch.zeros(2, 4), r"emotion_labels are float32 of shape \(2, 4\); .* of shape \(2, 3\)"),
-    (emotion_loss, torch.tensor([0, 3]), "emotion_labels hold 0 to 3; .* 0 to 2, or -100 for none"),
+    (emotion_loss, torch.zeros(2), rf"emotion_targets are float32 of shape \(2,\); give {BOTH_FORMS}"),
+    (emotion_loss, torch.zeros(2, 3).long(), rf"emotion_targets are int64 of shape \(2, 3\); give {BOTH_FORMS}"),
+    (emotion_loss, torch.zeros(2, 3).cfloat(), r"emotion_targets are complex64 of shape \(2, 3\)"),
+    (emotion_loss, torch.zeros(2, 4), r"emotion_targets are float32 of shape \(2, 4\); .* of shape \(2, 3\)"),
+    (emotion_loss, torch.tensor([0, 3]), "emotion_targets hold 0 to 3; .* 0 to 2, or -100 for none"),
     (emotion_loss, torch.full((2, 3), 0.5), r"have a row \[0.5, 0.5, 0.5\], which is no distribution; .* sum of 1"),
     (emotion_loss, torch.tensor([[1.0, 0, 0], [0.5, 0.5, torch.nan]]), r"have a row \[0.5, 0.5, nan\]"),
     (class_loss, torch.zeros(2), r"labels are float32 of shape \(2,\); give integer class indices"),
-    (vote_loss, torch.zeros(2).long(), r"labels are int64 of shape \(2,\); give floating-point votes"),
+    (vote_loss, torch.zeros(2).long(), r"emotion_targets are int64 of shape \(2,\); give floating-point votes"),
 ]
 
 
@@ -136,12 +136,15 @@ def test_uncertainty_does_not_overflow_in_half_precision():
 @pytest.mark.parametrize(
     "variances, message",
     [
-        (torch.zeros(2, 2), r"label_variances have shape \(2, 2\); they must be as the labels, \(2, 3\)"),
+        (torch.zeros(2, 2), r"rating_variances have shape \(2, 2\); they must be as the labels, \(2, 3\)"),
         (
             torch.tensor([[0.0, -0.1, 1.0], [-2.0, 0.0, 1.0]]),
-            r"label_variances hold 2 number\(s\) that are negative or",
+            r"rating_variances hold 2 number\(s\) that are negative or",
         ),
-        (torch.full((2, 3), torch.inf), r"label_variances hold 6 number\(s\) .*, and is 0 or NaN where a clip has no"),
+        (
+            torch.full((2, 3), torch.inf),
+            r"rating_variances hold 6 number\(s\) .*, and is 0 or NaN where a clip has no",
+        ),
     ],
 )
 def test_variances_that_do_not_fit(variances, message):

@@ -138,10 +138,10 @@ WRONG_INPUTS = [
     ),
     (
         {"frames": {"mfb": torch.zeros(1, 4, 40)}, "frames_mask": {"mfb": torch.zeros(1, 4)}},
-        "valid frames first and at least one per clip",
+        r"frames_mask of branch 'mfb' must be \(1, 4\), with at least one valid frame per clip",
     ),
     ({"input_values": torch.zeros(1, 800), "labels": torch.zeros(1, 2)}, r"labels have shape \(1, 2\)"),
-    ({"input_values": torch.zeros(1, 800), "emotion_labels": torch.zeros(1).long()}, "this model has no classes"),
+    ({"input_values": torch.zeros(1, 800), "emotion_targets": torch.zeros(1).long()}, "this model has no classes"),
 ]
 
 

@@ -27,9 +27,9 @@ def make_inputs(clips=4, frames=9) -> dict:
 def make_targets() -> dict:
     return {
         "labels": 1 + 6 * torch.rand(4, 3),
-        "emotion_labels": torch.tensor([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5], [torch.nan] * 3, [0.0, 0.5, 0.5]]),
-        "gender_labels": torch.tensor([0, 1, 1, -100]),
-        "label_variances": torch.rand(4, 3),
+        "emotion_targets": torch.tensor([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5], [torch.nan] * 3, [0.0, 0.5, 0.5]]),
+        "gender_targets": torch.tensor([0, 1, 1, -100]),
+        "rating_variances": torch.rand(4, 3),
     }
 
 
@@ -47,18 +47,18 @@ def test_the_loss_is_the_weighted_sum_of_its_parts():
 def test_a_model_without_second_tasks():
     model = make_model()
     assert not any(part in name for name in model.state_dict() for part in ("gender", "uncertainty", "emotion"))
-    output = model(**make_inputs(), labels=torch.rand(4, 3))
+    output = model(**make_inputs(), labels=1 + torch.rand(4, 3))
     assert list(output.keys()) == ["loss", "logits", "embedding", "loss_parts"]
 
 
 def test_each_part_alone():
     model, inputs, targets = make_model(**TASKS), make_inputs(), make_targets()
-    output = model(**inputs, gender_labels=targets["gender_labels"])
+    output = model(**inputs, gender_targets=targets["gender_targets"])
     assert list(output.loss_parts) == ["gender"]
     cross_entropy = torch.nn.functional.cross_entropy(output.gender_logits[:3], torch.tensor([0, 1, 1]))
     torch.testing.assert_close(output.loss_parts["gender"], cross_entropy)
     torch.testing.assert_close(output.loss, 0.1 * cross_entropy)
-    output = model(**inputs, emotion_labels=targets["emotion_labels"])
+    output = model(**inputs, emotion_targets=targets["emotion_targets"])
     assert list(output.loss_parts) == ["emotion"]
     torch.testing.assert_close(output.loss, 0.2 * output.loss_parts["emotion"])
 
@@ -85,12 +85,12 @@ def test_uncertainty_loss_by_hand_from_the_outputs():
     first = math.log(0.2) + (0.25 / 0.08 + 0.04 / 0.08) / 2
     second = math.log(0.5) + 1.0 / 0.5
     third = math.log(1.0) + (0 + (1 + 0.25) / 2) / 2
-    part = model(**inputs, labels=labels, label_variances=variances).loss_parts["uncertainty"]
+    part = model(**inputs, labels=labels, rating_variances=variances).loss_parts["uncertainty"]
     torch.testing.assert_close(part.detach(), torch.tensor((first + second + third) / 3))
 
     model.regressor.set_uncertainty_scale(torch.tensor([2.0, 1.0, 0.5]))
     torch.testing.assert_close(model(**inputs).uncertainty, torch.tensor([[0.8, 1.0, 1.0]] * 2))
-    scaled = model(**inputs, labels=labels, label_variances=variances).loss_parts["uncertainty"]
+    scaled = model(**inputs, labels=labels, rating_variances=variances).loss_parts["uncertainty"]
     torch.testing.assert_close(scaled, part)  # the loss knows no calibration
 
 
@@ -139,7 +139,7 @@ def test_trainer_predicts_the_logits_first(tmp_path):
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, label_names=["labels"], report_to=[])
     for tasks in (TASKS, {**TASKS, "emotion_names": None}):
         if not tasks["emotion_names"]:
-            del targets["emotion_labels"]
+            del targets["emotion_targets"]
         model = make_model(**tasks)
         trainer = Trainer(model, arguments, data_collator=collate)
         predictions = trainer.predict([0, 1, 2, 3]).predictions
@@ -166,10 +166,10 @@ def test_configurations_that_do_not_fit(settings, message):
 
 VARIANCES = torch.zeros(4, 3)
 WRONG_LABELS = [
-    ({}, {"gender_labels": torch.zeros(4).long()}, "gender_labels given, but config.gender_names is empty"),
-    ({}, {"labels": VARIANCES, "label_variances": VARIANCES}, "here it is False, and labels are given"),
-    (TASKS, {"label_variances": VARIANCES}, "label_variances are read beside labels.*here it is True.*are missing"),
-    (TASKS, {"gender_labels": torch.zeros(4)}, r"gender_labels are float32 of shape \(4,\); .* 0 to 1, or -100"),
+    ({}, {"gender_targets": torch.zeros(4).long()}, "gender_targets given, but config.gender_names is empty"),
+    ({}, {"labels": VARIANCES, "rating_variances": VARIANCES}, "here it is False, and labels are given"),
+    (TASKS, {"rating_variances": VARIANCES}, "rating_variances are read beside labels.*here it is True.*are missing"),
+    (TASKS, {"gender_targets": torch.zeros(4)}, r"gender_targets are float32 of shape \(4,\); .* 0 to 1, or -100"),
 ]
 
 

@@ -160,10 +160,8 @@ def test_the_curve_by_hand(kind):
                 inside = torch.arange(sequence.shape[1]) * hop // 16000 == second
                 pooled.append(masked_mean(sequence, mask & inside))
             heads = model.regressor.heads(model.regressor.embed(torch.cat(pooled, dim=-1)))
-            logits = model._to_label_scale(heads["unit"])[0]
-            torch.testing.assert_close(point.logits, logits, atol=1e-5, rtol=0)
-            torch.testing.assert_close(point.emotion_logits, heads["emotion"][0], atol=1e-5, rtol=0)
-            torch.testing.assert_close(point.uncertainty, model._uncertainty(heads["log_std"])[0], atol=1e-5, rtol=0)
+            for name, values in model.estimates(heads).items():
+                torch.testing.assert_close(getattr(point, name), values[0], atol=1e-5, rtol=0)
 
 
 def test_points_come_when_their_second_is_over():

@@ -175,13 +175,16 @@ def test_layers_that_no_branch_reads_can_be_left_out(backbone_config):
     torch.testing.assert_close(got[1], expected[1], atol=1e-6, rtol=0)
 
 
-LEFT = torch.tensor([[0, 1, 1]])
 WRONG_TOKENS = [
     (torch.tensor([5, 6]), None, r"shape \(2,\), torch.int64; give integers \(batch, tokens\)"),
     (torch.tensor([[5.0, 6.0]]), None, "torch.float32; give integers"),
-    (torch.tensor([[5, 6]]), LEFT, r"mask of the tokens has shape \(1, 3\); it must be that of input_ids, \(1, 2\)"),
-    (torch.tensor([[5, 6, 7]]), LEFT, "padding stands before or within a text; set padding_side='right'"),
-    (torch.tensor([[5, 1, 7]]), None, "padding stands before or within a text"),
+    (
+        torch.tensor([[5, 6]]),
+        torch.ones(1, 3),
+        r"mask of the tokens has shape \(1, 3\); it must be that of input_ids, \(1, 2\)",
+    ),
+    (torch.tensor([[5, 6, 7]]), torch.tensor([[1, 0, 1]]), "there is padding between valid samples, frames or tokens"),
+    (torch.tensor([[5, 1, 7]]), None, "there is padding between valid samples"),
     (torch.tensor([[5, 6]]), torch.tensor([[0, 0]]), "a text has no token; give a tokenizer that adds special tokens"),
     (torch.tensor([[5, 60]]), None, "input_ids reach 60, but roberta has tokens 0 to 59: they come from another"),
     (torch.tensor([[-1, 5]]), None, "roberta has tokens 0 to 59"),

@@ -36,7 +36,7 @@ def make_table():
             "files": names,
             "fingerprints": [f"{index:02d}ab" for index in range(count)],
             "labels": np.arange(3.0 * count).reshape(count, 3) % 7 + 1,
-            "label_variances": np.zeros((count, 3)),
+            "rating_variances": np.zeros((count, 3)),
             "emotions": [None] * count,
             "votes": [()] * count,
             "speakers": [None] * count,

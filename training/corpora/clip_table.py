@@ -22,7 +22,7 @@ class ClipTable:
         files: Names.
         fingerprints: Of the audio, by which its frames are cached.
         labels: (clips, dimensions) on the label scale, float64; NaN where the clip is unlabelled.
-        label_variances: (clips, dimensions), variance of the single grades; 0 where there are fewer than two.
+        rating_variances: (clips, dimensions), variance of the single grades; 0 where there are fewer than two.
         emotions: Codes of the classes (see `settings.labels.EMOTIONS`), None where unknown.
         votes: Per clip the codes of the graders' classes, empty where there are none.
         speakers: Names, None where unknown.
@@ -33,7 +33,7 @@ class ClipTable:
     files: Sequence[str]
     fingerprints: Sequence[str]
     labels: np.ndarray
-    label_variances: np.ndarray
+    rating_variances: np.ndarray
     emotions: Sequence[str | None]
     votes: Sequence[tuple[str, ...]]
     speakers: Sequence[str | None]
@@ -64,7 +64,7 @@ def clip_table(rows: datasets.Dataset, fingerprints: Sequence[str]) -> ClipTable
         files=list(rows["file"]),
         fingerprints=list(fingerprints),
         labels=np.stack([np.asarray(rows[d], dtype=np.float64) for d in DIMENSIONS], axis=1),
-        label_variances=np.array([_variances(grades) for grades in graders]).reshape(-1, len(DIMENSIONS)),
+        rating_variances=np.array([_variances(grades) for grades in graders]).reshape(-1, len(DIMENSIONS)),
         emotions=list(rows["emotion"]),
         votes=[_votes(grades) for grades in graders],
         speakers=list(rows["speaker"]),
@@ -105,7 +105,7 @@ def unlabelled_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipT
         files=list(files),
         fingerprints=list(fingerprints),
         labels=np.full((count, len(DIMENSIONS)), np.nan),
-        label_variances=np.zeros((count, len(DIMENSIONS))),
+        rating_variances=np.zeros((count, len(DIMENSIONS))),
         emotions=[None] * count,
         votes=[()] * count,
         speakers=[None] * count,
@@ -117,7 +117,7 @@ def unlabelled_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipT
 def table_fingerprint(table: ClipTable) -> str:
     """Return the SHA-256 of audio, labels and classes together; names of files and speakers do not matter."""
     digest = hashlib.sha256()
-    decisive = (table.fingerprints, table.labels, table.label_variances, table.emotions, table.votes, table.genders)
+    decisive = (table.fingerprints, table.labels, table.rating_variances, table.emotions, table.votes, table.genders)
     for row in zip(*decisive, strict=True):
         digest.update(repr([v.tolist() if isinstance(v, np.ndarray) else v for v in row]).encode())
     return digest.hexdigest()

@@ -38,12 +38,12 @@ class FrameDataset(Dataset):
         self.caches = caches
         self.targets: dict[str, np.ndarray] = {"labels": table.labels}
         if config.predict_uncertainty:
-            self.targets["label_variances"] = table.label_variances
+            self.targets["rating_variances"] = table.rating_variances
         if emotion_codes:
             classes = _classes(table.emotions, emotion_codes)
-            self.targets["emotion_labels"] = _vote_shares(table.votes, classes, emotion_codes) if votes else classes
+            self.targets["emotion_targets"] = _vote_shares(table.votes, classes, emotion_codes) if votes else classes
         if config.gender_names:
-            self.targets["gender_labels"] = _classes(table.genders, config.gender_names)
+            self.targets["gender_targets"] = _classes(table.genders, config.gender_names)
 
     def set_teacher(self, logits: np.ndarray, embeddings: np.ndarray) -> None:
         """Add a teacher's outputs (clips, 3) and embeddings (clips, embedding_size) to the targets."""

@@ -27,7 +27,6 @@ TRAINER_DEFAULTS = {
     "metric_for_best_model": "ccc_mean",
     "greater_is_better": True,
     "remove_unused_columns": False,  # the collator picks what the model takes
-    "label_names": ["labels"],
     "ddp_find_unused_parameters": False,
 }
 USAGE = """accelerate launch training/run.py [--recipe NAME_OR_FILE] [--data_dir FOLDER] [--any_argument VALUE ...]

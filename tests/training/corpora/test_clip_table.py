@@ -32,7 +32,7 @@ def test_a_split_as_a_table(make_corpus):
     assert len(table) == 3 and table.files == ["a", "b", "c"] and table.fingerprints == ["1", "2", "3"]
     np.testing.assert_array_equal(table.labels, [[4, 2.5, 1], [4, 7, 4], [4, 4, 4]])
     # 2, 5, 5 about their mean 4: (4 + 1 + 1) / 3; two equal grades; no grade; a single grade has no variance
-    np.testing.assert_allclose(table.label_variances, [[2, 0, 0], [0, 0, 0], [0, 0, 0]], atol=1e-15)
+    np.testing.assert_allclose(table.rating_variances, [[2, 0, 0], [0, 0, 0], [0, 0, 0]], atol=1e-15)
     assert table.emotions == ["A", None, None]
     assert table.votes == [("A", "O", "A"), (), ()]
     assert table.speakers == ["1", "Unknown", "1"] and table.genders == [None, "Male", None]
@@ -53,7 +53,7 @@ def test_rows_are_chosen_in_order(make_table):
     assert taken.files == ["clip3.wav", "clip0.wav", "clip0.wav"] and taken.emotions == ["S", "A", "A"]
     assert taken.votes == [("S",), ("A",), ("A",)]
     np.testing.assert_array_equal(taken.labels, table.labels[[3, 0, 0]])
-    assert taken.label_variances.shape == (3, 3)
+    assert taken.rating_variances.shape == (3, 3)
     assert len(table.take([])) == 0 and table.take([]).labels.shape == (0, 3)
 
 
@@ -65,7 +65,7 @@ def test_joining_undoes_choosing(make_table):
 def test_of_unrated_clips_nothing_is_known(make_table):
     table = unlabelled_table(["x.wav", "y.wav"], ["1", "2"])
     assert table.files == ["x.wav", "y.wav"] and table.fingerprints == ["1", "2"]
-    assert table.labels.shape == (2, 3) and np.isnan(table.labels).all() and not table.label_variances.any()
+    assert table.labels.shape == (2, 3) and np.isnan(table.labels).all() and not table.rating_variances.any()
     for name in ("emotions", "speakers", "genders"):
         assert getattr(table, name) == [None, None]
     assert table.votes == [(), ()]
@@ -81,7 +81,7 @@ def test_identity_is_of_all_that_is_learnt(make_table):
     labels[1, 1] += 1e-9
     changes = [
         {"labels": labels},
-        {"label_variances": labels},
+        {"rating_variances": labels},
         {"fingerprints": ["0", "1", "3"]},
         {"emotions": [None, None, "A"]},
         {"votes": [("A",), (), ()]},

@@ -41,27 +41,27 @@ def test_frames_are_padded_and_masked(caches, make_table):
 
 def test_second_tasks_come_as_the_model_asks(caches, make_table):
     table = make_table(
-        4, emotions=["A", "X", None, "H"], genders=["Male", "Female", None, "Unknown"], label_variances=np.eye(4, 3)
+        4, emotions=["A", "X", None, "H"], genders=["Male", "Female", None, "Unknown"], rating_variances=np.eye(4, 3)
     )
     dataset = FrameDataset(table, caches, config(gender_names=["Female", "Male"], predict_uncertainty=True), "AH")
     batch = collate_frames([dataset[index] for index in range(4)])
-    assert set(batch) == {"frames", "frames_mask", "labels", "label_variances", "emotion_labels", "gender_labels"}
-    assert batch["emotion_labels"].tolist() == [0, -100, -100, 1] and batch["emotion_labels"].dtype == torch.int64
-    assert batch["gender_labels"].tolist() == [1, 0, -100, -100] and batch["gender_labels"].dtype == torch.int64
-    assert batch["label_variances"].tolist() == np.eye(4, 3).tolist()
+    assert set(batch) == {"frames", "frames_mask", "labels", "rating_variances", "emotion_targets", "gender_targets"}
+    assert batch["emotion_targets"].tolist() == [0, -100, -100, 1] and batch["emotion_targets"].dtype == torch.int64
+    assert batch["gender_targets"].tolist() == [1, 0, -100, -100] and batch["gender_targets"].dtype == torch.int64
+    assert batch["rating_variances"].tolist() == np.eye(4, 3).tolist()
 
 
 def test_votes_are_shares_of_the_classes_that_are_learnt(caches, make_table):
     votes = [("A", "H", "H", "H", "X"), (), (), ("X",)]
     table = make_table(4, emotions=["H", "S", None, "A"], votes=votes)
     dataset = FrameDataset(table, caches, config(), ["A", "H", "S"], votes=True)
-    shares = collate_frames([dataset[index] for index in range(4)])["emotion_labels"]
+    shares = collate_frames([dataset[index] for index in range(4)])["emotion_targets"]
     assert shares.dtype == torch.float32
     # one vote of four; none, so the clip's own class; nothing known; a vote for no class learnt, so its own class
     assert shares[[0, 1, 3]].tolist() == [[0.25, 0.75, 0], [0, 0, 1], [1, 0, 0]]
     assert shares[2].isnan().all()
     plain = FrameDataset(table, caches, config(), ["A", "H", "S"])
-    assert plain.targets["emotion_labels"].tolist() == [1, 2, -100, 0]
+    assert plain.targets["emotion_targets"].tolist() == [1, 2, -100, 0]
 
 
 def test_a_teacher_is_added_to_every_item(caches, make_table):

@@ -34,7 +34,7 @@ def batch():
 
 
 def make(trainer_class, model, tmp_path, **extra):
-    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, label_names=["labels"])
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
     return trainer_class(model=model, args=arguments, **extra)
 
 

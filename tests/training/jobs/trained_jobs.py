@@ -39,7 +39,7 @@ def clip_table(seed: int) -> ClipTable:
         files=[f"{index}.wav" for index in range(CLIPS)],
         fingerprints=[f"{index:02d}ab" for index in range(CLIPS)],
         labels=labels,
-        label_variances=generator.uniform(0.1, 1, (CLIPS, 3)),
+        rating_variances=generator.uniform(0.1, 1, (CLIPS, 3)),
         emotions=["AH"[index % 2] if index % 5 else None for index in range(CLIPS)],
         votes=[()] * CLIPS,
         speakers=[None] * CLIPS,
