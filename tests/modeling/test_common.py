@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from transformers import AutoConfig
+from transformers.utils import find_labels
 
 from speech_affect import AffectFusionConfig, AffectFusionModel, AffectOutput
 
@@ -121,6 +122,37 @@ def test_outputs_on_and_off(model, batch):
     model.config.return_dict = False
     assert type(model(**batch)) is tuple and type(model(**batch, return_dict=True)) is AffectOutput
     assert next(iter(inspect.signature(model.forward).parameters)) == model.main_input_name == "input_values"
+
+
+@torch.no_grad()
+def test_hidden_states(model, batch):
+    output = model(**batch, output_hidden_states=True, output_frame_logits=True)
+    assert len(output.hidden_states) == len(model.config.branches)
+    for states, tc_gru in zip(output.hidden_states, model.regressor.tc_grus, strict=True):
+        assert states.shape[0] == len(batch["input_values"]) and states.shape[2] == tc_gru.gru.hidden_size
+    valid = [states.abs().sum(dim=2) > 0 for states in output.hidden_states]
+    pooled = [s.sum(1) / v.sum(1, keepdim=True) for s, v in zip(output.hidden_states, valid, strict=True)]
+    torch.testing.assert_close(model.regressor.embed(torch.cat(pooled, dim=-1)), output.embedding, atol=1e-6, rtol=0)
+    assert "hidden_states" not in model(**batch)
+    model.config.output_hidden_states = True
+    torch.testing.assert_close(model(**batch).hidden_states, output.hidden_states, atol=0, rtol=0)
+    assert model(**batch, output_hidden_states=False).hidden_states is None
+
+
+def test_outputs_that_there_are_not(model, batch):
+    with pytest.raises(ValueError, match="output_attentions is True, but TC-GRUs have none; leave it out, or call"):
+        model(**batch, output_attentions=True)
+    with pytest.raises(TypeError, match="output_attention"):
+        model(**batch, output_attention=True)
+    assert model(**batch, output_attentions=False).logits.shape == (4, 3)
+    model.set_attn_implementation("eager")  # transformers refuses it for any other
+    model.config.output_attentions = True
+    with pytest.raises(ValueError, match="output_attentions is True"):
+        model(**batch)
+
+
+def test_trainer_finds_the_labels(model):
+    assert find_labels(type(model)) == ["labels"]
 
 
 # --- configuration ---

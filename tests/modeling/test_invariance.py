@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from torchaudio.functional import resample
 
-from speech_affect import AffectFusionConfig, AffectFusionModel
+from speech_affect import AffectFeatureExtractor, AffectFusionConfig, AffectFusionModel
 
 from . import test_text_encoder
 from .conftest import BACKBONES
@@ -87,6 +87,22 @@ def test_how_much_padding_there_is_and_what_lies_in_it(kind, clips):
     loud = 0.9 * torch.sin(2 * torch.pi * 210 * torch.arange(batch["input_values"].shape[1]) / 16000)
     batch["input_values"] = torch.where(batch["attention_mask"].bool(), batch["input_values"], loud)
     assert_near(estimate(model, **batch), expected, PADDING_TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_which_side_is_padded(kind, clips):
+    model = make_model(kind)
+    right, left = (
+        AffectFeatureExtractor(padding_side=side)([clip.numpy() for clip in clips], return_tensors="pt")
+        for side in ("right", "left")
+    )
+    expected = estimate(model, **right)
+    assert left["attention_mask"][1].tolist() == right["attention_mask"][1].flip(0).tolist()
+    assert_near(estimate(model, **left), expected, PADDING_TOLERANCE)
+    # on both sides, with what is no number in it
+    both = {name: torch.nn.functional.pad(values, (0, 999)) for name, values in left.items()}
+    both["input_values"].masked_fill_(both["attention_mask"] == 0, torch.nan)
+    assert_near(estimate(model, **both), expected, PADDING_TOLERANCE)
 
 
 @pytest.fixture

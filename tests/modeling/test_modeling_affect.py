@@ -141,6 +141,12 @@ WRONG_INPUTS = [
         r"frames_mask of branch 'mfb' must be \(1, 4\), with at least one valid frame per clip",
     ),
     ({"input_values": torch.zeros(1, 800), "labels": torch.zeros(1, 2)}, r"labels have shape \(1, 2\)"),
+    (
+        {"input_values": torch.zeros(1, 800), "labels": torch.tensor([[4.0, torch.nan, 93.0]])},
+        r"labels reach from 4 to 93, but config.label_range is 1 to 7: .* label_range=\(lowest, highest\)",
+    ),
+    ({"input_values": torch.zeros(1, 800), "labels": torch.tensor([[4, 0, 7]])}, "labels reach from 0 to 7"),
+    ({"input_values": torch.zeros(1, 800), "labels": torch.full((1, 3), torch.inf)}, "labels reach from inf"),
     ({"input_values": torch.zeros(1, 800), "emotion_targets": torch.zeros(1).long()}, "this model has no classes"),
 ]
 

@@ -126,25 +126,28 @@ def test_with_all_labels_every_parameter_gets_a_gradient():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
 
 
-def test_trainer_predicts_the_logits_first(tmp_path):
+HEADS = ["logits", "emotion_logits", "gender_logits", "uncertainty"]
+
+
+@pytest.mark.parametrize("tasks, heads", [({}, ["logits"]), (TASKS, HEADS)], ids=["alone", "all"])
+def test_a_plain_trainer_predicts_what_the_model_has_heads_for(tasks, heads, tmp_path):
     pytest.importorskip("accelerate", reason="Trainer needs accelerate, of the extra `train`")
     from transformers import Trainer, TrainingArguments
 
-    inputs, targets = make_inputs(), make_targets()
+    model, inputs, targets = make_model(**tasks), make_inputs(), make_targets()
+    targets = targets if tasks else {"labels": targets["labels"]}
 
     def collate(rows):
         batch = {name: values[rows] for name, values in targets.items()}
         return batch | {key: {"mfb": inputs[key]["mfb"][rows]} for key in ("frames", "frames_mask")}
 
-    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, label_names=["labels"], report_to=[])
-    for tasks in (TASKS, {**TASKS, "emotion_names": None}):
-        if not tasks["emotion_names"]:
-            del targets["emotion_targets"]
-        model = make_model(**tasks)
-        trainer = Trainer(model, arguments, data_collator=collate)
-        predictions = trainer.predict([0, 1, 2, 3]).predictions
-        logits = predictions[0] if tasks["emotion_names"] else predictions
-        torch.testing.assert_close(torch.tensor(logits), model(**inputs).logits.detach())
+    trainer = Trainer(model, TrainingArguments(tmp_path, use_cpu=True, report_to=[]), data_collator=collate)
+    done, output = trainer.predict([0, 1, 2, 3]), model(**inputs, **targets)
+    predicted = [output[name].detach() for name in heads]
+    predictions = done.predictions if tasks else [done.predictions]
+    torch.testing.assert_close([torch.from_numpy(values) for values in predictions], predicted)
+    torch.testing.assert_close(torch.from_numpy(done.label_ids), targets["labels"])
+    assert done.metrics["test_loss"] == pytest.approx(output.loss.item(), abs=1e-6)
 
 
 WRONG_CONFIGS = [

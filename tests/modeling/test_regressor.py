@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from speech_affect import AffectStudentConfig, AffectStudentModel
-from speech_affect.regressor import BranchInput, TimeConvGRU, align_frames, average_frames, mask_frames, masked_mean
+from speech_affect.regressor import (
+    BranchInput,
+    TimeConvGRU,
+    align_frames,
+    average_frames,
+    mask_frames,
+    masked_mean,
+    pad_at_end,
+)
 
 
 def config(**settings):
@@ -68,6 +76,7 @@ def test_a_tc_gru_gives_one_output_per_stride(tc_gru):
     hidden, hidden_mask = tc_gru(torch.randn(2, 10, 8), mask)
     assert hidden.shape == (2, 4, 4)
     assert hidden_mask.tolist() == [[True] * 4, [True, True, True, False]]
+    assert not hidden[1, 3].any() and hidden[0, 3].all()
 
 
 @torch.no_grad()
@@ -78,6 +87,48 @@ def test_no_output_of_a_tc_gru_depends_on_the_future(tc_gru):
     after, _ = tc_gru(frames, mask)
     torch.testing.assert_close(after[:, :3], before[:, :3], atol=0, rtol=0)  # outputs at frames 0, 3 and 6
     assert (after[:, 3] - before[:, 3]).abs().max() > 0.01
+
+
+VALUES = torch.tensor([[9, 9, 1, 2, 3], [9, 1, 2, 9, 9], [1, 2, 3, 4, 5], [1, 9, 9, 9, 9], [9, 9, 9, 9, 9]])
+VALID = torch.tensor([[0, 0, 1, 1, 1], [0, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
+
+
+def test_padding_goes_to_the_end():
+    for move in (pad_at_end, torch.compile(pad_at_end, backend="eager", fullgraph=True, dynamic=True)):
+        moved, mask = move(VALUES, VALID)
+        assert mask.dtype == torch.bool
+        assert [row[valid].tolist() for row, valid in zip(moved, mask, strict=True)] == [
+            [1, 2, 3],
+            [1, 2],
+            [1, 2, 3, 4, 5],
+            [1],
+            [],
+        ]
+        assert torch.equal(mask, torch.arange(5) < torch.tensor([[3], [2], [5], [1], [0]]))
+        frames, _ = move(torch.stack([VALUES, -VALUES], dim=-1), VALID.bool())
+        assert torch.equal(frames, torch.stack([moved, -moved], dim=-1))
+    assert pad_at_end(moved, mask)[0] is moved  # nothing is copied where it is there already
+
+
+def test_padding_within_a_row():
+    for row in ([1, 0, 1], [0, 1, 0, 1, 1], [1, 1, 0, 0, 1]):
+        mask = torch.tensor([row, [1] * len(row)])
+        with pytest.raises(ValueError, match="there is padding between valid samples, frames or tokens of a row"):
+            pad_at_end(torch.zeros(mask.shape), mask)
+
+
+@torch.no_grad()
+def test_cached_frames_may_be_padded_on_either_side():
+    model = AffectStudentModel(config(), with_front_end=False).eval()
+    frames = torch.randn(1, 30, 40)
+    expected = model(frames={"mfb": frames}, frames_mask={"mfb": all_valid(1, 30)}, output_frame_logits=True)
+    for before, after in ((7, 0), (3, 5)):
+        padded = torch.nn.functional.pad(frames, (0, 0, before, after), value=5.0)
+        mask = torch.nn.functional.pad(all_valid(1, 30), (before, after))
+        output = model(frames={"mfb": padded}, frames_mask={"mfb": mask}, output_frame_logits=True)
+        torch.testing.assert_close(output.embedding, expected.embedding, atol=1e-6, rtol=0)
+        per_frame = output.frame_logits[output.frame_mask]
+        torch.testing.assert_close(per_frame, expected.frame_logits[0], atol=1e-6, rtol=0)
 
 
 def test_masked_mean_leaves_padding_out():

@@ -162,6 +162,20 @@ def test_models_that_transformers_lists_as_text_though_they_read_other_things():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("with_mask", [True, False])
+def test_texts_padded_on_the_left(backbone_config, with_mask):
+    encoder, padding = _encoder(backbone_config), getattr(backbone_config, "pad_token_id", None)
+    if padding is None and not with_mask:
+        pytest.skip("this family has no padding token to tell")
+    ids, mask = _batch(TEXTS, padding or 0)
+    expected, expected_mask = encoder(ids, mask, ["last"])
+    left = torch.stack([row.roll(int((valid == 0).sum())) for row, valid in zip(ids, mask, strict=True)])
+    frames, frames_mask = encoder(left, mask.flip(1) if with_mask else None, ["last"])
+    assert torch.equal(frames_mask, expected_mask)
+    torch.testing.assert_close(frames["last"], expected["last"], atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
 def test_layers_that_no_branch_reads_can_be_left_out(backbone_config):
     whole = _encoder(backbone_config)
     smaller = copy.deepcopy(backbone_config)
