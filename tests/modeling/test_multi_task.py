@@ -167,7 +167,7 @@ def test_configurations_that_do_not_fit(settings, message):
         AffectStudentConfig(**settings)
 
 
-VARIANCES = torch.zeros(4, 3)
+VARIANCES = torch.ones(4, 3)
 WRONG_LABELS = [
     ({}, {"gender_targets": torch.zeros(4).long()}, "gender_targets given, but config.gender_names is empty"),
     ({}, {"labels": VARIANCES, "rating_variances": VARIANCES}, "here it is False, and labels are given"),
