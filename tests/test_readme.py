@@ -33,6 +33,9 @@ ASKED_FOR = (
     "stream.push(chunk)",
     "speech_affect.onnx.export",
     "import OnnxAffect",
+    "pip install ./modeling/speech_affect_onnx",
+    "onnxruntime.InferenceSession(",
+    "ort.InferenceSession.create(",
     "--recipe demo",
     "--recipe paper_table",
     "--output msp-parquet",
@@ -113,7 +116,7 @@ def test_links_lead_to_files():
 def test_the_two_commands_for_a_fresh_machine():
     job = block("accelerate launch training/run.py\n")
     assert run_arguments(job) == []  # what the demo recipe's own tests run
-    assert block("[train,dev]").strip() == 'pip install -e ".[train,dev]"'
+    assert block("[train,dev]").strip() == 'pip install -e ".[train,dev]" -e modeling/speech_affect_onnx'
     assert block("pytest").strip() == "pytest -n auto --dist loadfile"
 
 
@@ -146,8 +149,18 @@ def test_an_onnx_file(demo):
     assert install == 'pip install -e ".[onnx]"'
     done = subprocess.run([sys.executable, *shlex.split(export)[1:]], cwd=demo, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert block("pip install ./modeling/speech_affect_onnx").split()[-1] == "./modeling/speech_affect_onnx"
+    assert (ROOT / "modeling/speech_affect_onnx/pyproject.toml").is_file()  # test_distribution.py builds it
     [printed] = run_python(block("import OnnxAffect"), demo)
     assert printed.startswith("{'activation': ")
+    before = "import numpy\nsamples = numpy.sin(numpy.arange(16000, dtype='float32'))\n"
+    after = "print({value.name: (value.type, len(value.shape)) for value in session.get_inputs()})\n"
+    logits, inputs = run_python(before + block("onnxruntime.InferenceSession(") + after, demo)
+    assert re.fullmatch(r"\[\[\d\.\d* +\d\.\d* +\d\.\d* *\]\]", logits)
+    # onnxruntime-web is not installed here: inputs by name, type and number of axes
+    given = re.findall(r"(\w+): new ort\.Tensor\(\"(\w+)\", .+, \[(.*)\]\)", block("ort.InferenceSession.create("))
+    types = {"float32": "tensor(float)", "int64": "tensor(int64)"}
+    assert str({name: (types[dtype], len(axes.split(", "))) for name, dtype, axes in given}) == inputs
 
 
 def test_the_page(demo, monkeypatch):

@@ -1,4 +1,4 @@
-"""A model as one ONNX file (`export_onnx`), and such a file in use without torch (`OnnxAffect`)."""
+"""A model as an ONNX file (`export_onnx`), and such a file in use without torch (`OnnxAffect`)."""
 
 __all__ = ["OnnxAffect", "export_onnx"]
 

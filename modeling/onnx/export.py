@@ -1,7 +1,8 @@
-"""Export a trained model as one ONNX file: `python -m speech_affect.onnx.export FOLDER`."""
+"""Export a trained model to ONNX: `python -m speech_affect.onnx.export FOLDER`."""
 
 import argparse
 import copy
+import hashlib
 import os
 import sys
 from importlib.metadata import version
@@ -23,7 +24,7 @@ try:
     from .graph import OnnxGraph
     from .head import affect_heads, align_frames, array, stream_state, time_conv_gru
     from .mel import log_mel
-    from .metadata import OnnxMetadata
+    from .metadata import OnnxMetadata, streaming_path
     from .quantization import store_int8
 except ImportError as error:
     raise ImportError("exporting needs onnx and onnxruntime: pip install 'speech-affect[onnx]'") from error
@@ -33,28 +34,33 @@ CHECKED_SAMPLES = (9_000, 40_001)
 LARGEST_DIFFERENCE = 1e-3  # on the label scale
 
 
-def build_onnx(model: AffectModel, precision: str = "float32") -> onnx.ModelProto:
+def build_onnx(model: AffectModel, precision: str = "float32", *, streaming: bool = False) -> onnx.ModelProto:
     """Build the graph of a model in evaluation mode, from the raw waveform to what the model returns.
 
     Inputs are `input_values` (batch, samples) float32, the waveform at 16 kHz in [-1, 1], and `num_samples` (batch,)
     int64, the valid ones of each row; the others are ignored. Outputs are `logits` on the label scale,
     `embedding`, and `uncertainty`, `emotion_logits` and `gender_logits` where the model has them.
 
-    A model without encoders can also be run block by block: `next_context`, `next_hidden`, `next_pooled_sum` and
-    `next_pooled_count` of a block go into `context`, `hidden`, `pooled_sum` and `pooled_count` of the next; `logits`
-    are then of all audio so far. A model with encoders takes one clip of 0.1 to 30 s at a time.
+    The streaming graph takes audio block by block. Its further inputs `context`, `hidden`, `pooled_sum` and
+    `pooled_count` are zeros for the first block, and for every other the outputs `next_context`, `next_hidden`,
+    `next_pooled_sum` and `next_pooled_count` of the block before; `logits` are then of all audio so far. A model with
+    encoders takes one clip of 0.1 to 30 s at a time, and has no streaming graph.
 
     Args:
         model: reads audio alone, with its front end.
         precision: that the weights will be stored in; noted in the metadata.
+        streaming: build the streaming graph.
 
     Returns:
-        The checked model, with [`OnnxMetadata`].
+        The checked model, with [`OnnxMetadata`], which are the same in both graphs.
 
     Raises:
-        ValueError: a model that reads text or pitch, has no front end, or has an encoder that cannot be exported.
+        ValueError: a model that reads text or pitch, has no front end, or has an encoder that cannot be exported or
+            streamed.
     """
     _check_model(model)
+    if streaming and model.config.encoders:
+        raise ValueError("a model with encoders has no streaming graph; leave out streaming")
     config, graph = model.config, OnnxGraph()
     batch = 1 if config.encoders else "batch"
     waveform = graph.input("input_values", "float32", [batch, "samples"])
@@ -64,7 +70,7 @@ def build_onnx(model: AffectModel, precision: str = "float32") -> onnx.ModelProt
         clip = graph.op("Slice", waveform, [0], num_samples, [1])
         _outputs(graph, model, _pooled_of_clip(graph, model, clip), 1)
     else:
-        _streaming(graph, model, waveform, num_samples)
+        _of_mel_energies(graph, model, waveform, num_samples, streaming)
     exported = graph.model(config.model_type, _metadata(model, precision).to_strings())
     if config.encoders:
         _check_equal(model, exported)
@@ -104,19 +110,22 @@ def _check_equal(model: AffectModel, exported: onnx.ModelProto) -> None:
             )
 
 
-def _streaming(graph: OnnxGraph, model, waveform: str, num_samples: str) -> None:
-    """Add the outputs of a model whose only branch is of mel energies, and the state of a stream."""
+def _of_mel_energies(graph: OnnxGraph, model, waveform: str, num_samples: str, streaming: bool) -> None:
+    """Add the outputs of a model whose only branch is of mel energies, and on demand the state of a stream."""
     [name], [tc_gru], regressor = model.regressor.names, model.regressor.tc_grus, model.regressor
     filterbank = model.front_end.acoustic[name].mel_filterbank
     statistics = [array(values) for values in _statistics(regressor, name)]
     frames, _ = log_mel(graph, waveform, filterbank)
     lengths = graph.op("Sub", num_samples, [filterbank.window_size - filterbank.hop])
     lengths = graph.op("Div", lengths, [filterbank.hop])
-    state = stream_state(graph, statistics[0])
-    block_sum, block_count, context, hidden = time_conv_gru(graph, tc_gru, frames, statistics, lengths, state)
-    pooled_sum = graph.op("Add", state["pooled_sum"], block_sum)
-    pooled_count = graph.op("Add", state["pooled_count"], block_count)
+    state = stream_state(graph, tc_gru) if streaming else None
+    pooled_sum, pooled_count, context, hidden = time_conv_gru(graph, tc_gru, frames, statistics, lengths, state)
+    if state:
+        pooled_sum = graph.op("Add", state["pooled_sum"], pooled_sum)
+        pooled_count = graph.op("Add", state["pooled_count"], pooled_count)
     _outputs(graph, model, graph.op("Div", pooled_sum, pooled_count), "batch")
+    if not state:
+        return
     size, layers = tc_gru.gru.hidden_size, tc_gru.gru.num_layers
     graph.output("next_context", context, ["batch", len(statistics[0]), tc_gru.left_context])
     graph.output("next_hidden", hidden, [layers, "batch", size])
@@ -186,52 +195,90 @@ def _metadata(model, precision: str) -> OnnxMetadata:
         stream_hop=filterbanks[0].hop * stride if streams else None,
         frame_hop=filterbanks[0].hop if streams else None,
         precision=precision,
+        weights_sha256=_fingerprint(model),
         speech_affect_version=version("speech-affect"),
     )
 
 
-def export_onnx(model: AffectModel, path: str | os.PathLike, *, int8: bool = False) -> Path:
-    """Write a model as one ONNX file, from the raw waveform to the estimates.
+def _fingerprint(model) -> str:
+    digest = hashlib.sha256()
+    for name, values in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(array(values).tobytes())
+    return digest.hexdigest()
 
-    [`OnnxAffect`] runs it on any audio. For other programs, inputs and outputs are those of [`build_onnx`], and
-    `metadata_props` describe them.
+
+def export_onnx(model: AffectModel, path: str | os.PathLike, *, int8: bool = False) -> Path:
+    """Write a model as an ONNX file, from the raw waveform to the estimates.
+
+    A model without encoders is written twice: `model.onnx` takes whole clips, and `model_streaming.onnx` beside it
+    takes audio block by block. [`OnnxAffect`] runs them on any audio. For other programs, inputs and outputs are those
+    of [`build_onnx`], and `metadata_props` describe them.
 
     Args:
         model: reads audio alone.
-        path: of the file to write.
+        path: of the file to write for whole clips, `.onnx`.
         int8: store the weights in eight bits, a quarter of the size; they are still computed with in float32.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: the folder does not exist, or the model cannot be exported.
+        ValueError: the path is a folder, its folder does not exist, or the model cannot be exported.
     """
+    path = _checked_path(path)
+    precision = "int8" if int8 else "float32"
+    graphs = {path: build_onnx(model, precision)}
+    if not model.config.encoders:
+        graphs[streaming_path(path)] = build_onnx(model, precision, streaming=True)
+    for target, exported in graphs.items():
+        if int8:
+            store_int8(exported)
+        _write(target, exported.SerializeToString())
+    return path
+
+
+def _checked_path(path: str | os.PathLike) -> Path:
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder; name the file to write in it, such as model.onnx")
+    if path.suffix != ".onnx":
+        raise ValueError(f"{str(path)!r} does not end in .onnx; name the file to write, such as model.onnx")
     if not path.parent.is_dir():
         raise ValueError(f"{str(path.parent)!r} is no folder; make it first")
-    exported = build_onnx(model, "int8" if int8 else "float32")
-    if int8:
-        store_int8(exported)
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(exported.SerializeToString())
-    os.replace(temporary, path)
     return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def main(argv: list[str]) -> Path:
     """Export the model that the command line names, see `--help`, and return the path of the file."""
     parser = argparse.ArgumentParser(prog="python -m speech_affect.onnx.export", description=__doc__.split(":")[0])
     parser.add_argument("model", help="folder of a trained model, or its name on the Hub")
-    parser.add_argument("--output", type=Path, help="file to write (default: model.onnx or model_int8.onnx)")
+    parser.add_argument(
+        "--output", type=Path, help="file or folder to write (default: model.onnx or model_int8.onnx beside the model)"
+    )
     parser.add_argument("--int8", action="store_true", help="weights in eight bits: a quarter of the size")
     options = parser.parse_args(argv)
     folder = Path(options.model)
     if not folder.is_dir() and (folder.is_absolute() or len(folder.parts) != 2):
         raise ValueError(f"{options.model!r} is no folder, nor a name on the Hub (owner/model)")
-    output = options.output or (folder if folder.is_dir() else Path()) / f"model{'_int8' * options.int8}.onnx"
-    path = export_onnx(AutoModel.from_pretrained(options.model), output, int8=options.int8)
-    print(f"{path}: {path.stat().st_size / 1000:,.0f} kB")
+    output = options.output or (folder if folder.is_dir() else Path())
+    if output.is_dir():
+        output /= f"model{'_int8' * options.int8}.onnx"
+    _checked_path(output)  # before the model is downloaded
+    model = AutoModel.from_pretrained(options.model)
+    path = export_onnx(model, output, int8=options.int8)
+    for written in (path,) if model.config.encoders else (path, streaming_path(path)):
+        print(f"{written}: {written.stat().st_size / 1000:,.0f} kB")
     return path
 
 

@@ -25,17 +25,14 @@ class OnnxGraph:
         self._computed: dict[tuple, str | list[str]] = {}
         self._count = 0
 
-    def input(self, name: str, dtype: str, shape: list[int | str], default: np.ndarray | None = None) -> str:
+    def input(self, name: str, dtype: str, shape: list[int | str]) -> str:
         """Add an input and return its name.
 
         Args:
             dtype: `"float32"` or `"int64"`.
             shape: per axis its size, or a name where it varies.
-            default: the value of an optional input; its sizes may be 1 where axes vary.
         """
         self._inputs.append(helper.make_tensor_value_info(name, _ELEMENT_TYPES[dtype], shape))
-        if default is not None:
-            self._initializers.append(numpy_helper.from_array(default.astype(dtype), name))
         return name
 
     def output(self, name: str, tensor: str, shape: list[int | str], dtype: str = "float32") -> None:

@@ -9,24 +9,22 @@ from ..regressor import STD_RANGE, AffectRegressor, TimeConvGRU
 from .graph import OnnxGraph
 
 
-def stream_state(graph: OnnxGraph, frame_mean: np.ndarray) -> dict[str, str]:
-    """Add the inputs that carry a stream from one block to the next; their defaults start a stream.
-
-    Args:
-        frame_mean: (width,), the value of the frames before the first, which is 0 once standardised.
+def stream_state(graph: OnnxGraph, tc_gru: TimeConvGRU) -> dict[str, str]:
+    """Add the inputs that carry a stream from one block to the next; a stream starts with zeros.
 
     Returns:
-        `context` (batch, width, kernel size - 1), the raw frames before the block; `hidden` (layers, batch, hidden
-        size) of the GRU; `pooled_sum` (batch, hidden size) and `pooled_count` (batch, 1) of the hidden frames so far.
+        `context` (batch, width, kernel size - 1), by how much the frames before the block differ from their mean;
+        `hidden` (layers, batch, hidden size) of the GRU; `pooled_sum` (batch, hidden size) and `pooled_count`
+        (batch, 1) of the hidden frames so far.
     """
-    mean, zero = frame_mean.reshape(1, -1, 1), np.zeros((1, 1))
-    inputs: dict[str, tuple[list[int | str], np.ndarray]] = {
-        "context": (["context_batch", len(frame_mean), "context_frames"], mean),
-        "hidden": (["hidden_layers", "hidden_batch", "hidden_size"], zero[None]),
-        "pooled_sum": (["sum_batch", "sum_size"], zero),
-        "pooled_count": (["count_batch", 1], zero),
+    size = tc_gru.gru.hidden_size
+    shapes: dict[str, list[int | str]] = {
+        "context": ["batch", tc_gru.conv.in_channels, tc_gru.left_context],
+        "hidden": [tc_gru.gru.num_layers, "batch", size],
+        "pooled_sum": ["batch", size],
+        "pooled_count": ["batch", 1],
     }
-    return {name: graph.input(name, "float32", shape, start) for name, (shape, start) in inputs.items()}
+    return {name: graph.input(name, "float32", shape) for name, shape in shapes.items()}
 
 
 def time_conv_gru(
@@ -41,8 +39,8 @@ def time_conv_gru(
         state: of a stream, or `None`.
 
     Returns:
-        Sum over the valid hidden frames (batch, hidden size), their number (batch, 1), and the state after this
-        block: context and hidden.
+        Sum over the valid hidden frames (batch, hidden size), their number (batch, 1), and of a stream the state after
+        this block: context (otherwise `None`) and hidden.
     """
     batch = graph.size(frames, 0)
     joined, context = _with_context(graph, tc_gru, frames, statistics[0], batch, state)
@@ -84,16 +82,16 @@ def _uncertainty(graph, regressor, embedding: str, half_range: float) -> str:
 
 def _with_context(
     graph, tc_gru: TimeConvGRU, frames: str, mean, batch: str, state: dict[str, str] | None
-) -> tuple[str, str]:
-    """Return the frames with their left context, and the context of the next block."""
-    size = tc_gru.left_context
-    before = state["context"] if state else mean.reshape(1, -1, 1)
-    before = graph.op("Expand", before, graph.join(batch, 1, size))
-    joined = graph.op("Concat", before, frames, axis=2)
-    if not size:
-        return joined, before
-    end = [np.iinfo(np.int64).max]
-    return joined, graph.op("Slice", joined, [-size], end, [2])
+) -> tuple[str, str | None]:
+    """Return the frames with their left context, and the context of the next block of a stream."""
+    mean = mean.reshape(1, -1, 1)
+    if state is None:
+        before = graph.op("Expand", mean, graph.join(batch, 1, tc_gru.left_context))
+        return graph.op("Concat", before, frames, axis=2), None
+    joined = graph.op("Concat", graph.op("Add", state["context"], mean), frames, axis=2)
+    start = graph.op("Sub", graph.size(joined, 2), [tc_gru.left_context])
+    last = graph.op("Slice", joined, start, graph.size(joined, 2), [2])
+    return joined, graph.op("Sub", last, mean)
 
 
 def _standardising(conv: torch.nn.Conv1d, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,8 +105,10 @@ def _gru(
     graph, gru: torch.nn.GRU, sequence: str, counts: str, batch: str, state: dict[str, str] | None
 ) -> tuple[str, str]:
     """Return (frames, batch, hidden size), zero beyond each row's count, and the last states (layers, batch, size)."""
-    start = state["hidden"] if state else np.zeros((1, 1, 1), dtype=np.float32)
-    start = graph.op("Expand", start, graph.join(gru.num_layers, batch, gru.hidden_size))
+    if state is None:
+        start = graph.op("Expand", np.float32(0), graph.join(gru.num_layers, batch, gru.hidden_size))
+    else:
+        start = state["hidden"]
     starts = [start]
     if gru.num_layers > 1:
         starts = graph.op("Split", start, outputs=gru.num_layers, axis=0, num_outputs=gru.num_layers)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 
@@ -25,11 +27,12 @@ class OnnxMetadata:
         predict_uncertainty: whether there is `uncertainty`.
         shortest_clip: in samples.
         longest_clip: in samples; None where there is no limit.
-        stream_window, stream_hop: in samples; None for a model without the state of a stream. A block of a stream that
+        stream_window, stream_hop: in samples; None for a model without a streaming graph. A block of a stream that
             is not its last has `stream_window + n * stream_hop - frame_hop` samples, and the next one starts
             `n * stream_hop` after it.
-        frame_hop: in samples, between two frames before the convolution; None without a stream's state.
+        frame_hop: in samples, between two frames before the convolution; None without a streaming graph.
         precision: of the stored weights, `"float32"` or `"int8"`.
+        weights_sha256: of the model's weights, the same in the plain and the streaming graph of one model.
         speech_affect_version: of the package that exported.
     """
 
@@ -46,10 +49,11 @@ class OnnxMetadata:
     stream_hop: int | None
     frame_hop: int | None
     precision: str
+    weights_sha256: str
     speech_affect_version: str
 
     def __post_init__(self):
-        for name in ("model_type", "precision", "speech_affect_version"):
+        for name in ("model_type", "precision", "weights_sha256", "speech_affect_version"):
             self._check(name, isinstance(getattr(self, name), str), "a text")
         for name in ("sampling_rate", "shortest_clip"):
             self._check(name, _is_count(getattr(self, name)), f"a whole number from 1 to {LARGEST_COUNT}")
@@ -90,7 +94,7 @@ class OnnxMetadata:
 
     @property
     def stream(self) -> tuple[int, int, int] | None:
-        """Window, hop and frame hop of a stream in samples; None for a model without the state of a stream."""
+        """Window, hop and frame hop of a stream in samples; None for a model without a streaming graph."""
         if self.stream_window is None or self.stream_hop is None or self.frame_hop is None:
             return None
         return self.stream_window, self.stream_hop, self.frame_hop
@@ -117,6 +121,11 @@ class OnnxMetadata:
                 ) from error
             values[field.name] = tuple(value) if isinstance(value, list) else value
         return cls(**values)
+
+
+def streaming_path(path: str | os.PathLike) -> Path:
+    """Return where the streaming graph of a model lies: `model_streaming.onnx` beside `model.onnx`."""
+    return Path(path).with_name(f"{Path(path).stem}_streaming.onnx")
 
 
 def _is_count(value) -> bool:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import numpy as np
 
 from ..affect_result import ModelInput, check_scale, estimate_inputs, model_inputs, results_of
 from ..audio import is_clip, open_audio
 from ..resampling import Resampler
-from .metadata import OnnxMetadata
+from .metadata import OnnxMetadata, streaming_path
+from .session import initial_state, open_session, run_session
 
 
-try:
-    import onnxruntime
-except ImportError as error:
-    raise ImportError("exported models run in onnxruntime: pip install 'speech-affect[onnx]'") from error
-
-ERRORS_ONLY = 3  # log level of onnxruntime, which would warn at every load that a stream's state is an optional input
 BLOCK_S = 5.0  # the arrays of a block this long stay in a processor's cache
 
 
@@ -33,36 +28,39 @@ class OnnxAffect:
     estimate("talk.mp3", window_s=4, hop_s=1)     # [{"start_s": 0.0, "end_s": 4.0, "activation": ...}, ...]
     ```
 
-    Recordings are read from start to end in blocks, so memory does not grow with their length.
+    Recordings are read from start to end in blocks, so memory does not grow with their length. Pieces longer than 30 s
+    go through the streaming graph, `model_streaming.onnx` beside `model.onnx`. Pickling keeps the path, not the file:
+    another process opens it again.
 
     Args:
-        path: of the file.
+        model: path of the file, or its bytes; of the plain or of the streaming graph, which alone takes any length.
         num_threads: threads that one run may use.
+        providers: names of execution providers or (name, options) tuples, as of `onnxruntime.InferenceSession`.
 
     Attributes:
         metadata: [`OnnxMetadata`] of the file.
 
     Raises:
-        ValueError: no such file, no ONNX model, or one that was not exported by this package.
+        ValueError: no such file, no ONNX model, one that was not exported by this package, or a provider that
+            onnxruntime does not have.
     """
 
-    def __init__(self, path: str | os.PathLike, num_threads: int = 1):
-        name = repr(os.fspath(path))
-        if not os.path.isfile(path):
-            raise ValueError(f"{name} is no file; give the file that speech_affect.onnx.export wrote")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = num_threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = ERRORS_ONLY
-        try:
-            self._session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the exceptions of onnxruntime have no common base class
-            raise ValueError(f"{name} cannot be loaded as an ONNX model: {error}") from error
-        try:
-            self.metadata = OnnxMetadata.from_strings(self._session.get_modelmeta().custom_metadata_map)
-            self.metadata.check_outputs({output.name: output.shape for output in self._session.get_outputs()})
-        except ValueError as error:
-            raise ValueError(f"{name} is no model of this package: {error}") from error
+    def __init__(
+        self,
+        model: str | os.PathLike | bytes,
+        num_threads: int = 1,
+        providers: Sequence[str | tuple[str, dict]] = ("CPUExecutionProvider",),
+    ):
+        if not isinstance(num_threads, int) or num_threads < 1:
+            raise ValueError(f"num_threads is {num_threads!r:.50}; give a whole number of at least 1")
+        self._options = (num_threads, providers)
+        self._session, self.metadata = open_session(model, *self._options)
+        # a process that unpickles this may have another working directory
+        self._model = model if isinstance(model, bytes) else os.path.abspath(model)
+        self._streaming = self._session if initial_state(self._session, 1) else None
+
+    def __reduce__(self):
+        return type(self), (self._model, *self._options)
 
     def __call__(
         self,
@@ -134,7 +132,21 @@ class OnnxAffect:
                 f"a clip is longer than {longest / rate:g} s, which is the most that this model takes at once; give "
                 "window_s, for windows no longer than that"
             )
-        return OnnxStream(self._session, self.metadata, sampling_rate)
+        if self._streaming is None:
+            self._streaming = self._opened_streaming()
+        return OnnxStream(self._streaming, self.metadata, sampling_rate)
+
+    def _opened_streaming(self):
+        needed = "a clip longer than 30 s takes the streaming graph"
+        if isinstance(self._model, bytes):
+            raise ValueError(f"{needed}; give the bytes of model_streaming.onnx, or window_s of at most 30")
+        path = streaming_path(self._model)
+        if not path.is_file():
+            raise ValueError(f"{needed}, and {str(path)!r} is not there; export again, or give window_s of at most 30")
+        session, metadata = open_session(path, *self._options)
+        if metadata != self.metadata or not initial_state(session, 1):
+            raise ValueError(f"{str(path)!r} is no streaming graph of the model beside it; export both again")
+        return session
 
     def _run(self, waveforms: list[np.ndarray]) -> dict[str, np.ndarray]:
         lengths = np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
@@ -146,16 +158,12 @@ class OnnxAffect:
         rows = np.zeros((len(waveforms), lengths.max()), dtype=np.float32)
         for row, waveform in zip(rows, waveforms, strict=True):
             row[: len(waveform)] = waveform
-        return run_session(self._session, {"input_values": rows, "num_samples": lengths})
-
-
-def run_session(session, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Return all outputs of a session by name."""
-    return dict(zip((output.name for output in session.get_outputs()), session.run(None, inputs), strict=True))
+        state = initial_state(self._session, len(rows))
+        return run_session(self._session, {"input_values": rows, "num_samples": lengths, **state})
 
 
 class OnnxStream:
-    """Audio of any length through a model with a stream's state, block by block, with the result of the whole.
+    """Audio of any length through a streaming graph, block by block, with the result of the whole.
 
     Memory does not grow with the audio. The session is one of onnxruntime, the sampling rate that of the audio.
     """
@@ -167,7 +175,7 @@ class OnnxStream:
         self._overlap = self._window - frame_hop  # samples that the next block repeats
         self._block_hops = max(1, round(BLOCK_S * metadata.sampling_rate / self._hop))
         self._pending = np.zeros(0, dtype=np.float32)
-        self._state: dict[str, np.ndarray] = {}
+        self._state = initial_state(session, 1)
         self._outputs: dict[str, np.ndarray] | None = None
 
     def push(self, samples: np.ndarray) -> None:

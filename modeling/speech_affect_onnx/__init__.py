@@ -1,18 +1,19 @@
-"""A second name of the package `speech_affect`, under which an exported model runs without importing torch.
+"""Exported models in onnxruntime, without torch and transformers: a distribution of its own, `speech-affect-onnx`.
 
     from speech_affect_onnx import OnnxAffect
-    print(OnnxAffect("student.onnx")("speech.wav"))
+    print(OnnxAffect("model.onnx")("speech.wav"))
 
-Importing `speech_affect` registers its models with transformers, which takes seconds. The files are the same ones.
+The modules are those of `speech_affect`, which itself registers models with transformers when it is imported.
 """
+
+from pathlib import Path
+
 
 if __name__ != "speech_affect_onnx":  # inside speech_affect it would contain itself
     raise ImportError(f"import speech_affect_onnx, not {__name__}")
 
-from importlib.util import find_spec
-
-
-__path__ = list(find_spec("speech_affect").submodule_search_locations)
+if not Path(__path__[0], "onnx").is_dir():  # a checkout; in the wheel they lie here
+    __path__.append(str(Path(__file__).resolve().parents[1]))
 
 from .onnx.runtime import OnnxAffect
 

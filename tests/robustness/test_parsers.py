@@ -130,7 +130,7 @@ def ctranslate2() -> bytes:
 
 METADATA = OnnxMetadata(
     *("affect", 16000, (1.0, 7.0), ("activation", "valence", "dominance"), ("anger",), None, True, 1600),
-    *(None, 400, 160, 160, "float32", "0.1.0"),
+    *(None, 400, 160, 160, "float32", "a1", "0.1.0"),
 )
 SOUND = bursts(np.random.default_rng(0), 800, 8000)
 SOUND_FILES = {"wav": "PCM_16", "flac": "PCM_16", "vorbis": "VORBIS", "mp3": "MPEG_LAYER_III"}

@@ -8,7 +8,7 @@ import torch
 from transformers import RobertaConfig
 
 from speech_affect import AffectFusionConfig, AffectFusionModel
-from speech_affect.onnx.export import build_onnx
+from speech_affect.onnx.export import build_onnx, main
 from speech_affect.onnx.graph import OnnxGraph
 from speech_affect.onnx.metadata import OnnxMetadata
 from speech_affect.onnx.quantization import store_int8
@@ -127,6 +127,16 @@ def test_encoders_in_eight_bits_have_scales_for_inputs_and_outputs(tiny_backbone
         restored = stored[f"{name}.int8"] * rows.astype(np.float64) * columns
         assert (np.abs(restored - whole[name]) <= rows * columns * 0.5001).all()
     assert 0 < np.abs(run(exported, samples)["embedding"] - expected).max() < 0.02
+
+
+def test_a_model_with_encoders_has_no_streaming_graph(tiny_backbone, tmp_path, capsys):
+    model = fusion(tiny_backbone("whisper"), [{"source": "encoder"}], "embedding", pad_to_window=False)
+    with pytest.raises(ValueError, match="a model with encoders has no streaming graph"):
+        build_onnx(model, streaming=True)
+    model.save_pretrained(tmp_path)
+    main([str(tmp_path)])
+    assert [path.name for path in tmp_path.glob("*.onnx")] == ["model.onnx"]
+    assert capsys.readouterr().out.count("model.onnx: ") == 1
 
 
 def test_models_that_cannot_be_exported(tiny_backbone):

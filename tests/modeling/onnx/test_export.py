@@ -1,5 +1,6 @@
 """The exported file gives what the model gives: any length, any batch, in blocks, in eight bits."""
 
+import hashlib
 import json
 import runpy
 import sys
@@ -16,7 +17,7 @@ from onnx import numpy_helper
 from speech_affect import AffectStudentConfig, AffectStudentModel
 from speech_affect.onnx.export import LARGEST_BYTES, build_onnx, export_onnx, main
 from speech_affect.onnx.quantization import SMALLEST_WEIGHT, store_int8
-from speech_affect.onnx.runtime import run_session
+from speech_affect.onnx.session import initial_state, run_session
 
 from ..conftest import TASKS
 
@@ -81,6 +82,11 @@ def session(model):
     return session_of(build_onnx(model))
 
 
+@pytest.fixture(scope="module")
+def streaming_session(model):
+    return session_of(build_onnx(model, streaming=True))
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(400, 24_000), min_size=1, max_size=8))
 def test_any_lengths_in_one_batch_equal_the_model(model, session, lengths):
@@ -125,13 +131,13 @@ def test_estimates_stay_within_the_labels(model):
 # a whole number of strides of 8 frames of 160 samples each; windows of 400 samples
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1600, 60_000), st.lists(st.integers(1, 12), min_size=1, max_size=60))
-def test_blocks_with_state_equal_the_whole(model, session, samples, strides):
+def test_blocks_with_state_equal_the_whole(model, streaming_session, samples, strides):
     waveforms = noise(2, samples, seed=samples)
-    position, state = 0, {}
+    position, state = 0, initial_state(streaming_session, 2)
     blocks = iter(strides)
     while samples - position >= 400:
         hops = next(blocks, 1000) * 1280
-        outputs = run(session, waveforms[:, position : position + hops + 240], **state)
+        outputs = run(streaming_session, waveforms[:, position : position + hops + 240], **state)
         state = {name.removeprefix("next_"): v for name, v in outputs.items() if name.startswith("next_")}
         position += hops
     assert_equal(outputs, reference(model, waveforms))
@@ -139,14 +145,49 @@ def test_blocks_with_state_equal_the_whole(model, session, samples, strides):
     assert outputs["next_pooled_count"].tolist() == [[-(-frames // 8)]] * 2
 
 
-def test_the_file_says_what_it_is(model, tmp_path):
-    path = export_onnx(model, tmp_path / "model.onnx")
-    exported = onnx.load(path)
+STATE = {
+    "context": ["batch", 40, 8],
+    "hidden": [2, "batch", 16],
+    "pooled_sum": ["batch", 16],
+    "pooled_count": ["batch", 1],
+}
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_the_state_is_inputs_of_the_streaming_graph_alone(model, tmp_path, int8, capfd):
+    path = export_onnx(model, tmp_path / "model.onnx", int8=int8)
+    audio = {"input_values": ["batch", "samples"], "num_samples": ["batch"]}
+    values = {"embedding": ["batch", 12], "logits": ["batch", 3], "uncertainty": ["batch", 3]}
+    values |= {"emotion_logits": ["batch", 3], "gender_logits": ["batch", 2]}
+    following = {f"next_{name}": shape for name, shape in STATE.items()}
+    for file, inputs, outputs in (
+        (path, audio, values),
+        (tmp_path / "model_streaming.onnx", audio | STATE, values | following),
+    ):
+        graph = onnx.load(file).graph
+        # an input with a default is what onnxruntime warns of, and onnxruntime-web refuses
+        assert not {value.name for value in graph.input} & {tensor.name for tensor in graph.initializer}
+        session = onnxruntime.InferenceSession(file)
+        assert {value.name: value.shape for value in session.get_inputs()} == inputs
+        assert {value.name: value.shape for value in session.get_outputs()} == outputs
+        assert run(session, noise(2, 8000), **initial_state(session, 2))["logits"].shape == (2, 3)
+    assert capfd.readouterr().err == ""
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["model.onnx", "model_streaming.onnx"]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model_streaming.onnx"])
+def test_the_file_says_what_it_is(model, tmp_path, name):
+    export_onnx(model, tmp_path / "model.onnx")
+    exported = onnx.load(tmp_path / name)
     onnx.checker.check_model(exported, full_check=True)
     assert [(opset.domain, opset.version) for opset in exported.opset_import] == [("", 18)]
     assert exported.ir_version <= 10  # that of onnxruntime 1.20
     facts = {entry.key: json.loads(entry.value) for entry in exported.metadata_props}
     assert facts.pop("speech_affect_version")
+    digest = hashlib.sha256()
+    for weight, values in sorted(model.state_dict().items()):
+        digest.update(weight.encode() + values.numpy().tobytes())
+    assert facts.pop("weights_sha256") == digest.hexdigest()
     assert facts == {
         "model_type": "speech_affect_student",
         **TASKS,
@@ -235,8 +276,13 @@ def test_models_that_cannot_be_exported(tmp_path, make, message):
     with pytest.raises(ValueError, match=message):
         export_onnx(make(), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="is no folder; make it first"):
-        export_onnx(None, tmp_path / "missing" / "model.onnx")
+    for path, message in (
+        (tmp_path / "missing" / "model.onnx", "is no folder; make it first"),
+        (tmp_path, "is a folder; name the file to write in it, such as model.onnx"),
+        (tmp_path / "exports", r"exports' does not end in \.onnx; name the file to write"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            export_onnx(None, path)
 
 
 def test_a_model_that_no_file_holds_is_refused(monkeypatch):
@@ -251,9 +297,26 @@ def test_the_command_writes_beside_the_model(tmp_path, capsys):
     assert main([str(tmp_path)]) == tmp_path / "model.onnx"
     assert main([str(tmp_path), "--int8"]) == tmp_path / "model_int8.onnx"
     assert main([str(tmp_path), "--output", str(tmp_path / "other.onnx")]) == tmp_path / "other.onnx"
-    assert (tmp_path / "other.onnx").read_bytes() == (tmp_path / "model.onnx").read_bytes()
-    assert f"{tmp_path / 'model_int8.onnx'}: " in capsys.readouterr().out
-    assert not list(tmp_path.glob("*.tmp"))
+    (tmp_path / "exports").mkdir()
+    assert main([str(tmp_path), "--output", str(tmp_path / "exports")]) == tmp_path / "exports/model.onnx"
+    expected = (tmp_path / "model.onnx").read_bytes()
+    assert (tmp_path / "other.onnx").read_bytes() == (tmp_path / "exports/model.onnx").read_bytes() == expected
+    stems = ("exports/model", "model", "model_int8", "other")
+    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.onnx*"))
+    assert files == sorted(f"{stem}{suffix}.onnx" for stem in stems for suffix in ("", "_streaming"))
+    sizes = {line.rsplit(": ", 1)[0]: line.rsplit(": ", 1)[1] for line in capsys.readouterr().out.splitlines()}
+    assert set(sizes) == {str(tmp_path / name) for name in files}
+    assert sizes[str(tmp_path / "model.onnx")] == f"{len(expected) / 1000:,.0f} kB"
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        export_onnx(student(), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_s_errors_are_one_line(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """An exported model gives what the pipeline gives, for every kind of input, without torch."""
 
 import io
+import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -11,6 +13,7 @@ import onnx
 import pytest
 import soundfile
 import torch
+from datasets import Dataset
 
 from speech_affect import (
     AffectFeatureExtractor,
@@ -21,7 +24,8 @@ from speech_affect import (
 from speech_affect.affect_result import affect_result, estimates_of
 from speech_affect.onnx.export import export_onnx
 from speech_affect.onnx.metadata import OnnxMetadata
-from speech_affect.onnx.runtime import BLOCK_S, OnnxAffect, OnnxStream, run_session
+from speech_affect.onnx.runtime import BLOCK_S, OnnxAffect, OnnxStream
+from speech_affect.onnx.session import run_session
 
 from ..conftest import TASKS, talk
 
@@ -49,6 +53,16 @@ def path(model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(path):
     return OnnxAffect(path)
+
+
+@pytest.fixture(scope="module")
+def streaming_path(path):
+    return path.with_name("model_streaming.onnx")
+
+
+@pytest.fixture(scope="module")
+def streaming(streaming_path):
+    return OnnxAffect(streaming_path)
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +158,38 @@ def test_long_audio_in_blocks_equals_the_whole(exported, model):
     assert_same(result, affect_result(expected, result["speech_ratio"], model.config))
 
 
+def test_the_streaming_graph_alone_takes_clips_and_long_audio(exported, streaming, streaming_path):
+    clips = [talk(seconds, seed=index) for index, seconds in enumerate((0.7, 31.3, 1.9))]
+    expected = exported(clips, batch_size=2)
+    assert_same(streaming(clips, batch_size=2), expected)
+    assert_same(OnnxAffect(streaming_path.read_bytes())(clips), expected)
+
+
+def test_long_audio_without_its_streaming_graph_is_an_error(path, streaming_path, model, tmp_path):
+    alone = OnnxAffect(shutil.copy(path, tmp_path))
+    beside = tmp_path / "model_streaming.onnx"
+    long = talk(30.5)
+    assert len(alone(long, window_s=30)) == 2
+    with pytest.raises(ValueError, match=r"takes the streaming graph, and '.*model_streaming.onnx' is not there"):
+        alone(long)
+    with pytest.raises(ValueError, match=r"streaming graph; give the bytes of model_streaming\.onnx, or window_s"):
+        OnnxAffect(path.read_bytes())(long)
+    other = AffectStudentModel(AffectStudentConfig(**TASKS))
+    for write in (
+        lambda: shutil.copy(path, beside),
+        lambda: export_onnx(other, tmp_path / "other.onnx").with_name("other_streaming.onnx").replace(beside),
+        lambda: export_onnx(model, tmp_path / "int8.onnx", int8=True).with_name("int8_streaming.onnx").replace(beside),
+    ):
+        write()
+        with pytest.raises(ValueError, match="is no streaming graph of the model beside it; export both again"):
+            alone(long)
+    shutil.copy(streaming_path, beside)
+    assert_same(alone(long), OnnxAffect(path)(long))
+
+
 @pytest.mark.parametrize("rate", [16000, 44100])
-def test_a_stream_holds_no_more_than_a_block(exported, rate):
-    stream = OnnxStream(exported._session, exported.metadata, rate)
+def test_a_stream_holds_no_more_than_a_block(streaming, rate):
+    stream = OnnxStream(streaming._session, streaming.metadata, rate)
     for second in range(23):
         stream.push(talk(1, rate, seed=second))
         assert len(stream._pending) < BLOCK_S * RATE + 2000
@@ -156,15 +199,15 @@ def test_a_stream_holds_no_more_than_a_block(exported, rate):
     assert outputs["next_pooled_count"] == [[-(-frames // 8)]]
 
 
-def test_a_stream_that_ends_with_its_block(exported):
+def test_a_stream_that_ends_with_its_block(exported, streaming):
     # the overlap that is left is no frame
     block = round(BLOCK_S * RATE / 1280) * 1280
     for count in (block + 239, block + 240, block + 399, block + 400, 2 * block + 240, 2 * block + 401):
-        stream, samples = OnnxStream(exported._session, exported.metadata, RATE), talk(count / RATE)
+        stream, samples = OnnxStream(streaming._session, streaming.metadata, RATE), talk(count / RATE)
         stream.push(samples)
         whole = run_session(exported._session, {"input_values": samples[None], "num_samples": np.array([count])})
         np.testing.assert_allclose(stream.finish()["logits"], whole["logits"], atol=1e-5)
-    stream = OnnxStream(exported._session, exported.metadata, RATE)
+    stream = OnnxStream(streaming._session, streaming.metadata, RATE)
     stream.push(np.zeros(399, dtype=np.float32))
     with pytest.raises(ValueError, match="shorter than one frame of 400 samples"):
         stream.finish()
@@ -214,9 +257,30 @@ def with_metadata(path, **changes) -> bytes:
     return other.SerializeToString()
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            "missing.onnx",
+            r"^'missing.onnx' is no file; give the path of one that speech_affect\.onnx\.export wrote, or its",
+        ),
+        ("owner/model", r"for one on the Hub, the path that huggingface_hub\.hf_hub_download returns"),
+        (".", r"^'.' is a folder; give the file in it that speech_affect\.onnx\.export wrote, model\.onnx$"),
+        (b"\x08" * 3_000_000, r"^the given file of 3,000,000 bytes cannot be loaded as an ONNX model"),
+        ("x" * 90_000, "is no file"),
+        (None, "^the model is a NoneType; give the path of an exported file, or its bytes$"),
+        (torch.nn.Linear(1, 1), "^the model is a Linear; give"),
+    ],
+    ids=lambda value: f"{value!s:.20}",
+)
+def test_what_is_no_exported_file_is_said_in_a_sentence(given, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message) as error:
+        OnnxAffect(given)
+    assert len(str(error.value)) < 500
+
+
 def test_files_of_others(path, tmp_path):
-    with pytest.raises(ValueError, match="missing.onnx' is no file"):
-        OnnxAffect(tmp_path / "missing.onnx")
     five = '["f", "m", "x", "y", "z"]'
     for content, message in (
         (b"", "other.onnx' cannot be loaded as an ONNX model"),
@@ -229,6 +293,54 @@ def test_files_of_others(path, tmp_path):
             OnnxAffect(tmp_path / "other.onnx")
 
 
+def test_pickling_keeps_path_and_options(path, tmp_path, monkeypatch, exported):
+    clip = talk(1.2)
+    shutil.copy(path, tmp_path / "copy.onnx")
+    monkeypatch.chdir(tmp_path)
+    providers = [("CPUExecutionProvider", {})]
+    pickled = pickle.dumps(OnnxAffect("copy.onnx", num_threads=2, providers=providers))
+    assert len(pickled) < 1000
+    monkeypatch.chdir("/")
+    restored = pickle.loads(pickled)
+    assert restored(clip) == exported(clip)
+    assert restored._session.get_session_options().intra_op_num_threads == 2
+    assert restored._options == (2, providers)
+    assert pickle.loads(pickle.dumps(OnnxAffect(path.read_bytes())))(clip) == exported(clip)
+    (tmp_path / "copy.onnx").unlink()
+    with pytest.raises(ValueError, match=r"copy\.onnx' is no file"):
+        pickle.loads(pickled)
+
+
+def test_datasets_map_in_two_processes(exported):
+    clips = [talk(0.5, seed=seed).tolist() for seed in range(4)]
+    results = Dataset.from_dict({"samples": clips}).map(lambda row: exported(row["samples"]), num_proc=2)
+    assert_same([row["valence"] for row in results], [exported(clip)["valence"] for clip in clips])
+
+
+@pytest.mark.parametrize(
+    "providers", [["NoProvider"], ["CPUExecutionProvider", ("NoProvider", {})], [], "CPUExecutionProvider", [None]]
+)
+def test_providers_that_are_not_there(path, providers):
+    with pytest.raises(ValueError, match=r"^providers is .*; give a list .* this onnxruntime has: .*CPUExecution"):
+        OnnxAffect(path, providers=providers)
+
+
+def test_a_provider_that_does_not_start(path, monkeypatch):
+    # as where its libraries are missing: onnxruntime falls back to the processor, with a warning
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(ValueError, match="onnxruntime has CUDAExecutionProvider, but could not start it"),
+    ):
+        OnnxAffect(path, providers=["CUDAExecutionProvider"])
+
+
+@pytest.mark.parametrize("num_threads", [0, -1, 1.5, "2", None])
+def test_numbers_of_threads(path, num_threads):
+    with pytest.raises(ValueError, match="num_threads is .*; give a whole number of at least 1"):
+        OnnxAffect(path, num_threads=num_threads)
+
+
 def test_metadata_return_as_they_were(exported):
     strings = exported.metadata.to_strings()
     assert OnnxMetadata.from_strings(strings) == exported.metadata
@@ -236,6 +348,7 @@ def test_metadata_return_as_they_were(exported):
 
 
 HOSTILE_METADATA = [
+    ("weights_sha256", "null", "have weights_sha256 None, which must be a text"),
     ("model_type", "5", "have model_type 5, which must be a text"),
     ("sampling_rate", "0", "have sampling_rate 0, which must be a whole number from 1"),
     ("sampling_rate", "1e9", "have sampling_rate 1000000000.0"),
@@ -271,8 +384,9 @@ assert not loaded, loaded
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_without_onnxruntime_the_extra_is_named(monkeypatch):
+def test_without_onnxruntime_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.delitem(sys.modules, "speech_affect.onnx.runtime")
-    with pytest.raises(ImportError, match=r"pip install 'speech-affect\[onnx\]'"):
+    for name in ("runtime", "session"):
+        monkeypatch.delitem(sys.modules, f"speech_affect.onnx.{name}")
+    with pytest.raises(ImportError, match="exported models run in onnxruntime: pip install onnxruntime"):
         __import__("speech_affect.onnx.runtime")
