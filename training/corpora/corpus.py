@@ -9,7 +9,6 @@ import os
 from collections import Counter, defaultdict, namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
 
 import datasets
 import pyarrow.compute as pc
@@ -48,7 +47,6 @@ FEATURES = Features(
 SEGMENT = Features({"start": Value("float64"), "end": Value("float64")})
 
 _EMPTY = {"", "na", "n/a", "nan", "none", "null"}
-_SPECIAL = frozenset("\\:\0")  # what a plain path does not hold
 _SAMPLE_BYTES = 4096
 _ROUNDING_S = 0.001  # up to here, segments that follow each other may overlap
 
@@ -210,23 +208,6 @@ def listed(items: Iterable[str], limit: int = 10) -> str:
     """Return the first items as a message may list them, and how many more there are."""
     items = list(items)
     return ", ".join(items[:limit]) + (f" and {len(items) - limit} more" if len(items) > limit else "")
-
-
-def check_inside(name: str) -> str:
-    """Return a file name or relative path with `/` between its parts.
-
-    Raises:
-        RowError: Empty, absolute, or with a `..` part (with either kind of slash), so that it could leave its folder.
-    """
-    if not _SPECIAL & set(name) and all(part.strip(".") for part in name.split("/")):
-        return name
-    path = PureWindowsPath(name)  # knows both slashes and drives
-    if not path.parts or path.drive or path.root or ".." in path.parts or "\0" in name:
-        raise RowError(
-            "path leaves the folder",
-            f"the file name {name!r} leaves the corpus folder; allowed is a path inside it, without '..'",
-        )
-    return str(PurePosixPath(*path.parts))
 
 
 _Clip = namedtuple("_Clip", "split index file path size start end")

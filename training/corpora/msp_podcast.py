@@ -24,7 +24,7 @@ from ..files import sha256_of_file
 from ..settings import labels as names
 from ..settings.labels import EMOTIONS, SPLITS, UNKNOWN, WITHHELD_SPLIT
 from . import corpus as common
-from . import csv_rows, msp_labels, msp_release
+from . import csv_rows, msp_labels, msp_release, paths
 from .corpus import BadRows, Corpus, CorpusError, RowError
 from .msp_labels import LABEL_RANGE, Grade, Label
 from .msp_release import Release
@@ -94,7 +94,7 @@ def _checked(
     label: Label, seen: dict[str, int], audio: dict[str, str], grades: dict[str, list[Grade]]
 ) -> tuple[str, dict]:
     """The split and the row of one label, or RowError."""
-    file = common.check_inside(label.file)
+    file = paths.check_inside(label.file)
     if file in seen:
         raise RowError("duplicate file", f"{file} is already in row {seen[file]}; allowed is one row per file")
     seen[file] = label.row
@@ -104,7 +104,8 @@ def _checked(
     if file not in audio:
         raise RowError(
             "missing audio",
-            f"there is no audio file {file}; each row needs its file in the audio folder, not a link that leads out",
+            f"there is no audio file {file}; each row needs its file in the audio folder, not a link that leads out "
+            "(the folder itself may be one)",
         )
     given = (label.activation, label.valence, label.dominance)
     ratings = common.parse_ratings(given, split, LABEL_RANGE, ("EmoAct", "EmoVal", "EmoDom"))
@@ -188,7 +189,7 @@ class MspPodcast(datasets.GeneratorBasedBuilder):
 
 def _code() -> str:
     """A digest of the modules that make the rows, so that a change of them is noticed as well."""
-    files = [module.__file__ for module in (common, csv_rows, msp_labels, msp_release, names)]
+    files = [module.__file__ for module in (common, csv_rows, msp_labels, msp_release, names, paths)]
     return "".join(map(sha256_of_file, [*files, __file__]))
 
 

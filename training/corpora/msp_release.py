@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..files import sha256_of_file
-from .corpus import CorpusError, RowError, check_inside, listed
+from .corpus import CorpusError, RowError, listed
+from .paths import check_inside, check_no_repository, real_folders
 
 
 LABEL_FOLDERS = ("labels", "label")
@@ -48,7 +49,8 @@ class Release:
     def audio_files(self) -> dict[str, str]:
         """Return file name -> absolute path of all audio that lies directly in the audio folders.
 
-        An audio folder may be a link; a file in it that is one must lead to a place in that folder or in the release.
+        An audio folder may be a link; a file in it that is one must lead to a place in that folder or in the release,
+        or in the Hub's cache of the same repository.
         """
         files: dict[str, str] = {}
         for folder in reversed(self.audio_folders):  # so that the first folder wins
@@ -87,6 +89,7 @@ def find_release(data_dir: str | os.PathLike, labels_file: str | None = None) ->
     root = Path(os.path.abspath(data_dir))
     if not root.is_dir():
         raise CorpusError(f"{root} is not a folder; data_dir must be the folder of an MSP-Podcast release.")
+    check_no_repository(root)
     folders = _entries(root, *LABEL_FOLDERS)
     labels = _previous_labels(root, labels_file) if labels_file else _first(folders, LABEL_FILES)
     audio_folders = [folder for folder in _entries(root, *AUDIO_FOLDERS) if folder.is_dir()]
@@ -114,12 +117,11 @@ def _names(folder: Path) -> list[str]:
 
 def _links_out(folder: Path, root: Path) -> set[str]:
     """Names of links in `folder` that lead out of it and out of `root`."""
-    allowed = (folder.resolve(), root.resolve())
+    allowed = (*real_folders(folder), *real_folders(root))
     with os.scandir(folder) as entries:
         links = [entry.name for entry in entries if entry.is_symlink()]
     # os.path.realpath, unlike Path.resolve, takes links in a circle on Python 3.10
-    targets = {name: Path(os.path.realpath(folder / name)) for name in links}
-    return {name for name, target in targets.items() if not any(map(target.is_relative_to, allowed))}
+    return {name for name in links if not os.path.realpath(folder / name).startswith(allowed)}
 
 
 def _entries(folder: Path, *names: str) -> list[Path]:

@@ -8,6 +8,7 @@ corpus = load_table_corpus(
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -32,13 +33,13 @@ from .corpus import (
     Corpus,
     CorpusError,
     RowError,
-    check_inside,
     check_label_range,
     is_empty,
     parse_ratings,
     with_audio,
 )
 from .folds import deal_speakers
+from .paths import check_inside, real_folders
 from .segments import checked_segment, parse_time, read_header, segment_name
 from .table_batches import SPLIT_OF, Batch, Table, read_tables
 
@@ -89,7 +90,8 @@ def load_table_corpus(
         start_column, end_column: Times within the file where a row rates a segment of it (see `segments.parse_time`):
             seconds, or timedeltas such as `0 days 00:00:01.5`, as audformat writes them; an empty one is the beginning
             or the end of the file. Both are read where the table has `start` and `end`; None to leave them.
-        audio_dir: The folder that holds all audio; by default that of the table.
+        audio_dir: The folder that holds all audio, by default that of the table; what leads out of it is refused.
+            Paths start there, or at the table: `../audio/a.wav` is read where `audio_dir` is that folder.
         on_error: `"raise"` to stop at the first bad row, `"skip"` to leave bad rows out and log how many.
         seed: Of the random order in which speakers are dealt out.
         cache_dir: Where Parquet files and Hub datasets are cached; by default where `datasets` keeps its own.
@@ -119,7 +121,7 @@ def _load(source, columns, label_range, audio_dir, bad_rows, seed, cache_dir) ->
             "give speaker_column."
         )
     base = os.path.abspath(audio_dir) if audio_dir is not None else folder
-    reader = TableReader(columns, label_range, base, bad_rows, deal)
+    reader = TableReader(columns, label_range, base, folder, bad_rows, deal)
     splits = _splits(reader, tables, seed)
     bad_rows.warn()
     if not splits:
@@ -161,6 +163,7 @@ class TableReader:
         columns: Role (audio, activation, speaker, ...) -> column.
         label_range: Lowest and highest rating possible.
         base: The folder that holds all audio; None for a dataset on the Hub.
+        folder: That of the table; None on the Hub.
         bad_rows: Takes the rows that cannot be used.
         deal: Whether splits are to be made by speaker.
     """
@@ -168,6 +171,7 @@ class TableReader:
     columns: dict[str, str]
     label_range: tuple[float, float]
     base: str | None
+    folder: str | None
     bad_rows: BadRows
     deal: bool
     # file -> index of its table and its row there, in one number: there can be millions
@@ -177,6 +181,7 @@ class TableReader:
 
     def __post_init__(self):
         self._real_folder = functools.cache(os.path.realpath)
+        self._allowed = real_folders(self.base) if self.base else ()
         self._header = functools.lru_cache(1 << 16)(lambda path: read_header({"path": path}))
 
     def check(self, table: Table) -> Iterator[pa.Table]:
@@ -260,24 +265,31 @@ class TableReader:
             raise RowError("missing audio", f"{self.columns['audio']} is empty; each row needs its audio")
         if self.base is None:
             raise RowError("missing audio", f"{path!r} is a path and there is no folder for it; give audio_dir")
-        full = os.path.normpath(os.path.join(self.base, path))
-        folder = os.path.join(self.base, "")
-        name = check_inside(full[len(folder) :] if full.startswith(folder) else path)
+        full = self._full(path)
         if not os.path.isfile(full):
             raise RowError("missing audio", f"there is no audio file {path} in {self.base}")
         if not self._stays(full):
             raise RowError(
                 "path leaves the folder",
-                f"{path} is a link that leads out of {self.base}; give the folder that it leads to as audio_dir, or a "
-                "copy of the file",
+                f"{path} is a link that leads out of {self.base}; {_way(os.path.realpath(full))}, or copy the file",
             )
-        return name, full
+        return check_inside(full[len(os.path.join(self.base, "")) :]), full
+
+    def _full(self, path: str) -> str:
+        """The path of a file in the audio folder; relative ones start there or, where that does not lead to a file, at
+        the table.
+        """
+        places = [os.path.normpath(os.path.join(start, path)) for start in (self.base, self.folder) if start]
+        inside = [place for place in places if place.startswith(os.path.join(self.base, ""))]
+        if not inside:
+            raise RowError("path leaves the folder", f"{path!r} leads out of {self.base}; {_way(places[-1])}")
+        return next((place for place in inside if os.path.isfile(place)), inside[0])
 
     def _stays(self, full: str) -> bool:
         """Whether links on the way to a file, and the file itself, stay in the audio folder."""
-        base, folder = self._real_folder(self.base), self._real_folder(os.path.dirname(full))
+        folder = self._real_folder(os.path.dirname(full))
         real = os.path.realpath(full) if os.path.islink(full) else os.path.join(folder, "")
-        return real.startswith(os.path.join(base, ""))
+        return real.startswith(self._allowed)
 
     def build(self, table: Table, rows: pa.Table) -> Dataset:
         """Build a split in the common shape out of rows that `check` gave."""
@@ -296,6 +308,11 @@ class TableReader:
 
 def _dataset(rows: pa.Table, features: Features) -> Dataset:
     return Dataset(InMemoryTable(rows.cast(features.arrow_schema)), DatasetInfo(features=features))
+
+
+def _way(path: str) -> str:
+    folder = json.dumps(os.path.dirname(path), ensure_ascii=False)
+    return f"if it is to be read, give the folder that holds all audio: --corpus_options '{{audio_dir: {folder}}}'"
 
 
 def _text(value: object) -> str | None:

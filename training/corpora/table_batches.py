@@ -16,6 +16,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from .corpus import BadRows, CorpusError, shortened
 from .csv_rows import check_header, csv_rows, separator_hint
+from .paths import check_no_repository
 
 
 FILE_SUFFIXES = (".csv", ".parquet")
@@ -68,6 +69,7 @@ def read_tables(
     """
     suffix = Path(source).suffix.casefold()
     if os.path.isdir(source):
+        check_no_repository(Path(source))
         return _tables(source, columns, _read_folder(Path(source), cache_dir)), os.path.abspath(source)
     if not os.path.isfile(source):
         if source.count("/") > 1 or source.startswith((".", "~", "/")) or os.sep != "/" or suffix in FILE_SUFFIXES:

@@ -9,6 +9,7 @@ import soundfile
 
 from ..files import clip_fingerprint
 from .corpus import CorpusError
+from .paths import check_no_repository, real_folders
 from .segments import Piece
 
 
@@ -34,15 +35,16 @@ def unlabelled_pieces(folders: Sequence[str | os.PathLike]) -> list[Piece]:
             raise CorpusError(
                 f"unlabelled_dir {folder} is no folder; give folders with {', '.join(sorted(SUFFIXES))}."
             )
-        root = folder.resolve()
+        check_no_repository(folder)
         found = sorted(path for path in folder.rglob("*") if path.suffix.casefold() in SUFFIXES and path.is_file())
-        found = [path for path in found if path.resolve().is_relative_to(root)]
-        if not found:
-            raise CorpusError(f"unlabelled_dir {folder} has no audio; known are {', '.join(sorted(SUFFIXES))}.")
-        inside = [piece for path in found for piece in _pieces(path)]
+        inside = [path for path in found if os.path.realpath(path).startswith(real_folders(folder))]
         if not inside:
-            raise CorpusError(f"unlabelled_dir {folder}: all its {len(found)} files are shorter than {SHORTEST_S} s.")
-        pieces += inside
+            links = " but links that lead out of it: give the folders that they lead to" if found else ""
+            raise CorpusError(f"unlabelled_dir {folder} has no audio{links}; known are {', '.join(sorted(SUFFIXES))}.")
+        long = [piece for path in inside for piece in _pieces(path)]
+        if not long:
+            raise CorpusError(f"unlabelled_dir {folder}: all its {len(inside)} files are shorter than {SHORTEST_S} s.")
+        pieces += long
     return pieces
 
 

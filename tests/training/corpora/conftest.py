@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,6 +144,25 @@ class MspRelease:
 def make_release(tmp_path):
     """Writes a release: `make_release("1.11")`, or with a folder name `make_release("1.11", "here")`."""
     return lambda layout, folder="release": MspRelease(tmp_path / folder, LAYOUTS[layout])
+
+
+@pytest.fixture
+def as_snapshot(tmp_path):
+    """Makes of a folder a snapshot in the Hub's cache: each file is a link to a blob of the repository."""
+
+    def make(folder: Path) -> Path:
+        repository = tmp_path / "hub" / f"datasets--someone--{folder.name}"
+        snapshot = repository / "snapshots" / "0123abcd"
+        (repository / "blobs").mkdir(parents=True)
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and repository.parent not in path.parents)
+        for number, path in enumerate(files):
+            blob, link = repository / "blobs" / f"{number:064x}", snapshot / path.relative_to(folder)
+            shutil.copy(path, blob)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(os.path.relpath(blob, link.parent))
+        return snapshot
+
+    return make
 
 
 @pytest.fixture(autouse=True)

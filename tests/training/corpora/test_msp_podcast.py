@@ -197,6 +197,16 @@ def test_empty_label_file_and_wrong_option(make_release):
     fails(r"labels_consensus.csv is empty", release.root)
 
 
+def test_a_snapshot_of_the_hub(make_release, as_snapshot):
+    release = make_release("1.11")
+    snapshot = as_snapshot(release.root)
+    splits, expected = load_msp_podcast(snapshot), load_msp_podcast(release.root)
+    for name, rows in splits.items():
+        assert [row["file"] for row in rows] == [row["file"] for row in expected[name]]
+        assert all(row["audio"]["path"].startswith(str(snapshot)) for row in rows)
+    fails("release is the Hub's cache of a repository; give the folder of a revision: .*0123abcd", snapshot.parents[1])
+
+
 # --- the cache ---
 
 

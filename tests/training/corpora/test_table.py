@@ -110,7 +110,39 @@ def test_audio_dir_and_absolute_paths(table, tmp_path):
     write_csv(elsewhere / "ratings.csv", [(str(tmp_path / ROWS[0][0]), *ROWS[0][1:]), *ROWS[1:]])
     corpus = load_table_corpus(elsewhere / "ratings.csv", audio_dir=tmp_path, **COLUMNS)
     assert rows_of(corpus) == rows_of(load_table_corpus(table, **COLUMNS))
-    fails(r"row 2: the file name .* leaves the corpus folder", elsewhere / "ratings.csv")
+    message = rf"row 2: '.*' leads out of {elsewhere}; .* --corpus_options '{{audio_dir: \"{tmp_path}/a\"}}'\."
+    fails(message, elsewhere / "ratings.csv")
+
+
+def test_paths_that_start_at_the_table(table, tmp_path):
+    """The ways that the messages name are ways."""
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    write_csv(labels / "ratings.csv", [(f"../{row[0]}", *row[1:]) for row in ROWS])
+    way = rf"row 2: '../a/1.wav' leads out of {labels}; .* --corpus_options '{{audio_dir: \"{tmp_path}/a\"}}'\."
+    fails(way, labels / "ratings.csv")
+    corpus = load_table_corpus(labels / "ratings.csv", audio_dir=tmp_path, **COLUMNS)
+    assert rows_of(corpus) == rows_of(load_table_corpus(table, **COLUMNS))
+    write_csv(labels / "ratings.csv", [(f"../{row[0]}", *row[1:]) for row in ROWS[:2]])
+    corpus = load_table_corpus(labels / "ratings.csv", audio_dir=tmp_path / "a", **COLUMNS)
+    assert corpus.splits["train"]["file"][:] == ["1.wav", "2.wav"]
+    fails(rf"row 2: '../a/1.wav' leads out of {tmp_path}/b; ", labels / "ratings.csv", audio_dir=tmp_path / "b")
+
+
+def test_a_snapshot_of_the_hub(table, as_snapshot):
+    snapshot = as_snapshot(table.parent)
+    expected = rows_of(load_table_corpus(table, **COLUMNS))
+    assert rows_of(load_table_corpus(snapshot / "ratings.csv", **COLUMNS)) == expected
+    other = snapshot.parents[2] / "datasets--other--secret" / "blobs" / "1.wav"
+    other.parent.mkdir(parents=True)
+    shutil.move(table.parent / "a/1.wav", other)
+    (snapshot / "a/1.wav").unlink()
+    (snapshot / "a/1.wav").symlink_to(other)
+    fails(
+        rf"a/1.wav is a link that leads out of {snapshot}; .*audio_dir: \"{other.parent}\"", snapshot / "ratings.csv"
+    )
+    message = rf" is the Hub's cache of a repository; give the folder of a revision: {snapshot}\."
+    fails(message, snapshot.parents[1])
 
 
 # --- other sources give the same rows ---
@@ -221,8 +253,8 @@ GOOD = ROWS[0]
 BAD_ROWS = {
     "missing audio": (("a/9.wav", *GOOD[1:]), "there is no audio file a/9.wav in"),
     "no audio": (("", *GOOD[1:]), "wav is empty; each row needs its audio"),
-    "outside": (("../x.wav", *GOOD[1:]), "the file name '../x.wav' leaves the corpus folder"),
-    "far outside": (("/etc/passwd", *GOOD[1:]), "the file name '/etc/passwd' leaves the corpus folder"),
+    "outside": (("../x.wav", *GOOD[1:]), "'../x.wav' leads out of "),
+    "far outside": (("/etc/passwd", *GOOD[1:]), "'/etc/passwd' leads out of "),
     "not a number": ((GOOD[0], "calm", *GOOD[2:]), "arousal is 'calm'; allowed is a number from 1 to 9"),
     "NaN": ((*GOOD[:2], "NaN", *GOOD[3:]), "val is 'NaN'; allowed is a number from 1 to 9"),
     "emotion": ((*GOOD[:6], "meh", *GOOD[7:]), "feeling is 'meh'; allowed are A (anger), H (happiness)"),
@@ -335,8 +367,8 @@ def test_links_that_leave_the_folder(table, tmp_path):
     (tmp_path / "folder").symlink_to(outside)
     (tmp_path / "round.wav").symlink_to("round.wav")
     messages = {
-        "link.wav": f"link.wav is a link that leads out of {tmp_path}; give the folder that it leads to as audio_dir",
-        "folder/1.wav": f"folder/1.wav is a link that leads out of {tmp_path}; give the folder",
+        "link.wav": f"link.wav is a link that leads out of {tmp_path}; if it is to be read, give the folder",
+        "folder/1.wav": f"folder/1.wav is a link that leads out of {tmp_path}; if it is to be read, give the folder",
         "round.wav": f"there is no audio file round.wav in {tmp_path}",
     }
     for name, message in messages.items():

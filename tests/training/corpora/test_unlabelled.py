@@ -84,6 +84,17 @@ def test_links_that_lead_out_are_left_out(write, tmp_path):
     inside.with_name("folder").symlink_to(tmp_path / "elsewhere")
     found = unlabelled_pieces([tmp_path / "speech"])
     assert [piece.path.rsplit("/")[-1] for piece in found] == ["a.wav", "within.wav"]
+    inside.unlink()
+    with pytest.raises(CorpusError, match="speech has no audio but links that lead out of it: give the folder"):
+        unlabelled_pieces([tmp_path / "speech"])
+
+
+def test_a_snapshot_of_the_hub(write, tmp_path, as_snapshot):
+    write("b/a.wav", 16000)
+    snapshot = as_snapshot(tmp_path / "speech")
+    assert [piece.path for piece in unlabelled_pieces([snapshot])] == [str(snapshot / "b" / "a.wav")]
+    with pytest.raises(CorpusError, match="speech is the Hub's cache of a repository; give the folder of a revision"):
+        unlabelled_pieces([snapshot.parents[1]])
 
 
 def test_folders_and_files_that_cannot_be_used(write, tmp_path):
