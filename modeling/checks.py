@@ -34,15 +34,15 @@ MAX_ENCODER_NUMBER = 2**24
 MAX_ENCODER_LAYERS = 1024
 _MODULE_COUNTS = re.compile("layer|block|depth|group")
 _ENCODER_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-# where a setting other than the checkpoint's own adds weights
+# where a setting other than the checkpoint's own adds weights; a new encoder has to be given, or it would be random
 ADDED_WEIGHTS = {
     "emotion_names": "regressor.emotion_output.",
     "gender_names": "regressor.gender_output.",
     "predict_uncertainty": "regressor.uncertainty_",
     "num_gru_layers": "regressor.tc_grus.",
     "fusion_level": "regressor.tc_grus.",
-    "branches": "",
-    "branch": "",
+    "branches": "regressor.",
+    "branch": "regressor.",
 }
 
 
@@ -237,8 +237,9 @@ def check_missing(missing: set[str], config, source, kwargs: dict) -> None:
     missing = {name for name in missing if not name.startswith(added)}
     if missing:
         raise ValueError(
-            f"{source}: {len(missing)} weights that its config.json asks for are not in it, such as {min(missing)}; "
-            "fetch or save it anew, or pass output_loading_info=True to go on with new ones"
+            f"{source}: {len(missing)} weights that its configuration asks for are not in it, such as {min(missing)}; "
+            "fetch or save it anew, add a further encoder with attach_front_end after loading with "
+            "with_front_end=False, or pass output_loading_info=True to go on with new weights"
         )
 
 

@@ -1,5 +1,6 @@
 """Pre-trained encoders of speech and of text: any of transformers, any of their hidden states."""
 
+import copy
 import inspect
 
 import torch
@@ -71,15 +72,33 @@ def select_hidden_state(outputs: BaseModelOutput, state: int | str) -> torch.Ten
     return outputs.hidden_states[state]
 
 
+def pooler_option(backbone: PreTrainedConfig) -> dict[str, bool]:
+    """Give the arguments of `AutoModel` that leave the pooler out, for the families that have one.
+
+    No branch reads it, and checkpoints of masked language models such as RoBERTa's have no weights for it.
+    """
+    has_option = "add_pooling_layer" in inspect.signature(MODEL_MAPPING[type(backbone)].__init__).parameters
+    return {"add_pooling_layer": False} if has_option else {}
+
+
+def build_backbone(config: PreTrainedConfig) -> PreTrainedModel:
+    """Make an encoder of transformers with new weights, without what no branch reads: a pooler, Whisper's decoder."""
+    if config.model_type == "whisper":
+        backbone = WhisperEncoder(config)
+    else:
+        backbone = AutoModel.from_config(config, **pooler_option(config))
+    return backbone.to(config.dtype or torch.get_default_dtype())
+
+
 class FreezableEncoder(nn.Module):
     """An encoder of transformers as `backbone`; while none of its weights is trained it stays in evaluation mode."""
 
-    def __init__(self, config: AffectEncoderConfig, backbone: PreTrainedModel):
+    def __init__(self, config: AffectEncoderConfig):
         super().__init__()
         self.family = config.backbone.model_type
-        self.backbone = backbone
+        self.backbone = build_backbone(config.backbone)
         # never trained, such as Whisper's sinusoidal positions
-        self._constants = {name for name, weight in backbone.named_parameters() if not weight.requires_grad}
+        self._constants = {name for name, weight in self.backbone.named_parameters() if not weight.requires_grad}
         self.freeze(config.frozen)
 
     @property
@@ -95,6 +114,14 @@ class FreezableEncoder(nn.Module):
             if getattr(owner, "layerdrop", 0):  # each layer left out would give its place to the next hidden state
                 owner.layerdrop = 0.0
         self.train(self.training)
+
+    @torch.no_grad()
+    def start_anew(self, names: set[str]) -> None:
+        """Set weights of the backbone to those of a new one; where loading misses them, transformers draws not all."""
+        new = build_backbone(copy.deepcopy(self.backbone.config)).state_dict()
+        for name, values in self.backbone.state_dict().items():
+            if name in names:
+                values.copy_(new[name])
 
     def train(self, mode: bool = True):
         super().train(mode)
@@ -119,10 +146,8 @@ class SpeechEncoder(FreezableEncoder):
     """
 
     def __init__(self, config: AffectEncoderConfig, sampling_rate: int):
-        is_whisper, dtype = config.backbone.model_type == "whisper", config.backbone.dtype or torch.get_default_dtype()
-        build = WhisperEncoder if is_whisper else AutoModel.from_config  # which makes a Whisper with its decoder
-        super().__init__(config, build(config.backbone).to(dtype))
-        if is_whisper:
+        super().__init__(config)
+        if self.family == "whisper":
             self.log_mel = WhisperLogMel(config.backbone.num_mel_bins, sampling_rate)
         self.do_normalize = config.do_normalize
         self.paddable = is_paddable(config.backbone) and config.pad_to_window
@@ -225,15 +250,6 @@ class SpeechEncoder(FreezableEncoder):
         return self.backbone(inputs, **options)
 
 
-def pooler_option(backbone: PreTrainedConfig) -> dict[str, bool]:
-    """Give the arguments of `AutoModel` that leave the pooler out, for the families that have one.
-
-    No branch reads it, and checkpoints of masked language models such as RoBERTa's have no weights for it.
-    """
-    has_option = "add_pooling_layer" in inspect.signature(MODEL_MAPPING[type(backbone)].__init__).parameters
-    return {"add_pooling_layer": False} if has_option else {}
-
-
 def max_tokens(backbone: nn.Module) -> int | None:
     """Find the longest text that an encoder takes, in tokens with the special ones; None where nothing limits it.
 
@@ -254,7 +270,7 @@ class TextEncoder(FreezableEncoder):
     """
 
     def __init__(self, config: AffectEncoderConfig):
-        super().__init__(config, AutoModel.from_config(config.backbone, **pooler_option(config.backbone)))
+        super().__init__(config)
         self.pad_token_id = getattr(config.backbone, "pad_token_id", None)
         self.max_tokens = max_tokens(self.backbone)
 

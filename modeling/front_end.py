@@ -73,6 +73,13 @@ class AffectFrontEnd(nn.Module):
             self.encoders[name] = built
         self.reads_text, self.reads_audio = config.reads_text, config.reads_audio
 
+    def start_anew(self, names: set[str]) -> None:
+        """Set these weights of encoders, by their names in the model, to those of new encoders."""
+        for name, encoder in self.encoders.items():
+            prefix = f"front_end.encoders.{name}.backbone."
+            if own := {weight.removeprefix(prefix) for weight in names if weight.startswith(prefix)}:
+                encoder.start_anew(own)
+
     def freeze(self, config) -> None:
         """Freeze or train each encoder, as the model's configuration says."""
         for name, encoder in self.encoders.items():

@@ -103,8 +103,9 @@ class AffectPreTrainedModel(PreTrainedModel):
         """Load a checkpoint as transformers does, from safetensors alone, and raise where transformers only warns.
 
         Missing weights start anew only where `config` or a setting given as an argument asks for more than the
-        checkpoint's own `config.json`, such as a further task or branch; a warning of transformers names them. With
-        `output_loading_info=True` all missing weights start anew, and are in the report.
+        checkpoint's own `config.json`, such as a further task or branch; a warning of transformers names them. A
+        further encoder has to be given, see [`attach_front_end`]. With `output_loading_info=True` all missing weights
+        start anew, and are in the report.
 
         Raises:
             OSError: there are no weights but pickled ones.
@@ -134,6 +135,7 @@ class AffectPreTrainedModel(PreTrainedModel):
                 "with, or ignore_mismatched_sizes=True to start those anew"
             )
         if model.front_end is not None:
+            model.front_end.start_anew(info["missing_keys"] | {name for name, *_ in info["mismatched_keys"]})
             model.front_end.freeze(model.config)  # transformers makes the parameters anew
         if wants_info:
             return model, info

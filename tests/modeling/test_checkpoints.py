@@ -6,22 +6,23 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, RobertaConfig
 
-from speech_affect import AffectFusionModel, AffectStream, checks
+from speech_affect import AffectEncoderConfig, AffectFusionConfig, AffectFusionModel, AffectStream, checks
 
 from .conftest import (
+    BACKBONES,
+    BRANCHES,
     LOADED_ATOL,
+    SIZES,
+    SMALL,
+    WHISPER,
     assert_same_filterbanks,
     assert_same_output,
     assert_same_state,
     backbones,
     mel_transforms,
 )
-
-
-# transformers leaves weight-normalised convolutions uninitialised when they are missing (5.23, stock HubertModel too)
-LEFT_BY_TRANSFORMERS = "parametrizations"
 
 
 @pytest.fixture(params=["student", "student_f0", "fusion", "fusion_mtl"])
@@ -113,8 +114,6 @@ def test_a_checkpoint_without_weights_is_initialised_as_a_new_model(make_model, 
     expected = model.state_dict()
     assert info["missing_keys"] == set(expected)
     for name, values in loaded.state_dict().items():
-        if LEFT_BY_TRANSFORMERS in name:
-            continue
         assert torch.isfinite(values).all(), name
         if expected[name].unique().numel() == 1:
             assert torch.equal(values, expected[name]), name
@@ -124,6 +123,41 @@ def test_a_checkpoint_without_weights_is_initialised_as_a_new_model(make_model, 
             assert not torch.equal(values, expected[name])
     for name, values in mel_transforms(model).items():
         assert torch.equal(mel_transforms(loaded)[name], values), name
+
+
+@pytest.mark.parametrize("family", [*BACKBONES, "roberta"])
+def test_an_encoder_without_weights_starts_as_a_new_one_by_the_seed(family, tmp_path, poisoned_memory):
+    backbone = RobertaConfig(**SMALL, vocab_size=40) if family == "roberta" else BACKBONES[family]()
+    config = AffectFusionConfig(encoders={"e": {"backbone": backbone}}, branches=[{"source": "e"}], **SIZES)
+    new = AffectFusionModel(config).front_end.encoders["e"].backbone.state_dict()
+    config.save_pretrained(tmp_path)
+    save_file({"nothing": torch.zeros(1)}, tmp_path / "model.safetensors", {"format": "pt"})
+    loaded = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        model, _ = AffectFusionModel.from_pretrained(tmp_path, output_loading_info=True)
+        loaded.append(model.front_end.encoders["e"].backbone.state_dict())
+    for name, values in loaded[0].items():
+        assert torch.isfinite(values).all() and torch.equal(values, loaded[1][name]), name
+        if new[name].numel() > 100 and new[name].unique().numel() > 1:
+            assert values.std().item() == pytest.approx(new[name].std().item(), rel=0.3), name
+    drawn = {name for name, values in loaded[0].items() if not torch.equal(values, loaded[2][name])}
+    assert len(drawn) > 10 and "embed_positions.weight" not in drawn  # Whisper's positions are no random numbers
+
+
+def test_an_encoder_that_a_checkpoint_lacks_has_to_be_given(make_model, tmp_path):
+    model = make_model("mfb")
+    model.save_pretrained(tmp_path)
+    encoder = AffectEncoderConfig(backbone=BACKBONES["whisper"]())
+    config = AffectFusionConfig.from_dict(
+        model.config.to_dict() | {"encoders": {"whisper": encoder}, "branches": BRANCHES["mfb"] + [WHISPER]}
+    )
+    options = {"config": config, "ignore_mismatched_sizes": True}
+    with pytest.raises(ValueError, match=r"weights that its configuration asks for are not in it.* attach_front_end"):
+        AffectFusionModel.from_pretrained(tmp_path, **options)
+    head = AffectFusionModel.from_pretrained(tmp_path, with_front_end=False, **options)
+    new = head.regressor.tc_grus[1].gru.weight_hh_l0  # the branch itself starts anew
+    assert torch.isfinite(new).all() and new.std() > 0.01
 
 
 # of logits, on a scale of 1 to 7; numbers in bfloat16 lie up to 0.03 apart there

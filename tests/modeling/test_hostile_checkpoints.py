@@ -173,7 +173,7 @@ def test_large_encoders_are_allowed():
 def test_weights_that_are_missing(student):
     change_weights(student, lambda weights: weights.pop("regressor.output.bias"))
     with pytest.raises(
-        ValueError, match=r"1 weights that its config.json asks for are not in it.* regressor\.output\.b"
+        ValueError, match=r"1 weights that its configuration asks for are not in it.* regressor\.output\.b"
     ):
         AutoModel.from_pretrained(student)
     model, info = AutoModel.from_pretrained(student, output_loading_info=True)
@@ -183,7 +183,7 @@ def test_weights_that_are_missing(student):
 def test_weights_beyond_the_checkpoints_configuration_start_anew_but_not_its_own(student):
     assert AutoModel.from_pretrained(student, emotion_names=["A", "N"]).regressor.emotion_output is not None
     change_weights(student, lambda weights: weights.pop("regressor.output.bias"))
-    with pytest.raises(ValueError, match=r"1 weights that its config.json asks for.* regressor\.output\.bias"):
+    with pytest.raises(ValueError, match=r"1 weights that its configuration asks for.* regressor\.output\.bias"):
         AutoModel.from_pretrained(student, emotion_names=["A", "N"])
 
 
