@@ -3,11 +3,12 @@
 import io
 import os
 import re
+import reprlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPException
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -19,6 +20,10 @@ LARGEST_BYTES = 2 << 30  # of what is copied to a temporary file
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30.0
 MOST_VALUES = 1 << 24  # of all channels, decoded at once
+LONGEST_PATH = 4096  # characters
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 200
+shown = _repr.repr  # what a user gave, cut to what a message can hold
 
 
 class AudioFile:
@@ -39,10 +44,13 @@ class AudioFile:
 
     def __init__(self, source: str | os.PathLike | bytes | io.IOBase):
         self._opened = ExitStack()  # closes the temporary copy, where there is one
-        self._name = repr(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else "the given file object"
+        self._name = shown(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else "the given file object"
         seekable = self._seekable(source)
         try:
             self._file = _SequentialFile(seekable)
+            if not self._file.frames:
+                self._file.close()
+                self._file = _SequentialFile(self._repaired(seekable))
         except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError) as error:
             self._opened.close()
             raise self._unreadable(error) from error
@@ -119,9 +127,16 @@ class AudioFile:
         if is_url(source):
             return self._opened.enter_context(download_audio(source))
         if isinstance(source, (str, os.PathLike)):
-            if not os.path.isfile(source):
-                raise ValueError(f"{self._name} is no file; give the path of an audio file, its bytes, or an array")
             path = os.fspath(source)
+            if len(path) > LONGEST_PATH:
+                raise ValueError(
+                    f"a text of {len(path)} characters is no path ({self._name}); if it is base64, give "
+                    "base64.b64decode(text)"
+                )
+            if not os.path.isfile(path):
+                if os.path.isdir(path):
+                    raise ValueError(f"{self._name} is a folder, and no file; give a list of the files in it")
+                raise ValueError(f"{self._name} is no file; give the path of an audio file, its bytes, or an array")
             # soundfile cannot encode surrogates, by which Python spells file names that are not valid text
             is_text = isinstance(path, bytes) or not re.search("[\ud800-\udfff]", path)
             return path if is_text else os.fsencode(path)
@@ -136,7 +151,21 @@ class AudioFile:
             raise ValueError(f"{self._name} cannot be read ({error}); open it in binary mode, 'rb'") from error
         return self._opened.enter_context(temporary_copy(source, self._name))
 
+    def _repaired(self, seekable):
+        """Return the file with the length that it has, where a recorder was cut off before it wrote one."""
+        file = seekable
+        if isinstance(seekable, (str, bytes)):
+            file = self._opened.enter_context(open(seekable, "rb"))  # noqa: SIM115 (close() closes it)
+        file.seek(0)
+        start = file.read(CHUNK_BYTES)
+        file.seek(0, os.SEEK_END)
+        header = _repaired_header(start, file.tell())
+        file.seek(0)
+        return _OtherHeader(file, header) if header else file
+
     def _unreadable(self, error) -> ValueError:
+        if isinstance(error, soundfile.LibsndfileError):
+            error = error.error_string  # without the name once more
         return ValueError(f"{self._name} cannot be read as audio ({error}); give one of {FORMATS}")
 
 
@@ -145,6 +174,57 @@ class _SequentialFile(soundfile.SoundFile):
     # from the whole
     def seekable(self) -> bool:
         return False
+
+
+class _OtherHeader(io.RawIOBase):
+    """A file whose first bytes are others."""
+
+    def __init__(self, file, header: bytes):
+        self._file, self._header = file, header
+
+    def readinto(self, buffer) -> int:
+        start = self._file.tell()
+        content = self._file.read(len(buffer))
+        header = self._header[start : start + len(content)]
+        buffer[: len(content)] = header + content[len(header) :]
+        return len(content)
+
+    def seek(self, place, whence=os.SEEK_SET):
+        return self._file.seek(place, whence)
+
+    def tell(self):
+        return self._file.tell()
+
+
+def _repaired_header(start: bytes, size: int) -> bytes | None:
+    """Return the header of a wav or au file with the length of its data, where it says 0 and more follows; else None.
+
+    Args:
+        start: the first bytes of the file, with its header.
+        size: of the file.
+    """
+    if start[:4] == b".snd":
+        return start[:8] + b"\xff" * 4  # as far as the file goes
+    is_wav = start[:4] in (b"RIFF", b"RIFX", b"RF64") and start[8:12] == b"WAVE"
+    order: Literal["big", "little"] = "big" if start[:4] == b"RIFX" else "little"
+    header, place, in_64_bits = bytearray(start), 12, None
+    while is_wav and place + 8 <= len(start):
+        name, length = start[place : place + 4], int.from_bytes(start[place + 4 : place + 8], order)
+        place += 8
+        if name == b"ds64":
+            in_64_bits = place + 8
+        if name == b"data":
+            left = size - place
+            next_length = int.from_bytes(start[place + 4 : place + 8], order)
+            is_chunk = re.match(rb"[ -~]{4}", start[place:]) and next_length <= left - 8
+            if is_chunk or not 0 < left < 1 << 32:
+                return None
+            if in_64_bits:
+                header[in_64_bits : in_64_bits + 8] = left.to_bytes(8, order)
+            header[place - 4 : place] = b"\xff" * 4 if in_64_bits else left.to_bytes(4, order)
+            return bytes(header[:place])
+        place += length + length % 2
+    return None
 
 
 def _can_seek(file) -> bool:

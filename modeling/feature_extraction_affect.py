@@ -3,7 +3,7 @@
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 
-from .audio import SAMPLING_RATE, is_clip, load_waveform
+from .audio import SAMPLING_RATE, is_one_clip, load_waveform, to_array
 
 
 class AffectFeatureExtractor(SequenceFeatureExtractor):
@@ -40,9 +40,10 @@ class AffectFeatureExtractor(SequenceFeatureExtractor):
 
         Args:
             raw_speech: One clip or a list of clips. A clip is a path, an http address, encoded bytes, a binary file
-                object, an array or tensor of samples (see [`to_mono`] for shapes and types), a list of floats, or a
-                dict with `"array"` (or `"raw"`) and `"sampling_rate"`, or with `"path"` / `"bytes"` as `datasets` has
-                them.
+                object, a 1-D array or tensor of samples, a list of floats, or a dict with `"array"` (or `"raw"`) and
+                `"sampling_rate"`, or with `"path"` / `"bytes"` as `datasets` has them. A 2-D array or tensor is a
+                batch, (clips, samples), as for every feature extractor of transformers; inside of a list or a dict it
+                is one clip with its channels (the shorter axis), which are averaged. For types see [`to_mono`].
             sampling_rate (`int`, *optional*): Of plain arrays, in hertz; by default the extractor's own.
             padding, max_length, truncation, pad_to_multiple_of, return_attention_mask, return_tensors:
                 As in every feature extractor of transformers; lengths in samples.
@@ -53,7 +54,9 @@ class AffectFeatureExtractor(SequenceFeatureExtractor):
         Raises:
             ValueError: There is no clip, or one is unreadable or shorter than 0.1 s.
         """
-        several = isinstance(raw_speech, (list, tuple)) and not is_clip(raw_speech)
+        if getattr(raw_speech, "ndim", 1) == 2 and 1 < raw_speech.shape[0] <= raw_speech.shape[1]:
+            raw_speech = list(to_array(raw_speech))
+        several = not is_one_clip(raw_speech) and isinstance(raw_speech, (list, tuple))
         clips = raw_speech if several else [raw_speech]
         if not clips:
             raise ValueError("no clip given; give at least one")

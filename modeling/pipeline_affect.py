@@ -1,7 +1,6 @@
 """`pipeline("speech-emotion-regression")`: any audio, of any length, to activation, valence and dominance."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -9,8 +8,9 @@ from torch.utils.data import Dataset
 from transformers.pipelines.base import ChunkPipeline
 from transformers.utils import logging
 
-from .affect_result import check_scale, estimate_inputs, model_inputs, results_of
-from .audio import is_clip, open_audio, to_array
+from .affect_result import check_options, estimate_inputs, model_inputs, results_of
+from .audio import each_clip, is_indexed, is_one_clip, to_array
+from .audio_pieces import check_cut
 from .feature_extraction_affect import AffectFeatureExtractor
 from .streaming import AffectStream
 
@@ -64,15 +64,20 @@ class SpeechEmotionRegressionPipeline(ChunkPipeline):
 
         Args:
             inputs: a clip, or several as a list, tuple, generator, dataset (`KeyDataset`) or any other iterable. A
-                clip is a path, an http or https address, encoded bytes, a binary file object, an array, tensor or
+                clip is a path, an http or https address, encoded bytes, a binary file object, a 1-D array, tensor or
                 list of samples, or a dict with `"array"` (or `"raw"`) and `"sampling_rate"`, or with `"bytes"` or
-                `"path"`. A list of numbers is one clip; a list of anything else is several.
+                `"path"`. A list of numbers is one clip; a list of anything else is several. A 2-D array or tensor in a
+                list or a dict is one clip with its channels, which are averaged; by itself it may be several clips as
+                well, and is refused.
             sampling_rate (`int`, *optional*, defaults to 16000): In hertz, of clips that are samples alone.
             window_s (`float`, *optional*): Estimate windows of this length, in seconds, at least 0.1; they start at
                 0, `hop_s`, 2 `hop_s`, ... until one reaches the end, where it is cut.
             hop_s (`float`, *optional*, defaults to `window_s`): 0.01 to `window_s`.
-            segments (`list[tuple[float, float]]`, *optional*): Estimate these instead, (start_s, end_s) each, in any
-                order; they may overlap.
+            segments (`list`, *optional*): Estimate these instead: (start, end) each, or dicts or objects with `start`
+                and `end`, in seconds or timedeltas, in any order; they may overlap. An end that is missing (None, NaN,
+                NaT) is that of the recording; one up to 0.1 s behind it is cut. A segment under 0.1 s has no values.
+            on_error (`str`, *optional*, defaults to `"raise"`): `"skip"`: a clip that cannot be read, or a segment
+                that lies behind its end, has a result of None with the reason as `error`.
             scale (`str`, *optional*, defaults to `"label"`): Of the values: `"label"`, the scale of the labels;
                 `"unit"`, 0 to 1; `"signed"`, -1 to 1.
             batch_size (`int`, *optional*, defaults to 1): Pieces that go through the model at once.
@@ -82,20 +87,27 @@ class SpeechEmotionRegressionPipeline(ChunkPipeline):
             a list of these for a list of clips, an iterator otherwise. A dict has `activation`, `valence` and
             `dominance`; `speech_ratio`, the share of the time that is no silence or steady background (see
             [`SpeechActivity`]); where the model has these heads, `uncertainty` (standard deviations, on the same
-            scale), `emotions` and `genders` (probabilities). Where `speech_ratio` is 0 all other values are None.
+            scale), `emotions` and `genders` (probabilities). Where `speech_ratio` is 0 all other values are None;
+            where there is an `error`, `speech_ratio` as well.
 
         Raises:
             ValueError: audio that cannot be read or lasts less than 0.1 s, or options out of range.
         """
-        if is_clip(inputs):
-            inputs = _as_array(inputs)
+        on_error = kwargs.get("on_error", self._preprocess_params.get("on_error"))
+        if is_one_clip(inputs):
+            clips = to_array(inputs) if isinstance(inputs, (list, tuple)) else inputs
         elif isinstance(inputs, (list, tuple)):
-            inputs = [_as_array(clip) for clip in inputs]
             if not inputs:
                 return []
+            clips = list(inputs)
+        elif on_error == "skip" and is_indexed(inputs):
+            clips = each_clip(inputs)
         elif not isinstance(inputs, Dataset) and isinstance(inputs, Iterable):
-            inputs = (_as_array(clip) for clip in inputs)  # transformers iterates over generators alone
-        return super().__call__(inputs, **kwargs)
+            clips = (clip for clip in inputs)  # transformers iterates over generators alone
+        else:
+            clips = inputs
+        results = super().__call__(clips, **kwargs)
+        return results if isinstance(results, (list, dict)) else _Results(results, inputs)
 
     def get_iterator(self, inputs, num_workers: int, *args):
         if num_workers:
@@ -106,33 +118,32 @@ class SpeechEmotionRegressionPipeline(ChunkPipeline):
         return torch.inference_mode
 
     def _sanitize_parameters(self, **options):
-        steps = {"sampling_rate": 0, "window_s": 0, "hop_s": 0, "segments": 0, "scale": 2}
-        parameters: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
-        for name, value in options.items():
-            if name not in steps:
-                raise TypeError(f"unexpected option {name!r}; those of this pipeline are {', '.join(steps)}")
-            parameters[steps[name]][name] = value
-        if "scale" in options:
-            check_scale(options["scale"])
-        return parameters
+        steps = (("sampling_rate", "window_s", "hop_s", "segments", "on_error"), ("on_error",), ("scale",))
+        known = list(dict.fromkeys(name for step in steps for name in step))
+        if unknown := [name for name in options if name not in known]:
+            raise TypeError(f"unexpected option {unknown[0]!r}; those of this pipeline are {', '.join(known)}")
+        check_options(**{name: options[name] for name in ("scale", "on_error") if name in options})
+        if options.get("segments") is not None:
+            options["segments"] = check_cut(None, None, options["segments"])  # which may be read only once
+        elif options.get("window_s") is not None:
+            check_cut(options["window_s"], options.get("hop_s"), None)
+        return tuple({name: options[name] for name in step if name in options} for step in steps)
 
-    def preprocess(self, clip, sampling_rate=None, window_s=None, hop_s=None, segments=None):
+    def preprocess(self, clip, sampling_rate=None, **options):
         # always yields at least one item: a clip without any would end transformers' iteration over all clips
         previous = None
-        if sampling_rate is None:
-            sampling_rate = self.feature_extractor.sampling_rate
-        with open_audio(clip, sampling_rate) as source:
-            for item in model_inputs(source, self.feature_extractor.sampling_rate, window_s, hop_s, segments):
-                if previous is not None:
-                    yield {"item": previous, "is_last": False}
-                previous = item
+        needed = self.feature_extractor.sampling_rate
+        for item in model_inputs(clip, needed if sampling_rate is None else sampling_rate, needed, **options):
+            if previous is not None:
+                yield {"item": previous, "is_last": False}
+            previous = item
         yield {"item": previous, "is_last": True}
 
-    def _forward(self, batch):
+    def _forward(self, batch, on_error="raise"):
         # transformers passes an item alone when the batch size is 1
         items = batch["item"] if isinstance(batch["item"], list) else [batch["item"]]
         items = [item for item in items if item is not None]
-        estimate_inputs(items, self._run, lambda rate: AffectStream(self.model, sampling_rate=rate))
+        estimate_inputs(items, self._run, lambda rate: AffectStream(self.model, sampling_rate=rate), on_error)
         return batch
 
     def _run(self, waveforms: list[np.ndarray]):
@@ -146,6 +157,14 @@ class SpeechEmotionRegressionPipeline(ChunkPipeline):
         return results_of([item for item in items if item is not None], self.model.config, scale)
 
 
-def _as_array(clip):
-    """Convert a list of numbers, which transformers would take for several clips, to an array."""
-    return to_array(clip) if isinstance(clip, (list, tuple)) and is_clip(clip) else clip
+class _Results(Iterator):
+    """Results one by one, for `next` as for a loop, each once; `len` is that of the clips."""
+
+    def __init__(self, results: Iterable, clips):
+        self._results, self._clips = iter(results), clips
+
+    def __next__(self):
+        return next(self._results)
+
+    def __len__(self):
+        return len(self._clips)

@@ -123,8 +123,8 @@ class AffectStream:
 
         Args:
             samples: any number of them, even none: (samples,), or (channels, samples), which are averaged. An array,
-                tensor or list; integers are scaled by their type's full scale, floating-point samples are expected in
-                [-1, 1] and clipped there.
+                tensor or list; uint8, int8 and int16 are scaled by their type's full scale, floats are expected in
+                [-1, 1] and clipped there. Wider integers are refused.
 
         Returns:
             The points of the curve that are now complete, and the estimate on demand.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
 
-from ..affect_result import ModelInput, check_scale, estimate_inputs, model_inputs, results_of
-from ..audio import is_clip, open_audio
+from ..affect_result import ModelInput, check_options, estimate_inputs, model_inputs, results_of
+from ..audio import each_clip, is_indexed, is_one_clip
+from ..audio_pieces import check_cut
 from ..resampling import Resampler
 from .metadata import OnnxMetadata, streaming_path
 from .session import initial_state, open_session, run_session
@@ -71,6 +73,7 @@ class OnnxAffect:
         hop_s: float | None = None,
         segments=None,
         scale: str = "label",
+        on_error: str = "raise",
         batch_size: int = 1,
     ):
         """Estimate one clip, or several, with the inputs, options and results of the pipeline.
@@ -80,7 +83,8 @@ class OnnxAffect:
                 or several as a list, tuple or any other iterable.
             sampling_rate: in hertz, of clips that are samples alone; 16000 without it.
             window_s, hop_s: length of windows and distance of their starts (`window_s` without it), in seconds.
-            segments: (start_s, end_s) of each, instead of windows.
+            segments: (start_s, end_s) of each, or dicts or objects with `start` and `end`, instead of windows.
+            on_error: `"skip"`: what cannot be read has a result of None with the reason as `error`.
             scale: of the values: `"label"`, `"unit"` (0 to 1) or `"signed"` (-1 to 1).
             batch_size: pieces that go through the model at once.
 
@@ -92,37 +96,42 @@ class OnnxAffect:
             ValueError: audio that cannot be read, is shorter than 0.1 s or longer than the model takes, or options
                 out of range.
         """
-        check_scale(scale)
+        check_options(scale, on_error)
+        segments = check_cut(window_s, hop_s, segments)
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         if self.metadata.longest_clip is not None:
             batch_size = 1  # encoders take one clip at a time
-        cut = {"window_s": window_s, "hop_s": hop_s, "segments": segments}
-        is_one = is_clip(inputs) or not isinstance(inputs, Iterable)  # open_audio raises for what is neither
+        options = {"window_s": window_s, "hop_s": hop_s, "segments": segments, "on_error": on_error}
+        # model_inputs raises for what is neither one clip nor several
+        is_one = is_one_clip(inputs) or not (isinstance(inputs, Iterable) or is_indexed(inputs))
+        clips = [inputs] if is_one else each_clip(inputs) if on_error == "skip" and is_indexed(inputs) else inputs
         rate = self.metadata.sampling_rate if sampling_rate is None else sampling_rate
-        estimated = self._estimated([inputs] if is_one else inputs, rate, cut, batch_size)
+        estimated = self._estimated(clips, rate, options, batch_size)
         results = (results_of(items, self.metadata, scale) for items in estimated)
         if is_one:
             return next(results)
         return list(results) if isinstance(inputs, (list, tuple)) else results
 
-    def _estimated(self, clips: Iterable, sampling_rate, cut: dict, batch_size: int) -> Iterator[list[ModelInput]]:
+    def _estimated(self, clips: Iterable, sampling_rate, options: dict, batch_size: int) -> Iterator[list[ModelInput]]:
         """Yield the pieces of each clip once all of them have been through the model."""
         waiting: list[ModelInput] = []
         unfinished: deque[list[ModelInput]] = deque()
+        run = partial(
+            estimate_inputs, run_batch=self._run, open_stream=self._open_stream, on_error=options["on_error"]
+        )
         for clip in clips:
             unfinished.append([])
-            with open_audio(clip, sampling_rate) as source:
-                for item in model_inputs(source, self.metadata.sampling_rate, **cut):
-                    waiting.append(item)
-                    if item.is_last:
-                        unfinished[-1].append(item)
-                    if len(waiting) == batch_size:
-                        estimate_inputs(waiting, self._run, self._open_stream)
-                        waiting = []
+            for item in model_inputs(clip, sampling_rate, self.metadata.sampling_rate, **options):
+                waiting.append(item)
+                if item.is_last:
+                    unfinished[-1].append(item)
+                if len(waiting) == batch_size:
+                    run(waiting)
+                    waiting = []
             while unfinished and not any(item.is_pending for item in unfinished[0]):
                 yield unfinished.popleft()
-        estimate_inputs(waiting, self._run, self._open_stream)
+        run(waiting)
         yield from unfinished
 
     def _open_stream(self, sampling_rate: int) -> OnnxStream:

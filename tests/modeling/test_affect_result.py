@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from speech_affect.affect_result import AffectEstimate, affect_result, check_scale
+from speech_affect.affect_result import AffectEstimate, affect_result, check_options
 
 
 def config(**changes):
@@ -32,7 +32,7 @@ FULL = {"predict_uncertainty": True, "emotion_names": ["anger", "joy"], "gender_
     ],
 )
 def test_scales(scale, values, uncertainty):
-    check_scale(scale)
+    check_options(scale)
     estimate = AffectEstimate([1.0, 4.0, 7.0], uncertainty=[0.6, 3.0, 1.5])
     result = affect_result(estimate, 0.75, config(predict_uncertainty=True), scale)
     assert list(result) == ["activation", "valence", "dominance", "speech_ratio", "uncertainty"]
@@ -66,3 +66,4 @@ def test_nothing_estimated_is_none_by_the_same_names():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         affect_result(AffectEstimate([2.0, 3.0, 4.0]), 0.01, config())
+        assert affect_result(None, 0.5, config(), error="why") == three | {"speech_ratio": None, "error": "why"}

@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 import speech_affect
-from speech_affect.audio import is_clip, load_waveform, open_audio, to_mono, to_waveform
+from speech_affect.audio import each_clip, is_clip, is_one_clip, load_waveform, open_audio, to_mono, to_waveform
 
 
 RATE = 22050
@@ -63,6 +63,63 @@ def test_integers_are_scaled_in_every_block(dtype):
     full_scale, middle = -int(np.iinfo(dtype).min) or 128, 128 * (dtype == "uint8")
     samples = (STEREO.astype(np.float64) * full_scale + middle).round().astype(dtype)
     np.testing.assert_allclose(read(samples), MONO, atol=0.51 / full_scale + 1e-7)
+
+
+WIDE = np.array([0, 16384, -32768, 3], dtype=np.int64)  # 16-bit samples in wider types
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        *(WIDE, WIDE.tolist(), tuple(WIDE.tolist()), WIDE.astype(np.int32), WIDE.astype(">i4")),
+        *(torch.from_numpy(WIDE), torch.from_numpy(WIDE).int(), WIDE.astype(np.int32) * 256),  # 24 bits
+    ],
+    ids=["int64", "list", "tuple", "int32", "big-endian", "tensor int64", "tensor int32", "24 bits"],
+)
+def test_integers_wider_than_their_content_are_refused(samples):
+    message = r"integers of type int(32|64) up to (32768|8388608), whose full scale is unknown: give .* as int16"
+    for clip in (samples, {"array": samples, "sampling_rate": RATE}):
+        with pytest.raises(ValueError, match=message):
+            open_audio(clip, RATE)  # before a block is read
+    with pytest.raises(ValueError, match=message):
+        to_mono(samples)
+
+
+def test_the_ways_that_the_message_names_give_the_right_values():
+    expected = np.float32([0, 0.5, -1, 3 / 32768])
+    for clip in (WIDE.astype(np.int16), WIDE / 32768, torch.from_numpy(WIDE).short(), (WIDE / 32768).tolist()):
+        np.testing.assert_array_equal(to_mono(clip), expected)
+
+
+def test_integers_that_use_their_type_keep_its_scale_in_quiet_blocks():
+    samples = np.repeat(np.array([2**30, -(2**31), 3, -(2**22)], dtype=np.int32), 400)
+    expected = np.repeat(np.float32([0.5, -1, 3 / 2**31, -(2**-9)]), 400)
+    with open_audio(samples, RATE) as source:
+        np.testing.assert_array_equal(np.concatenate(list(source.blocks(400))), expected)
+    # alone, a block does not tell its scale; zeros need none
+    with pytest.raises(ValueError, match="whose full scale is unknown"):
+        to_mono(samples[800:])
+    for silence in (np.zeros(9, dtype=np.int64), [0] * 9, torch.zeros(9, dtype=torch.int32)):
+        assert not to_mono(silence).any()
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_a_2d_array_may_be_one_clip_or_several(kind):
+    for shape in ((2, 1600), (1600, 2)):
+        message = rf"audio has shape \({shape[0]}, {shape[1]}\), which may be clips or .* give list\(audio\) for"
+        with pytest.raises(ValueError, match=message):
+            is_one_clip(kind(np.zeros(shape)))
+    assert all(is_one_clip(kind(np.zeros(shape))) for shape in ((1, 1600), (1600, 1), (1600,)))
+    assert is_one_clip({"array": np.zeros((2, 1600)), "sampling_rate": RATE})
+    assert not is_one_clip([kind(np.zeros((2, 1600)))])
+
+
+@pytest.mark.parametrize("pair", [(MONO, 16000), (16000, MONO), [torch.zeros(1, 9), 16000], (MONO.tolist(), 8000)])
+def test_samples_with_their_rate_beside_them_are_refused(pair):
+    message = r"a clip is a (tuple|list) of samples and a number; give {'array': samples, 'sampling_rate': rate}"
+    for function in (is_one_clip, lambda clip: open_audio(clip, RATE)):
+        with pytest.raises(ValueError, match=message):
+            function(pair)
 
 
 def test_files_and_dicts(tmp_path):
@@ -118,6 +175,43 @@ def test_several_clips_are_not_one():
 def test_clips_that_cannot_be_opened(clip, message):
     with pytest.raises(ValueError, match=message):
         open_audio(clip, RATE)
+
+
+def test_errors_of_decoders_and_datasets_are_those_of_the_clip():
+    class Broken:
+        def get_all_samples(self):
+            raise RuntimeError("no frames " * 1000)
+
+    class Rows:
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return MONO if index else {}["audio"]
+
+    with pytest.raises(ValueError, match=r"the decoder cannot read the clip \(no frames .{190}\); give a path"):
+        open_audio(Broken(), RATE)
+    first, second = each_clip(Rows())
+    assert second is MONO
+    with pytest.raises(ValueError, match=r"the dataset does not give this clip: KeyError\('audio'\)"):
+        open_audio(first, RATE)
+
+
+def test_messages_stay_short():
+    several = dict.fromkeys(map(str, range(10_000)), 1)
+    for clip in (
+        b"RIFF" * 10**6,
+        "UklGR" * 10**5,
+        "a/" * 500,
+        [0.1, "b" * 10**6],
+        {"array": ["a" * 10**6] * 2},
+        several,
+    ):
+        with pytest.raises(ValueError) as caught:
+            open_audio(clip, RATE)
+        assert len(str(caught.value)) < 400
+    with pytest.raises(ValueError, match=r"a text of 500000 characters is no path \('UklG.*GR'\); if it is base64,"):
+        open_audio("UklGR" * 10**5, RATE)
 
 
 def test_the_rate_of_a_file_is_checked(tmp_path):

@@ -155,7 +155,7 @@ def test_half_a_file_is_half_the_audio_or_an_error(name, tmp_path):
     "source, message",
     [
         ("nowhere.wav", r"'nowhere\.wav' is no file; give the path of an audio file"),
-        (".", "is no file"),
+        (".", "'.' is a folder, and no file; give a list of the files in it"),
         (__file__, r"test_audio_file.py' cannot be read as audio \(.*give one of wav, flac, ogg, opus, mp3"),
         (b"", "the given bytes cannot be read as audio"),
         (Pipe(b"no audio at all"), "the given file object cannot be read as audio"),
@@ -168,6 +168,61 @@ def test_half_a_file_is_half_the_audio_or_an_error(name, tmp_path):
 def test_what_cannot_be_read(source, message):
     with pytest.raises(ValueError, match=message):
         AudioFile(source)
+
+
+def unfinished(content: bytes, **sizes: int) -> bytes:
+    """A file of a recorder that was cut off: with these sizes in the header."""
+    content, order = bytearray(content), "big" if content[:4] in (b"RIFX", b".snd") else "little"
+    places = {"riff": 4, "au": 8, "data": content.find(b"data") + 4, "ds64": content.find(b"ds64") + 16}
+    for name, size in sizes.items():
+        width = 8 if name == "ds64" else 4
+        content[places[name] : places[name] + width] = size.to_bytes(width, order)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "options, sizes",
+    [
+        ({"format": "WAV", "subtype": "PCM_16"}, {"data": 0}),
+        ({"format": "WAV", "subtype": "PCM_16"}, {"data": 0, "riff": 0}),
+        ({"format": "WAV", "subtype": "PCM_16"}, {"data": 0, "riff": 8}),
+        ({"format": "WAV", "subtype": "PCM_16"}, {"data": 0xFFFFFFFF, "riff": 0xFFFFFFFF}),
+        ({"format": "WAV", "subtype": "PCM_24"}, {"data": 0, "riff": 36}),
+        ({"format": "WAV", "subtype": "FLOAT"}, {"data": 0, "riff": 0}),
+        ({"format": "WAV", "subtype": "ULAW"}, {"data": 0, "riff": 0}),
+        ({"format": "WAV", "subtype": "PCM_16", "endian": "BIG"}, {"data": 0, "riff": 0}),
+        ({"format": "WAVEX", "subtype": "PCM_16"}, {"data": 0}),
+        ({"format": "RF64", "subtype": "PCM_16"}, {"ds64": 0}),
+        ({"format": "RF64", "subtype": "PCM_16"}, {"ds64": 0, "data": 0}),
+        ({"format": "AU", "subtype": "PCM_16"}, {"au": 0}),
+    ],
+)
+def test_a_file_whose_header_has_no_length_is_read_to_its_end(options, sizes, tmp_path):
+    file = io.BytesIO()
+    soundfile.write(file, melody(0.7, 16000, 2), 16000, **options)
+    expected = decode(file)
+    assert len(expected) == 11200
+    content = unfinished(file.getvalue(), **sizes)
+    path = tmp_path / "clip.wav"
+    path.write_bytes(content)
+    before = len(os.listdir("/proc/self/fd")) if sys.platform.startswith("linux") else 0
+    for source in (path, content, io.BytesIO(content), Pipe(content)):
+        with AudioFile(source) as opened:
+            assert opened.num_samples == len(expected)
+            np.testing.assert_array_equal(np.concatenate(list(opened.blocks(1000))), expected)
+    assert before in (0, len(os.listdir("/proc/self/fd")))
+    with path.open("rb") as opened:
+        np.testing.assert_array_equal(decode(opened), expected)
+        assert not opened.closed
+
+
+def test_a_file_without_audio_stays_empty():
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(0), 16000, format="WAV", subtype="PCM_16")
+    notes = b"LIST" + (10).to_bytes(4, "little") + b"INFOISFT.."
+    for content in (file.getvalue(), unfinished(file.getvalue() + notes, data=0, riff=36 + len(notes))):
+        with AudioFile(content) as opened:
+            assert opened.num_samples == 0 and not list(opened.blocks(1000))
 
 
 TONE = (0.3 * np.sin(np.arange(16000) / 9)).astype(np.float32)

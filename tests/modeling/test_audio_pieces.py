@@ -1,18 +1,25 @@
 """Pieces are the recording's samples, cut, while little of it is held."""
 
 import io
+import re
 import tracemalloc
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from unittest.mock import patch
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speech_affect import audio_pieces
 from speech_affect.audio import AudioArray, open_audio
-from speech_affect.audio_pieces import read_pieces
+from speech_affect.audio_pieces import check_cut, read_pieces
 
 
 RATE = 1000
@@ -123,33 +130,89 @@ def test_a_file_that_ends_before_its_header_says():
     file = io.BytesIO()
     soundfile.write(file, recording(160_000), 16000, format="MP3")
     half = file.getvalue()[: len(file.getvalue()) // 2]
-    message = r"the audio ends at \d\.\d+ s, before the end of segment \({}, .*although its header says 10.000 s"
-    for segments, start in (([(1, 2), (8.5, 9.5)], "8.5"), ([(1, 2), (0.5, 9)], "0.5")):
-        with open_audio(half, RATE) as source, pytest.raises(ValueError, match=message.format(start)):
-            list(read_pieces(source, segments=segments))
+    message = r"segment 1, from {} s .* the audio at \d\.\d+ s \(its header says 10.000 s: it is broken or cut off\)"
+    for segments, start in (([(1, 2), (8.5, 9.5)], "8.5"), ([(1, 2), (0.5, 9)], "0.5"), ([(1, 2), (9, None)], "9.0")):
+        with open_audio(half, RATE) as source:
+            first, second = read_pieces(source, segments=segments)
+        assert first.error is None and len(first.samples) == 16000
+        assert re.match(message.format(start), second.error) and not len(second.samples)
     with open_audio(half, RATE) as source:
         last = list(read_pieces(source, window_s=1))[-1]
         assert 4 < last.end_s < 6 and last.end_s - last.start_s == pytest.approx(len(last.samples) / 16000)
 
 
-def test_an_end_rounded_to_milliseconds_is_in_range():
+def test_an_end_a_little_behind_the_audio_is_cut():
     source = AudioArray(recording(16008), 16000)
-    [part] = read_pieces(source, segments=[(0, 1.001)])
-    assert len(part.samples) == 16008
-    with pytest.raises(ValueError, match="segment 0"):
-        list(read_pieces(source, segments=[(0, 1.003)]))
+    for end_s in (1.001, 1.0105, 1.1, None, float("nan"), float("inf")):
+        [part] = read_pieces(source, segments=[(0.5, end_s)])
+        assert (part.start_s, part.end_s) == (0.5, 1.0005)
+        np.testing.assert_array_equal(part.samples, recording(16008)[8000:])
+    beyond = r"segment 1, from (0.0 s to 1.101|1.11 s to 1.2) s, lies behind the end of the audio at 1.000 s; give"
+    for segment in ((0, 1.101), (1.11, 1.2)):
+        error, part = read_pieces(source, segments=[(0, 0.5), segment])
+        assert re.match(beyond, error.error) and (error.index, error.start_s, error.end_s) == (1, *segment)
+        assert len(part.samples) == 8000
+    [error] = read_pieces(source, segments=[(1.2, None)])
+    assert error.error.startswith("segment 0, from 1.2 s on, lies behind")
+
+
+@dataclass
+class Turn:
+    """As a `Segment` of pyannote."""
+
+    start: float
+    end: float
+
+
+NOW = pd.Timestamp("2026-01-01")
 
 
 @pytest.mark.parametrize(
     "segment",
-    [(2, 1), (1, 1.05), (-0.1, 1), (0, 3.5), (0, float("nan")), (1,), 1, "ab"],
+    [
+        *((0.5, 1.25), [0.5, 1.25], np.array([0.5, 1.25]), np.float32([0.5, 1.25]), (Decimal("0.5"), Fraction(5, 4))),
+        *({"start": 0.5, "end": 1.25, "text": "yes"}, {"start_s": 0.5, "end_s": 1.25}, {"timestamp": (0.5, 1.25)}),
+        *(Turn(0.5, 1.25), torch.tensor([0.5, 1.25]), pd.Series({"start": 0.5, "end": 1.25})),
+        (timedelta(milliseconds=500), timedelta(seconds=1.25)),
+        (np.timedelta64(500, "ms"), np.timedelta64(1_250_000_000, "ns")),
+        (pd.Timedelta("500ms"), pd.Timedelta("1.25s")),
+        (NOW + pd.Timedelta("500ms") - NOW, {"a": pd.Timedelta("1.25s")}["a"]),
+    ],
+)
+def test_forms_of_segments(segment):
+    assert check_cut(None, None, iter([(0, 1), segment])) == [(0.0, 1.0), (0.5, 1.25)]
+
+
+@pytest.mark.parametrize("end", [None, float("nan"), pd.NaT, np.timedelta64("NaT"), float("inf")])
+def test_an_end_that_is_missing_is_that_of_the_recording(end):
+    for segment in ((1.5, end), {"start": 1.5, "end": end}):
+        [part] = read_pieces(AudioArray(recording(2345), RATE), segments=[segment])
+        assert (part.start_s, part.end_s, len(part.samples)) == (1.5, 2.345, 845)
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        *((2, 1), (-0.1, 1), (float("nan"), 1), (None, 1), (float("inf"), None), (1,), (1, 2, 3), 1, "ab", ("0", "1")),
+        *({"start": 1}, {"onset": 1, "end": 2}, (True, 2), (0, 1j), (10**400, None), ("a" * 10**6, 1)),
+    ],
 )
 def test_segments_are_checked(segment):
     message = (
-        r"segment 1 is .*; a segment is \(start_s, end_s\) with 0 <= start_s, end_s <= 3.000 \(the end of the audio"
+        r"segment 1 is .{1,220}; a segment is \(start_s, end_s\), or a dict or an object with start and end, with"
     )
     with pytest.raises(ValueError, match=message):
-        list(read_pieces(AudioArray(recording(3000), RATE), segments=[(0, 1), segment]))
+        check_cut(None, None, [(0, 1), segment])
+
+
+def test_segments_in_samples_are_noticed():
+    # silero-vad gives samples unless it is told otherwise
+    message = r"segment 1 is {'end': 20000, 'start': 1500}, which looks like samples; divide them by the sampling rate"
+    with pytest.raises(ValueError, match=message):
+        check_cut(None, None, [{"start": 0, "end": 2}, {"start": 1500, "end": 20000}])
+    assert check_cut(None, None, [{"start": 0, "end": 5}, {"start": 1500.0, "end": 20000.0}])[1] == (1500, 20000)
+    with pytest.raises(ValueError, match="segments is 5; give a list of"):
+        check_cut(None, None, 5)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +224,10 @@ def test_segments_are_checked(segment):
         ({"window_s": 0.05}, "window_s is 0.05; windows last at least 0.1 s"),
         ({"window_s": -1}, "window_s is -1;"),
         ({"window_s": float("nan")}, "window_s is nan"),
+        ({"window_s": "1"}, "window_s is '1', a str; give a number of seconds"),
+        ({"window_s": "a" * 10**6}, "window_s is 'a{1,200}.{3}a{1,200}', a str; give a number of seconds"),
+        ({"window_s": 1, "hop_s": [1]}, r"hop_s is \[1\], a list; give a number of seconds"),
+        ({"window_s": True}, "window_s is True, a bool; give a number of seconds"),
         ({"window_s": float("inf")}, "window_s is inf"),
         ({"window_s": 2, "hop_s": 3}, "hop_s is 3; give 0.01 s to window_s, 2 s, so that no audio is left out"),
         ({"window_s": 2, "hop_s": 0}, "hop_s is 0; give 0.01 s"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import AutoFeatureExtractor
+from transformers import AutoFeatureExtractor, Wav2Vec2FeatureExtractor
 
 from speech_affect import AffectFeatureExtractor, AffectStudentConfig
 
@@ -61,6 +61,23 @@ def test_lists_tensors_integers_and_batches(extractor):
     assert not batch["input_values"][1, 4000:].any()
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_a_2d_array_is_a_batch(extractor, kind):
+    """As for `Wav2Vec2FeatureExtractor`, whose values for the same rows these are."""
+    rows = np.stack([tone(16000), tone(16000, frequency=220)])
+    stock = Wav2Vec2FeatureExtractor(do_normalize=False)(rows, sampling_rate=16000, return_tensors="np")
+    batch = extractor(kind(rows), return_tensors="np")
+    np.testing.assert_array_equal(batch["input_values"], stock["input_values"])
+    np.testing.assert_array_equal(extractor(list(kind(rows)), return_tensors="np")["input_values"], rows)
+    for one in (rows[:1], rows[:1].T, [rows[:1]]):
+        np.testing.assert_array_equal(extractor(one)["input_values"], rows[:1])
+    mean = extractor({"array": kind(rows), "sampling_rate": 16000})["input_values"]
+    np.testing.assert_allclose(mean, [rows.mean(axis=0)], atol=1e-7)
+    for shape in ((8000, 2), (2, 2, 8000)):
+        with pytest.raises(ValueError, match=rf"audio has shape \({shape[0]}, {shape[1]}"):
+            extractor(kind(np.zeros(shape)))
+
+
 def test_samples_are_clipped_to_full_scale_at_every_rate(extractor):
     files = [encoded(3 * tone(rate), rate, format="WAV", subtype="FLOAT") for rate in (16000, 48000)]
     for clip in (3 * tone(16000), *files):
@@ -99,6 +116,8 @@ def test_a_wrong_rate_is_not_replaced_by_the_default(extractor, rate):
         ("missing.wav", "'missing.wav' is no file; give the path of an audio file"),
         (np.full(4000, 32000.0, np.float32), "audio reaches 32000; floating-point samples lie in"),
         (np.zeros(4000, np.uint16), "audio has type uint16; give uint8"),
+        ([np.arange(4000)], "audio has integers of type int64 up to 3999, whose full scale is unknown"),
+        ((np.zeros(4000), 16000), "a clip is a tuple of samples and a number"),
     ],
 )
 def test_errors_say_what_to_do(extractor, given, message):

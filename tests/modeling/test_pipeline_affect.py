@@ -94,7 +94,7 @@ def test_all_kinds_of_input(estimate, tmp_path):
         dicts = [{"raw": clip, "sampling_rate": 16000}, {"array": clip.tolist(), "sampling_rate": 16000}]
         dicts += [{"path": str(path), "bytes": None}, {"path": None, "bytes": path.read_bytes()}]
         files = [path, str(path), path.read_bytes(), opened, Pipe()]
-        clips = [*files, clip, torch.from_numpy(clip), clip.tolist(), np.stack([clip, clip]), *dicts]
+        clips = [*files, clip, torch.from_numpy(clip), clip.tolist(), clip[None], clip[:, None], *dicts]
         for kind in clips:
             same(estimate(kind), expected, atol=1e-6)
     clips = [Pipe() if isinstance(kind, Pipe) else kind for kind in clips if kind is not opened]
@@ -172,6 +172,28 @@ def test_segments_keep_the_order_given(estimate):
     assert estimate([clip, clip[:16000], clip], segments=[], batch_size=2) == [[], [], []]
 
 
+def test_channels_are_averaged_where_they_are_those_of_one_clip(estimate):
+    first, second = talk(0.5), talk(0.5, seed=1)
+    stereo = np.stack([first, second])
+    mean = estimate((first + second) / 2)
+    for clip in (stereo, stereo.T, torch.from_numpy(stereo)):
+        same(estimate({"array": clip, "sampling_rate": 16000}), mean)
+        same(estimate([clip]), [mean])
+
+
+def test_results_come_one_by_one(estimate):
+    clips = [talk(0.5, seed=seed) for seed in range(3)]
+    expected = estimate(clips)
+    for batch_size in (1, 2):
+        results = estimate((clip for clip in clips), batch_size=batch_size)
+        same(next(results), expected[0])
+        same(list(results), expected[1:])  # none is lost, and none comes twice
+        assert next(results, None) is None
+        results = estimate(KeyDataset([{"audio": clip} for clip in clips], "audio"), batch_size=batch_size)
+        assert len(results) == 3
+        same([next(results), *results], expected)
+
+
 @pytest.fixture(scope="module")
 def long_clips():
     """Both sides of 30 s, where estimates become streams, mixed."""
@@ -241,7 +263,15 @@ def test_options_at_construction_and_at_call(student):
         (np.zeros(0, dtype=np.float32), {"window_s": 1}, ValueError, "a clip lasts 0.000 s"),
         (np.zeros(16000), {"sampling_rate": 0}, ValueError, "sampling_rate is 0; 1000 to 768000"),
         (np.zeros(16000), {"scale": "stars"}, ValueError, "scale is 'stars'"),
-        (np.zeros(16000), {"segments": [(0, 2)]}, ValueError, r"segment 0 is \(0, 2\).*end_s <= 1.000"),
+        (np.zeros(16000), {"segments": [(0, 2)]}, ValueError, r"segment 0, from 0.0 s to 2.0 s, lies behind"),
+        (np.zeros((2, 16000)), {}, ValueError, r"audio has shape \(2, 16000\), which may be clips or the channels"),
+        (torch.zeros(2, 16000), {}, ValueError, r"audio has shape \(2, 16000\), which may be clips or the channels"),
+        ((np.zeros(16000), 16000), {}, ValueError, "a clip is a tuple of samples and a number; give {'array'"),
+        ([0, 3, -9] * 9000, {}, ValueError, "audio has integers of type int64 up to 9, whose full scale is unknown"),
+        ("nowhere.wav", {"window_s": "1"}, ValueError, "window_s is '1', a str; give a number of seconds"),
+        ("nowhere.wav", {"segments": 5, "on_error": "skip"}, ValueError, "segments is 5; give a list"),
+        ("nowhere.wav", {"hop_s": 1, "on_error": "skip"}, ValueError, "hop_s is 1 without window_s"),
+        ("nowhere.wav", {"on_error": "ignore"}, ValueError, "on_error is 'ignore'; it is 'raise', or 'skip'"),
         (np.zeros(16000), {"windows": 1}, TypeError, "unexpected option 'windows'; those of this pipeline are sampl"),
     ],
 )

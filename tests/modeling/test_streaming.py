@@ -284,6 +284,12 @@ def test_kinds_of_pieces():
         (np.zeros((480, 2)), r"has shape \(480, 2\), which is 480 channels; .* transpose it"),
         (0.5, r"audio has shape \(\)"),
         (torch.zeros(9).to_sparse(), "audio is a Tensor that is no array of numbers"),
+        ([0, 12000, -9], "audio has integers of type int64 up to 12000, whose full scale is unknown"),
+        # one piece does not tell the scale of all of them
+        (
+            np.array([0, 2**30], np.int32),
+            "audio has integers of type int32 up to 1073741824, whose full scale",
+        ),
     ],
 )
 def test_pieces_are_checked(piece, message):

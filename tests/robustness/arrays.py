@@ -55,10 +55,12 @@ def few_samples(rng: np.random.Generator, _) -> Case:
 
 
 def rates_and_channels(rng: np.random.Generator, _) -> Case:
-    """Rates from 1 Hz to beyond 768 kHz, 1 to 64 channels, either axis first."""
+    """Rates from 1 Hz to beyond 768 kHz, 1 to 64 channels, either axis first, in a dict half of the time."""
     rate, channels = any_rate(rng), any_channels(rng)
     signal = bursts(rng, any_length(rng, rate, channels), rate, channels)
     signal = np.ascontiguousarray(signal.T) if rng.integers(2) else signal
+    if rng.integers(2):
+        return Case(f"dict, {signal.shape} at {rate} Hz", lambda: {"array": signal, "sampling_rate": rate})
     return Case(f"{signal.shape} at {rate} Hz", lambda: signal, rate)
 
 

@@ -127,7 +127,7 @@ KINDS: dict[str, Maker] = {
     "other objects": arrays.objects,
     "sampling rates": arrays.sampling_rates,
 }
-OPTIONS = ({}, {}, {}, {"window_s": 0.5, "hop_s": 0.25}, {"segments": [(0.05, 0.2), (0.0, 0.1)]})
+OPTIONS = ({}, {}, {"on_error": "skip"}, {"window_s": 0.5, "hop_s": 0.25}, {"segments": [(0.05, 0.2), (0.0, 0.1)]})
 
 
 def kind_of(index: int) -> str:

@@ -76,7 +76,8 @@ def _array(rng: np.random.Generator, folder: Path) -> Case:
     form = int(rng.integers(4))
     if form == 0:
         return Case(f"dict, {samples.shape} at {rate} Hz", lambda: {"array": samples, "sampling_rate": rate})
-    clip = (samples, torch.from_numpy(samples.copy()), samples[0].tolist())[form - 1]
+    # by itself an array of two channels may be two clips
+    clip = (samples[:1], torch.from_numpy(samples[0].copy()), samples[0].tolist())[form - 1]
     return Case(f"{type(clip).__name__}, {samples.shape} at {rate} Hz", lambda: clip, rate)
 
 

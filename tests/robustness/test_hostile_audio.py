@@ -107,6 +107,8 @@ def test_every_trouble_is_noticed_and_told_apart(tmp_path):
     [
         ({"valence": float("nan")}, "valence is nan"),
         ({"valence": 7.5}, "valence is 7.5"),
+        ({"error": "the file cannot be read as any audio"}, "speech_ratio is 0.5 with the error"),
+        ({"error": "the file cannot be read as any audio", "speech_ratio": None}, "values without any speech"),
         ({"valence": None}, "valence is None"),
         ({"speech_ratio": 1.5}, "speech_ratio is 1.5"),
         ({"speech_ratio": 0.0}, "values without any speech"),
@@ -127,6 +129,8 @@ def test_values_and_silence_are_valid_results():
     assert check_result(VALID, (1, 7)) == "values"
     silent = {**dict.fromkeys(VALID), "speech_ratio": 0.0}
     assert check_result(silent, (1, 7)) == check_result([VALID, silent], (1, 7)) == "silence"
+    failed = {**dict.fromkeys(VALID), "error": "the file cannot be read as any audio"}
+    assert check_result(failed, (1, 7)) == check_result([VALID, silent, failed], (1, 7)) == "refused"
 
 
 @pytest.mark.parametrize(

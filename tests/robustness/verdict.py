@@ -46,15 +46,19 @@ def check_result(result, label_range) -> str:
 
     if isinstance(result, list):
         outcomes = {check_result(each, label_range) for each in result}
-        return VALUES if outcomes == {VALUES} or not outcomes else SILENCE
-    ratio = result["speech_ratio"]
-    require(isinstance(ratio, float) and 0 <= ratio <= 1, f"speech_ratio is {ratio!r}")
+        return next((outcome for outcome in (REFUSED, SILENCE) if outcome in outcomes), VALUES)
+    ratio, error = result["speech_ratio"], result.get("error")
+    if error is None:
+        require(isinstance(ratio, float) and 0 <= ratio <= 1, f"speech_ratio is {ratio!r}")
+    else:
+        require(ratio is None, f"speech_ratio is {ratio!r} with the error {error!r}")
+        require(len(error) >= SHORTEST_MESSAGE, f"says too little, {error!r}")
     values = {name: result[name] for name in DIMENSIONS}
     extra = {name: result.get(name, {}) for name in ("uncertainty", "emotions", "genders")}
-    if ratio == 0:
+    if not ratio:
         stated = [value for part in (values, *extra.values()) for value in part.values() if value is not None]
         require(not stated, "values without any speech")
-        return SILENCE
+        return SILENCE if error is None else REFUSED
     _check_numbers(values, *label_range)
     _check_numbers(extra.pop("uncertainty"), 0, MOST_UNCERTAIN * (label_range[1] - label_range[0]), "uncertainty of ")
     for name, shares in extra.items():
