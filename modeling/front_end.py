@@ -152,8 +152,8 @@ class AffectFrontEnd(nn.Module):
             raise ValueError("text_attention_mask belongs to input_ids, which are missing")
         if self.reads_text and input_ids is None:
             raise ValueError(
-                "this model needs the transcript: pass input_ids and text_attention_mask, which are input_ids and "
-                "attention_mask of the tokenizer in its folder (AutoTokenizer.from_pretrained)"
+                "this model needs the transcript: pass input_ids and text_attention_mask, as its AutoProcessor gives "
+                "them: processor(audio=..., text=..., return_tensors='pt')"
             )
         if not self.reads_text and input_ids is not None:
             raise ValueError("this model reads no text: leave input_ids out")

@@ -23,6 +23,7 @@ from .regressor import AffectRegressor, BranchInput
 if TYPE_CHECKING:  # read by transformers when it copies code beside a checkpoint: these files travel with the weights
     from .feature_extraction_affect import AffectFeatureExtractor  # noqa: F401
     from .pipeline_affect import SpeechEmotionRegressionPipeline  # noqa: F401
+    from .processing_affect import AffectProcessor  # noqa: F401
     from .streaming import AffectStream  # noqa: F401
 
 
@@ -152,6 +153,7 @@ class AffectPreTrainedModel(PreTrainedModel):
             "AutoFeatureExtractor": "feature_extraction_affect.AffectFeatureExtractor",
             "AutoModel": model,
             "AutoModelForAudioClassification": model,
+            "AutoProcessor": "processing_affect.AffectProcessor",
         }
         self.config.custom_pipelines = CUSTOM_PIPELINES
         try:

@@ -45,16 +45,16 @@ class SpeechEmotionRegressionPipeline(ChunkPipeline):
     def __init__(self, model, **kwargs):
         if model.config.reads_text:
             raise ValueError(
-                "this model reads the transcript beside the audio, which this pipeline does not; call it directly: "
-                "model(**extractor(audio, return_tensors='pt'), input_ids=..., text_attention_mask=...)"
+                "this model reads the transcript, which this pipeline does not; call it directly with its "
+                "AutoProcessor: model(**processor(audio=..., text=..., return_tensors='pt'))"
             )
         if kwargs.get("feature_extractor") is None:
             kwargs["feature_extractor"] = AffectFeatureExtractor()
         found, needed = getattr(kwargs["feature_extractor"], "sampling_rate", None), model.config.sampling_rate
         if found != needed:
             raise ValueError(
-                f"preprocessor_config.json has sampling_rate {found!r:.50}, the model expects {needed} Hz: correct "
-                "it, or pass feature_extractor=AffectFeatureExtractor()"
+                f"the feature extractor has sampling_rate {found!r:.50}, the model expects {needed} Hz: correct it in "
+                "its JSON file, or pass feature_extractor=AffectFeatureExtractor()"
             )
         super().__init__(model=model, **kwargs)
         self.model.eval()

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from transformers import AutoFeatureExtractor, AutoModel, WhisperConfig, pipeline
+from transformers import AutoModel, AutoProcessor, WhisperConfig, pipeline
 
 
 RATE = 44100
@@ -40,7 +40,7 @@ def tiny_models() -> dict:
 
 
 def save(folder: Path) -> None:
-    from speech_affect import AffectFeatureExtractor
+    from speech_affect import AffectFeatureExtractor, AffectProcessor
 
     torch.manual_seed(0)
     clip = 0.1 * np.random.default_rng(0).standard_normal((3 * RATE, 2)) * np.linspace(0, 1, 3 * RATE)[:, None]
@@ -49,7 +49,7 @@ def save(folder: Path) -> None:
     extractor, expected = AffectFeatureExtractor(), {}
     for kind, model in tiny_models().items():
         model.eval().save_pretrained(folder / kind)
-        extractor.save_pretrained(folder / kind)
+        AffectProcessor(extractor).save_pretrained(folder / kind)
         with torch.inference_mode():
             expected[kind] = model(**extractor(folder / "clip.ogg", return_tensors="pt")).logits[0].tolist()
     (folder / "expected.json").write_text(json.dumps(expected))
@@ -63,12 +63,12 @@ def load(folder: Path) -> None:
     for kind, expected in json.loads((folder / "expected.json").read_text()).items():
         path = str(folder / kind)
         model = AutoModel.from_pretrained(path, trust_remote_code=True).eval()
-        extractor = AutoFeatureExtractor.from_pretrained(path, trust_remote_code=True)
-        inputs = extractor(clip, return_tensors="pt")
+        processor = AutoProcessor.from_pretrained(path, trust_remote_code=True)
+        inputs = processor(audio=clip, return_tensors="pt")
         with torch.inference_mode():
             compare(f"{kind}: AutoModel", model(**inputs).logits[0].tolist(), expected)
         stock = pipeline("audio-classification", model=path, trust_remote_code=True)
-        scores = stock(inputs["input_values"][0].numpy(), function_to_apply="none")
+        scores = stock(inputs["input_values"][0].numpy())
         scores = {entry["label"]: entry["score"] for entry in scores}
         compare(f"{kind}: audio-classification", [scores[name] for name in DIMENSIONS], expected)
         estimate = pipeline("speech-emotion-regression", model=path, trust_remote_code=True)

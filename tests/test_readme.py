@@ -29,7 +29,7 @@ ASKED_FOR = (
     "[train,dev]",
     "pytest",
     "curve = estimate(",
-    "AutoFeatureExtractor, AutoModel\n",
+    "AutoModel, AutoProcessor\n",
     "stream.push(chunk)",
     "speech_affect.onnx.export",
     "import OnnxAffect",
@@ -136,7 +136,7 @@ def test_curves_segments_tensors_and_streams(demo):
         block("curve = estimate("),
         after,
         block("stream.push(chunk)"),
-        block("AutoFeatureExtractor, AutoModel\n"),
+        block("AutoModel, AutoProcessor\n"),
     ]
     counts, logits, values = run_python("".join([before, *blocks]), demo)
     assert counts == "5 2 2 0.5 3.0"

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
+    BertConfig,
     Data2VecAudioConfig,
     HubertConfig,
+    PreTrainedTokenizerFast,
     Wav2Vec2BertConfig,
     Wav2Vec2Config,
     WavLMConfig,
@@ -68,6 +71,9 @@ BRANCHES = {
     "fusion_mtl": [{"source": "mfb"}, HUBERT, WHISPER],
     "fusion_frame": [{"source": "mfb"}, HUBERT, WHISPER],
 }
+# of a text encoder and its tokenizer
+WORDS = ["[PAD]", "[UNK]", "they", "left", "all", "of", "them"]
+WORDS_BRANCH = {"source": "words", "conv_kernel_size": 3, "conv_stride": 1}
 # weights that are mapped from a file lie at other addresses, where kernels may round otherwise
 LOADED_ATOL = 1e-6
 
@@ -99,6 +105,21 @@ def backbone_config(request):
 def tiny_backbone():
     """Makes the configuration of a tiny encoder by its family's name."""
     return lambda family: BACKBONES[family]()
+
+
+@pytest.fixture
+def tokenizer():
+    """Of WORDS, which pads on the left, as those of generating models do."""
+    words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", padding_side="left")
+
+
+@pytest.fixture
+def words_encoder():
+    """Settings of a tiny text encoder that reads WORDS."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    return {"backbone": BertConfig(vocab_size=len(WORDS), max_position_embeddings=8, **sizes)}
 
 
 @pytest.fixture

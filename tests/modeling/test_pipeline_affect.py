@@ -282,7 +282,7 @@ def test_errors(estimate, clip, options, error, message):
 
 def test_a_model_that_reads_text_is_refused():
     model = types.SimpleNamespace(config=types.SimpleNamespace(reads_text=True))
-    with pytest.raises(ValueError, match=r"reads the transcript .* call it directly: model\(\*\*extractor\(audio"):
+    with pytest.raises(ValueError, match=r"with its AutoProcessor: model\(\*\*processor\(audio=..., text=..., "):
         SpeechEmotionRegressionPipeline(model)
 
 
@@ -296,14 +296,17 @@ def folder(student, tmp_path):
 def test_by_name_without_trusting_any_code(folder, estimate, tmp_path):
     clip = talk(1)
     loaded = pipeline(TASK, model=folder, device="cpu")
-    assert type(loaded) is SpeechEmotionRegressionPipeline and not hasattr(loaded.model.config, "custom_pipelines")
+    assert type(loaded) is SpeechEmotionRegressionPipeline and "custom_pipelines" not in loaded.model.config.to_dict()
     same(loaded(clip), estimate(clip))
     same(pipeline(TASK, model=folder, device="cpu", window_s=1)(clip), estimate(clip, window_s=1))
     halved = pipeline(TASK, model=folder, device="cpu", dtype=torch.bfloat16)
     assert halved.model.dtype == torch.bfloat16
     same(halved(talk(31)), estimate(talk(31)), atol=0.2)
     same(pipeline(TASK, model=loaded.model, device="cpu")(clip), estimate(clip))
-    same(pipeline(TASK, model=folder, device="cpu", trust_remote_code=True)(clip), estimate(clip))
+    for options in ({"task": TASK, "trust_remote_code": True}, {}, {"trust_remote_code": True}):  # without a task too
+        trusted = pipeline(model=folder, device="cpu", **options)
+        assert type(trusted) is SpeechEmotionRegressionPipeline
+        same(trusted(clip), estimate(clip))
     again = tmp_path / "again"
     loaded.save_pretrained(again)
     names = {path.name for path in Path(folder).iterdir()}
@@ -333,8 +336,7 @@ def test_more_workers_are_not_used(estimate):
 @torch.no_grad()
 def test_scores_of_the_stock_pipeline_are_the_outputs(student, folder):
     clips = [talk(0.5), talk(1, seed=1), talk(0.7, seed=2)]
-    # newer versions of transformers take function_to_apply for granted in regression
-    results = pipeline("audio-classification", model=folder)(clips, batch_size=3, function_to_apply="none")
+    results = pipeline("audio-classification", model=folder)(clips, batch_size=3)
     for clip, result in zip(clips, results, strict=True):
         expected = student(torch.from_numpy(clip)[None]).logits[0].tolist()
         scores = {entry["label"]: entry["score"] for entry in result}

@@ -18,10 +18,13 @@ from speech_affect import (
     AffectFeatureExtractor,
     AffectFusionConfig,
     AffectFusionModel,
+    AffectProcessor,
     AffectStudentConfig,
     AffectStudentModel,
     SpeechEmotionRegressionPipeline,
 )
+
+from .conftest import WORDS_BRANCH
 
 
 COMMIT = "c" * 40
@@ -38,13 +41,17 @@ import numpy as np
 """
 MODEL = """
 import torch
-from transformers import AutoFeatureExtractor, AutoModel
+from transformers import AutoFeatureExtractor, AutoModel, AutoProcessor, AutoTokenizer
 
 folder, wave = sys.argv[1], np.load(sys.argv[2], allow_pickle=False)
 model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
-extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
+classes = (AutoProcessor, AutoFeatureExtractor, AutoTokenizer)
+processor, extractor, tokenizer = (Auto.from_pretrained(folder, trust_remote_code=True) for Auto in classes)
+tokens = tokenizer("they left", return_tensors="pt")
+parts = {"input_ids": tokens["input_ids"], **extractor(wave, return_tensors="pt")}
+whole = processor(audio=wave, text="they left", return_tensors="pt")
 with torch.no_grad():
-    print(json.dumps(model(**extractor(wave, return_tensors="pt")).logits[0].tolist()))
+    print(json.dumps([model(**inputs).logits[0].tolist() for inputs in (whole, parts)]))
 """
 PIPELINES = """
 from transformers import pipeline
@@ -62,8 +69,7 @@ results["saved again"] = pipeline(task, model=again, **trusted)(wave, window_s=3
 results["task from the folder"] = pipeline(model=again, **trusted)(wave, window_s=32, scale="unit")
 results["hub"] = pipeline(task, model="someone/affect", **trusted)(wave, window_s=32, scale="unit")
 stock = pipeline("audio-classification", model=folder, **trusted)
-scores = stock(wave[:16000], function_to_apply="none")  # given above, transformers 5.20 forgets it when called
-results["stock"] = {entry["label"]: entry["score"] for entry in scores}
+results["stock"] = {entry["label"]: entry["score"] for entry in stock(wave[:16000])}
 print(json.dumps(results))
 """
 
@@ -123,17 +129,21 @@ def run(script: str, *arguments, folder, **environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_fusion(tiny_backbone, tmp_path):
-    encoders = {"whisper": {"backbone": tiny_backbone("whisper"), "pad_to_window": False}}
-    branches = [{"source": "mfb_f0"}, {"source": "whisper", "hidden_state": 1}]
+@pytest.mark.parametrize("how", ["as one", "in parts"])
+def test_a_fusion_with_text(how, tiny_backbone, words_encoder, tokenizer, tmp_path):
+    whisper = {"backbone": tiny_backbone("whisper"), "pad_to_window": False}
+    encoders = {"whisper": whisper, "words": words_encoder}
+    branches = [{"source": "mfb_f0"}, {"source": "whisper", "hidden_state": 1}, WORDS_BRANCH]
     model = AffectFusionModel(AffectFusionConfig(branches=branches, encoders=encoders)).eval()
     model.save_pretrained(tmp_path / "model")
-    AffectFeatureExtractor().save_pretrained(tmp_path / "model")
+    processor = AffectProcessor(AffectFeatureExtractor(), tokenizer)
+    for part in [processor] if how == "as one" else (processor.feature_extractor, tokenizer):
+        part.save_pretrained(tmp_path / "model")
     wave = np.sin(np.arange(8000) / 20).astype("f4") / 2
     np.save(tmp_path / "wave.npy", wave)
     got = torch.tensor(run(MODEL, tmp_path / "model", tmp_path / "wave.npy", folder=tmp_path))
-    expected = model(**AffectFeatureExtractor()(wave, return_tensors="pt")).logits[0]
-    torch.testing.assert_close(got, expected.detach(), atol=1e-5, rtol=0)
+    expected = model(**processor(audio=wave, text="they left", return_tensors="pt")).logits
+    torch.testing.assert_close(got, expected.detach().expand(2, -1), atol=1e-5, rtol=0)
 
 
 def test_a_student_and_its_pipeline(model, hub, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 import yaml
-from transformers import AutoFeatureExtractor, AutoModel
+from transformers import AutoModel, AutoProcessor
 
 from speech_affect import DIMENSIONS, AffectFusionModel, AffectStudentModel
 from speech_affect_training.jobs.prediction import read_predictions
@@ -73,8 +73,8 @@ def test_checkpoints(finished, tiny_corpus):
     assert any("loss_emotion" in entry for entry in history)
     for name, model_class in (("fusion", AffectFusionModel), ("student_kd", AffectStudentModel)):
         model = AutoModel.from_pretrained(out / name).eval()
-        extractor = AutoFeatureExtractor.from_pretrained(out / name)
-        logits = model(**extractor(wav, return_tensors="pt")).logits
+        processor = AutoProcessor.from_pretrained(out / name)
+        logits = model(**processor(audio=wav, return_tensors="pt")).logits
         assert type(model) is model_class and logits.shape == (1, 3)
         run = json.loads((out / name / "run.json").read_text())
         assert run["job"]["seed"] in (0, 1)

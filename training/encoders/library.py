@@ -56,6 +56,8 @@ class EncoderLibrary:
                 "they do not belong together"
             )
         tokenizer.padding_side = tokenizer.truncation_side = "right"
+        if tokenizer.pad_token is None:  # as of GPT-2; what stands behind the mask is never read
+            tokenizer.pad_token = tokenizer.eos_token
         with torch.device("meta"):  # only for the sizes
             limit = max_tokens(AutoModel.from_config(backbone, **pooler_option(backbone)))
         tokenizer.model_max_length = min(tokenizer.model_max_length, limit or tokenizer.model_max_length)

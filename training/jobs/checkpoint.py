@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoProcessor
 
-from speech_affect import DIMENSIONS, AffectFeatureExtractor
+from speech_affect import DIMENSIONS, AffectFeatureExtractor, AffectProcessor
 
 from ..audio.clip_loading import loadable
 from ..corpora.segments import clips_of
 from ..encoders.library import EncoderLibrary
 from ..files import read_json, write_json
-from ..frames.text_frames import text_inputs, tokenize
 from .data_splits import DEVELOPMENT
 from .job import Job
 from .prediction import Predictions, read_predictions
@@ -35,8 +34,7 @@ def best_job(jobs: list[Job]) -> Job:
 
 
 def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, provenance: dict) -> Path:
-    """Write the best seed's model with its front end, the extractor, the tokenizer of a model that reads text, and
-    `run.json`, which tells where they come from.
+    """Write the best seed's model with its front end, its processor, and `run.json`, which tells where they come from.
 
     Args:
         jobs: Finished jobs of one system, one per seed.
@@ -52,9 +50,8 @@ def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, pro
     temporary, earlier = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)
-    AffectFeatureExtractor().save_pretrained(temporary)
-    for name in set(model.config.encoders) & set(library.text_names):
-        library.tokenizer(name).save_pretrained(temporary)
+    tokenizers = [library.tokenizer(name) for name in library.text_names if name in model.config.encoders]
+    AffectProcessor(AffectFeatureExtractor(), *tokenizers).save_pretrained(temporary)  # one tokenizer at most
     content = {
         "fingerprint": best.fingerprint,
         "job": best.settings(),
@@ -115,11 +112,11 @@ def verify_checkpoint(folder: Path, job: Job, rows: dict[str, list]) -> None:
 
 def _raw_inputs(config, folder: Path, rows: dict[str, list]) -> dict:
     """Make the inputs as a user of the folder would."""
-    inputs = {}
-    if config.reads_audio:
-        inputs |= AutoFeatureExtractor.from_pretrained(folder)(rows["audio"], return_tensors="pt")
-    if config.reads_text:
-        if None in rows["transcript"]:
-            raise ValueError(f"{folder} reads the transcript: pass the transcripts of its {len(rows['file'])} clips")
-        inputs |= text_inputs(tokenize(AutoTokenizer.from_pretrained(folder), rows["transcript"]))
-    return inputs
+    if config.reads_text and None in rows["transcript"]:
+        raise ValueError(f"{folder} reads the transcript: pass the transcripts of its {len(rows['file'])} clips")
+    return AutoProcessor.from_pretrained(folder)(
+        audio=rows["audio"] if config.reads_audio else None,
+        text=rows["transcript"] if config.reads_text else None,
+        return_tensors="pt",
+        text_kwargs={"truncation": True},  # as in training
+    )
