@@ -204,7 +204,8 @@ def _check_pair(inputs) -> None:
 
 def is_indexed(inputs) -> bool:
     """Return whether inputs are read by number, as a dataset of torch or a column of `datasets`."""
-    return isinstance(inputs, Sequence) or (hasattr(inputs, "__getitem__") and not isinstance(inputs, Iterable))
+    has_rows = hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")
+    return isinstance(inputs, Sequence) or (has_rows and not isinstance(inputs, Iterable))
 
 
 def each_clip(rows) -> Iterator:

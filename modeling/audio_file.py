@@ -166,7 +166,7 @@ class AudioFile:
     def _unreadable(self, error) -> ValueError:
         if isinstance(error, soundfile.LibsndfileError):
             error = error.error_string  # without the name once more
-        return ValueError(f"{self._name} cannot be read as audio ({error}); give one of {FORMATS}")
+        return ValueError(f"{self._name} cannot be read as audio ({error!s:.200}); give one of {FORMATS}")
 
 
 class _SequentialFile(soundfile.SoundFile):
@@ -245,26 +245,27 @@ def download_audio(url: str) -> BinaryIO:
         ValueError: no http or https address, no answer within `TIMEOUT_S`, an error in place of a file, or a file that
             ends early or is larger than `LARGEST_BYTES`.
     """
+    name = shown(url)
     if not url.lower().startswith(("http://", "https://")):
-        raise ValueError(f"{url!r} is no http or https address; give one, or the path of an audio file")
+        raise ValueError(f"{name} is no http or https address; give one, or the path of an audio file")
     try:
         response = urlopen(Request(url, headers={"User-Agent": "speech-affect"}), timeout=TIMEOUT_S)
     except (OSError, HTTPException, ValueError) as error:
-        raise ValueError(f"{url} cannot be downloaded ({error}); check the address and the connection") from error
+        raise ValueError(f"{name} cannot be downloaded ({error!s:.200}); check address and connection") from error
     with response:
         length = response.headers.get("Content-Length") or ""
         announced = int(length) if length.isdigit() else 0
         if announced > LARGEST_BYTES:
             raise ValueError(
-                f"{url} is {announced} bytes large; up to {LARGEST_BYTES} are downloaded: "
+                f"{name} is {announced} bytes large; up to {LARGEST_BYTES} are downloaded: "
                 "store it as a file and give its path"
             )
-        file = temporary_copy(response, url)
+        file = temporary_copy(response, name)
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if size < announced:
         file.close()
-        raise ValueError(f"{url} ended after {size} of {announced} bytes; try again")
+        raise ValueError(f"{name} ended after {size} of {announced} bytes; try again")
     return file
 
 

@@ -33,7 +33,7 @@ def whole_rate(sampling_rate) -> int:
     except (TypeError, ValueError, ArithmeticError, RuntimeError):
         is_whole = False
     if not is_whole:
-        raise ValueError(f"sampling_rate is {sampling_rate!r}; give a whole number of hertz")
+        raise ValueError(f"sampling_rate is {sampling_rate!r:.100}; give a whole number of hertz")
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise ValueError(
             f"sampling_rate is {sampling_rate}; {LOWEST_RATE} to {HIGHEST_RATE} Hz are allowed: check the audio's rate"

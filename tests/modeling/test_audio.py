@@ -12,7 +12,16 @@ import soundfile
 import torch
 
 import speech_affect
-from speech_affect.audio import each_clip, is_clip, is_one_clip, load_waveform, open_audio, to_mono, to_waveform
+from speech_affect.audio import (
+    each_clip,
+    is_clip,
+    is_indexed,
+    is_one_clip,
+    load_waveform,
+    open_audio,
+    to_mono,
+    to_waveform,
+)
 
 
 RATE = 22050
@@ -191,6 +200,7 @@ def test_errors_of_decoders_and_datasets_are_those_of_the_clip():
 
     with pytest.raises(ValueError, match=r"the decoder cannot read the clip \(no frames .{190}\); give a path"):
         open_audio(Broken(), RATE)
+    assert is_indexed(Rows()) and not any(map(is_indexed, (np.float64(0.5), None, iter([MONO]), {"a": MONO}.values())))
     first, second = each_clip(Rows())
     assert second is MONO
     with pytest.raises(ValueError, match=r"the dataset does not give this clip: KeyError\('audio'\)"):
@@ -204,8 +214,12 @@ def test_messages_stay_short():
         "UklGR" * 10**5,
         "a/" * 500,
         [0.1, "b" * 10**6],
-        {"array": ["a" * 10**6] * 2},
+        {"array": ["a" * 10**6] * 2, "sampling_rate": RATE},
+        {"array": MONO, "sampling_rate": [1.0] * 10**6},
+        {"array": [MONO, [MONO] * 999], "sampling_rate": RATE},
         several,
+        "ftp://" + "a" * 4000,
+        "http://127.0.0.1:9/" + "a" * 4000,
     ):
         with pytest.raises(ValueError) as caught:
             open_audio(clip, RATE)

@@ -296,9 +296,9 @@ def test_a_download_has_no_name_and_is_closed_even_after_an_error(server, monkey
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("missing.wav", r"missing.wav cannot be downloaded \(.*404.*check the address and the connection"),
-        ("early.wav", r"early.wav ended after \d+ of \d+ bytes; try again"),
-        ("übung.wav", r"übung.wav cannot be downloaded"),
+        ("missing.wav", r"missing.wav' cannot be downloaded \(.*404.*check address and connection"),
+        ("early.wav", r"early.wav' ended after \d+ of \d+ bytes; try again"),
+        ("übung.wav", r"übung.wav' cannot be downloaded"),
         ("page.html", r"page.html' cannot be read as audio"),
     ],
 )
@@ -308,7 +308,7 @@ def test_errors_of_a_server(server, name, message):
 
 
 def test_no_server_no_host_and_other_schemes():
-    with pytest.raises(ValueError, match=r"http://127.0.0.1:9/a.wav cannot be downloaded \(.*[Cc]onnection refused"):
+    with pytest.raises(ValueError, match=r"http://127.0.0.1:9/a.wav' cannot be downloaded \(.*[Cc]onnection refused"):
         download_audio("http://127.0.0.1:9/a.wav")
     with pytest.raises(ValueError, match="cannot be downloaded"):
         download_audio("http:///a.wav")
@@ -321,7 +321,7 @@ def test_no_server_no_host_and_other_schemes():
 
 def test_a_server_that_does_not_answer(server, monkeypatch):
     monkeypatch.setattr(audio_file, "TIMEOUT_S", 0.3)
-    with pytest.raises(ValueError, match=r"silent.wav cannot be read \(timed out\)"):
+    with pytest.raises(ValueError, match=r"silent.wav' cannot be read \(timed out\)"):
         download_audio(f"{server}/silent.wav")
 
 
