@@ -1,5 +1,6 @@
 """Every block of README.md and of the READMEs of modeling/, training/ and model_cards/ runs, on tiny parts."""
 
+import ast
 import json
 import re
 import shlex
@@ -11,8 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+from transformers import AutoConfig, AutoModel
 
-from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
+from speech_affect import (
+    AffectFeatureExtractor,
+    AffectFusionConfig,
+    AffectFusionModel,
+    AffectStudentConfig,
+    AffectStudentModel,
+)
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +40,7 @@ ASKED_FOR = (
     "curve = estimate(",
     "AutoModel, AutoProcessor\n",
     "stream.push(chunk)",
+    "DataCollatorWithPadding",
     "speech_affect.onnx.export",
     "import OnnxAffect",
     "pip install ./modeling/speech_affect_onnx",
@@ -142,6 +152,32 @@ def test_curves_segments_tensors_and_streams(demo):
     assert counts == "5 2 2 0.5 3.0"
     assert re.fullmatch(r"tensor\(\[\[\d\.\d+, \d\.\d+, \d\.\d+\]\]\)", logits)
     assert re.fullmatch(rf"{{'activation': {NUMBER}, 'valence': {NUMBER}, 'dominance': {NUMBER}}}", values)
+
+
+def test_fine_tuning_with_a_plain_trainer(demo, tiny_encoder, tiny_corpus, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(demo / "datasets"))
+    encoders = {"whisper": {"backbone": AutoConfig.from_pretrained(tiny_encoder), "pad_to_window": False}}
+    config = AffectFusionConfig(branches=[{"source": "mfb"}, {"source": "whisper"}], encoders=encoders)
+    AffectFusionModel(config).save_pretrained(demo / "outputs/demo/fusion")
+    (demo / "training").symlink_to(ROOT / "training")
+    text, rated = block("DataCollatorWithPadding"), ROOT / "../shared/corpora/emodb-msp"
+    assert len([line for line in text.splitlines() if line]) <= 25
+    few = "corpus = {split: rows.select(range(8)) for split, rows in corpus.items()}\n"
+    for written, used in (
+        ("/data/MSP-PODCAST-Publish-1.11", str(rated.resolve() if rated.is_dir() else tiny_corpus)),
+        ("tools = ", f"{few}tools = "),
+        ('"num_train_epochs": 10', '"num_train_epochs": 2, "use_cpu": True'),
+    ):
+        assert text.count(written) == 1
+        text = text.replace(written, used)
+    printed = [line.split(" ", 1) for line in run_python(text, demo) if line.startswith(("student_kd ", "fusion "))]
+    assert [name for name, _ in printed] == ["student_kd", "fusion"]
+    for name, metrics in printed:
+        tuned, metrics = demo / "outputs/tuned" / name, ast.literal_eval(metrics)
+        state = json.loads((tuned / "checkpoint-2/trainer_state.json").read_text())
+        assert metrics["eval_mean"] == pytest.approx(state["best_metric"], abs=1e-6)
+        before, after = (AutoModel.from_pretrained(folder) for folder in (demo / "outputs/demo" / name, tuned))
+        assert not torch.equal(after.regressor.output.weight, before.regressor.output.weight)
 
 
 def test_an_onnx_file(demo):

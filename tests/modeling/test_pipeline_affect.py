@@ -80,6 +80,15 @@ def test_values_are_those_of_the_model(student, estimate):
     assert np.ptp(flat([estimate(talk(1, seed=seed)) for seed in range(4)]), axis=0)[:3].min() > 0.01
 
 
+def test_an_extractor_that_pads_on_the_left(student, estimate, tmp_path):
+    AffectFeatureExtractor(padding_side="left").save_pretrained(tmp_path)
+    left = AffectFeatureExtractor.from_pretrained(tmp_path)
+    assert left.padding_side == "left"
+    clips = [talk(1), talk(2, seed=1), talk(1.5, seed=2)]
+    padded = SpeechEmotionRegressionPipeline(student, feature_extractor=left, device="cpu")(clips, batch_size=3)
+    same(padded, [estimate(clip) for clip in clips])
+
+
 def test_all_kinds_of_input(estimate, tmp_path):
     clip = talk(1)
     path = tmp_path / "clip.wav"
