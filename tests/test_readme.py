@@ -50,7 +50,7 @@ ASKED_FOR = (
     "--recipe paper_table",
     "--output msp-parquet",
     'load_dataset("msp-parquet"',
-    "load_msp_podcast(",
+    "streaming=True)",
     "large_table.py",
     "training/publish.py",
     "--recipe emodb",
@@ -246,7 +246,7 @@ def test_parquet(tiny_corpus, tmp_path, monkeypatch):
     arguments[arguments.index("--data_dir") + 1] = str(tiny_corpus)
     main(arguments)
     assert run_python(block('load_dataset("msp-parquet"') + "print(len(train))\n", tmp_path) == ["24"]
-    unconverted = block("load_msp_podcast(").replace("/data/MSP-PODCAST-Publish-1.11", str(tiny_corpus))
+    unconverted = block("streaming=True)").replace("/data/MSP-PODCAST-Publish-1.11", str(tiny_corpus))
     assert run_python(unconverted + "print(len(list(train)))\n", tmp_path) == ["24"]
 
 
