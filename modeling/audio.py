@@ -61,7 +61,7 @@ def to_mono(samples, channel_axis: int | None = None, full_scale: int | None = N
         )
     if array.dtype.kind == "u":
         if array.dtype != np.uint8:
-            raise ValueError(f"audio has type {array.dtype}; give uint8, a signed integer or a floating-point type")
+            raise ValueError(f"audio has type {array.dtype}; give uint8, int8, int16 or a floating-point type")
         array = (array.astype(np.float32) - 128) / 128
     elif array.dtype.kind == "i":
         array = array / (full_scale or _full_scale(array, is_whole=False))
