@@ -120,7 +120,7 @@ class AffectFrontEnd(nn.Module):
 
     def _read_audio(self, input_values, attention_mask, frames: dict, masks: dict) -> None:
         self._check_shapes(input_values, attention_mask)
-        lengths = torch.full((len(input_values),), input_values.shape[1], device=input_values.device)
+        lengths = torch.full(input_values.shape[:1], input_values.shape[1], device=input_values.device)
         if attention_mask is not None:
             input_values, mask = pad_at_end(input_values, attention_mask)
             input_values, lengths = input_values.masked_fill(~mask, 0.0), mask.sum(dim=1)

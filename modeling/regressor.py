@@ -32,7 +32,7 @@ def pad_at_end(values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, 
             "there is padding between valid samples, frames or tokens of a row; it must come before or after them: "
             "give the mask that the feature extractor or tokenizer gives"
         )
-    return values[torch.arange(len(values), device=mask.device).unsqueeze(1), order], valid_first
+    return values[torch.arange(values.shape[0], device=mask.device).unsqueeze(1), order], valid_first
 
 
 def mask_frames(frames: torch.Tensor, mask: torch.Tensor, config) -> torch.Tensor:

@@ -110,6 +110,19 @@ def test_padding_goes_to_the_end():
     assert pad_at_end(moved, mask)[0] is moved  # nothing is copied where it is there already
 
 
+def test_padding_goes_to_the_end_in_an_exported_graph_too():
+    class Move(torch.nn.Module):
+        def forward(self, values, mask):
+            return pad_at_end(values, mask)
+
+    sizes = {0: torch.export.Dim("batch", min=1, max=64), 1: torch.export.Dim("length", min=2)}
+    shapes = {"values": sizes, "mask": sizes}
+    exported = torch.export.export(Move(), (VALUES[:, 1:], VALID[:, 1:]), dynamic_shapes=shapes).module()
+    for inputs in ((VALUES[:2], VALID[:2]), (VALUES, VALID)):
+        for got, expected in zip(exported(*inputs), pad_at_end(*inputs), strict=True):
+            assert torch.equal(got, expected)
+
+
 def test_padding_within_a_row():
     for row in ([1, 0, 1], [0, 1, 0, 1, 1], [1, 1, 0, 0, 1]):
         mask = torch.tensor([row, [1] * len(row)])
