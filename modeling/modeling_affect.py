@@ -1,7 +1,9 @@
 """The fusion regressor and the student."""
 
 import json
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -160,6 +162,9 @@ class AffectPreTrainedModel(PreTrainedModel):
             super().save_pretrained(save_directory, **kwargs)
         finally:
             del self.config.custom_pipelines  # of the folder, not of the model
+        if kwargs.get("is_main_process", True):  # safetensors lets only the owner read its files, whatever the umask
+            for weights in Path(save_directory).glob("model*.safetensors"):
+                shutil.copymode(Path(save_directory, "config.json"), weights)
 
     def _init_weights(self, module):
         if isinstance(module, nn.Linear):

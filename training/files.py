@@ -15,12 +15,16 @@ BLOCK_BYTES = 1 << 20
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary name beside `path`; what was written under it takes the name `path` when the block succeeds.
 
-    An error inside the block removes the temporary file and leaves `path` as it was. The folder must exist.
+    An error inside the block removes the temporary file and leaves `path` as it was. The folder must exist. The file
+    has the permissions of any new file, even from a library that makes files which only their owner can read.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 
 import pytest
 import torch
@@ -48,6 +49,17 @@ def test_in_shards_and_back(model, batch, tmp_path):
     assert not loaded.training
     assert_same_state(loaded, model)
     assert_same_output(loaded, model, batch, LOADED_ATOL)
+
+
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600)])
+def test_other_users_read_what_the_umask_allows(make_model, tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        make_model("student").save_pretrained(tmp_path, max_shard_size="20KB")
+    finally:
+        os.umask(before)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
 
 
 def test_a_variant_is_a_file_of_its_own(make_model, tmp_path):

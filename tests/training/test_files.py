@@ -3,9 +3,12 @@
 import ast
 import hashlib
 import os
+import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import speech_affect_training
 from speech_affect_training.files import (
@@ -30,6 +33,18 @@ def test_a_file_appears_whole(tmp_path):
     assert path.read_text() == '{\n  "turn": 1,\n  "where": "a"\n}\n' and read_json(path) == {"turn": 1, "where": "a"}
     write_text(path, "ä\n")
     assert path.read_bytes() == b"\xc3\xa4\n" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_file_has_the_mode_that_the_umask_leaves(tmp_path, umask, mode):
+    path = tmp_path / "outputs.safetensors"
+    before = os.umask(umask)
+    try:
+        with atomic_path(path) as temporary:
+            save_file({"logits": np.zeros(3)}, temporary)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == mode and list(load_file(path)) == ["logits"]
 
 
 @pytest.mark.parametrize("when", ["writing", "renaming"])

@@ -1,9 +1,11 @@
 """A run from end to end on tiny parts: what it writes, what a second run does, several processes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +34,18 @@ def arguments(recipe, corpus, folder, *more) -> list[str]:
     return [str(argument) for argument in (*base, *more)]
 
 
+@contextmanager
+def umask(mask: int):
+    before = os.umask(mask)
+    yield
+    os.umask(before)
+
+
+def modes(*folders) -> set[int]:
+    """Permissions of all files in folders."""
+    return {path.stat().st_mode & 0o777 for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.fixture(scope="module")
 def finished(tiny_settings, tiny_corpus, tmp_path_factory):
     """A finished run: its arguments, its folder `out`, the folder `cache`, its results. Tests do not write into it."""
@@ -39,7 +53,9 @@ def finished(tiny_settings, tiny_corpus, tmp_path_factory):
     recipe = folder / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(tiny_settings, sort_keys=False))
     given = arguments(recipe, tiny_corpus, folder)
-    return SimpleNamespace(given=given, results=main(given), out=folder / "out", cache=folder / "cache")
+    with umask(0o022):
+        results = main(given)
+    return SimpleNamespace(given=given, results=results, out=folder / "out", cache=folder / "cache")
 
 
 def test_results_figures_and_tables(finished):
@@ -81,6 +97,13 @@ def test_checkpoints(finished, tiny_corpus):
         assert list(run["job"]["data"]) == ["train", "development"]  # what is learnt from
         assert re.fullmatch("[0-9a-f]{64}", run["corpus"]["fingerprint"])
         assert run["environment"]["packages"]
+
+
+def test_other_users_read_what_the_umask_allows(finished, tmp_path):
+    assert modes(finished.out, finished.cache) == {0o644}
+    with umask(0o077):
+        main([*finished.given, "--only", "mfb", "--seeds", "0", "--output_dir", str(tmp_path / "mine")])
+    assert (tmp_path / "mine" / "mfb" / "model.safetensors").is_file() and modes(tmp_path) == {0o600}
 
 
 def test_workers_give_what_one_process_gives(finished, tmp_path):
