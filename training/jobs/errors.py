@@ -3,6 +3,9 @@
 import errno
 import os
 import re
+from pathlib import Path
+
+from huggingface_hub.constants import HF_HOME
 
 
 # messages of the libraries that write weights, which raise no OSError when a write fails
@@ -12,6 +15,7 @@ FAILED_WRITE = re.compile(
 )
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # a file stands where a folder is to be made
 GOES_ON = "start the run again: it goes on where it was"
 
 
@@ -22,6 +26,8 @@ def user_message(error: Exception) -> str | None:
         file = f"{name}: " if isinstance(name, (str, os.PathLike)) else ""
         if error.errno in FULL:
             return f"{file}{error.strerror}; make room, and {GOES_ON}"
+        if error.errno in (*FORBIDDEN, *NO_FOLDER) and file and Path(name).is_relative_to(HF_HOME):
+            return f"{file}{error.strerror}; set HF_HOME to a folder that can be written"
         if error.errno in FORBIDDEN:
             return f"{file}{error.strerror}; give an --output_dir and a --cache_dir that can be written"
     text = " ".join(str(error).split())

@@ -1,8 +1,10 @@
 """Which errors are one sentence, and which are faults of the program."""
 
 import pytest
+from huggingface_hub.constants import HF_HOME
 from safetensors import SafetensorError
 
+from speech_affect_training.jobs import errors
 from speech_affect_training.jobs.errors import user_message
 
 
@@ -26,6 +28,10 @@ PYTORCH = "PytorchStreamWriter failed writing file data/3: file write failed"
             PermissionError(13, "Permission denied", "cache/a"),
             "cache/a: Permission denied; give an --output_dir and a --cache_dir that can be written",
         ),
+        (
+            PermissionError(13, "Permission denied", f"{HF_HOME}/datasets"),
+            f"{HF_HOME}/datasets: Permission denied; set HF_HOME to a folder that can be written",
+        ),
         *(
             (kind(text), f"a file could not be written ({text}); make room on the disk, and {AGAIN}")
             for kind, text in ((SafetensorError, SAFETENSORS), (RuntimeError, PYTORCH))
@@ -34,6 +40,17 @@ PYTORCH = "PytorchStreamWriter failed writing file data/3: file write failed"
 )
 def test_one_sentence(error, message):
     assert user_message(error) == message
+
+
+def test_a_home_that_is_no_folder(tmp_path, monkeypatch):
+    """A file in place of a folder: root may write in any folder."""
+    home = tmp_path / "home"
+    home.touch()
+    monkeypatch.setattr(errors, "HF_HOME", str(home))
+    for folder, problem in ((home / "datasets", "Not a directory"), (home, "File exists")):
+        with pytest.raises(OSError) as caught:
+            folder.mkdir()
+        assert user_message(caught.value) == f"{folder}: {problem}; set HF_HOME to a folder that can be written"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), KeyError("a"), TypeError("b"), AssertionError()])
