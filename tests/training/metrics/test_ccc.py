@@ -6,6 +6,7 @@ from pathlib import Path
 
 import evaluate
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -98,16 +99,41 @@ def test_names_that_do_not_fit(ccc, names, match):
     [
         ([], [], "predictions are empty"),
         ([1.0], [], "references are empty"),
-        ([1.0], [1.0, 2.0], r"Mismatch in the number of predictions \(1\) and references \(2\)"),
+        ([1.0], [1.0, 2.0], r"Predictions have shape \(1,\) and references \(2,\)"),
         ([1.0, 2.0], [1.0, float("inf")], "references hold 1 value"),
         ([[1.0, 2.0], [3.0]], [[1.0, 2.0], [3.0, 4.0]], "predictions must be a rectangular array"),
         ([[1.0, 2.0]], [[1.0, 2.0, 3.0]], r"shape \(1, 2\) and references \(1, 3\)"),
-        (["a"], [1.0], "don't match the expected format"),
+        (["a"], [1.0], "predictions must be a rectangular array of real numbers: values of type <U1"),
+        ([[1.0, 2.0, 3.0]], [1.0], r"shape \(1, 3\) and references \(1,\)"),
+        ([1.0], None, "references must be a rectangular array of real numbers: values of type object"),
+        (5.0, 6.0, r"Expected shape \(clips,\) or"),
     ],
 )
-def test_bad_input(ccc, predictions, references, match):
-    with pytest.raises(ValueError, match=match):
-        ccc.compute(predictions=predictions, references=references)
+def test_bad_input_leaves_nothing_for_the_next_call(ccc, predictions, references, match):
+    for call in (ccc.compute, ccc.add_batch):
+        with pytest.raises(ValueError, match=match):
+            call(predictions=predictions, references=references)
+        assert ccc.compute(predictions=[1, 2, 3], references=[2, 3, 4]) == {"ccc": pytest.approx(4 / 7)}
+
+
+def test_a_bad_row_leaves_the_earlier_ones(ccc):
+    ccc.add(prediction=1.0, reference=2.0)
+    with pytest.raises(ValueError, match="predictions must be a rectangular array of real numbers"):
+        ccc.add(prediction="x", reference=3.0)
+    ccc.add_batch(predictions=[2.0, 3.0], references=[3.0, 4.0])
+    assert ccc.compute() == {"ccc": pytest.approx(4 / 7)}
+
+
+def test_filtered_columns_of_a_table(ccc):
+    """Whose index does not begin at 0."""
+    table = pd.DataFrame({"predicted": [9.0, 1, 2, 3], "rated": [0.0, 2, 3, 4], "words": list("abcd")}).query(
+        "predicted < 9"
+    )
+    assert ccc.compute(predictions=table.predicted, references=table.rated) == {"ccc": pytest.approx(4 / 7)}
+    both = ccc.compute(
+        predictions=table[["predicted", "rated"]], references=table[["rated", "rated"]], names=["a", "b"]
+    )
+    assert both == {"a": pytest.approx(4 / 7), "b": 1.0, "mean": pytest.approx(11 / 14)}
 
 
 def test_examples_of_the_card(monkeypatch):

@@ -2,6 +2,7 @@
 
 import datasets
 import evaluate
+import numpy as np
 
 from .concordance import checked_pair, concordance_correlation
 
@@ -14,7 +15,7 @@ perfect disagreement, and it is the usual measure for continuous emotion (activa
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: List of floats (one dimension), or list of equally long lists of floats (several dimensions).
+    predictions: Floats of one dimension, or equally long rows of several dimensions: lists, or any kind of array.
     references: The same shape as `predictions`.
     names: Names of the dimensions, one for each column. Optional for three columns, where it is
         `["activation", "valence", "dominance"]`; only for several dimensions.
@@ -54,15 +55,17 @@ class ConcordanceCorrelation(evaluate.Metric):
         )
 
     def add_batch(self, *, predictions=None, references=None, **kwargs):
-        """Add a batch of predictions and references, which must not be empty."""
-        # The parent takes the format from the first row, and fails with an IndexError where there is none.
-        for name, values in (("predictions", predictions), ("references", references)):
-            if values is not None and len(values) == 0:
-                raise ValueError(f"The {name} are empty; CCC needs at least one value.")
+        """Add a batch of predictions and references, of any kind of array."""
+        # checked before the parent keeps any of it: what it keeps of a call that fails is part of the next one
+        predictions, references = checked_pair(predictions, references)
         super().add_batch(predictions=predictions, references=references, **kwargs)
 
+    def add(self, *, prediction=None, reference=None, **kwargs):
+        """Add one prediction and reference, as a batch of one."""
+        self.add_batch(predictions=[prediction], references=[reference], **kwargs)
+
     def _compute(self, predictions, references, names=None):
-        predictions, references = checked_pair(predictions, references)
+        predictions, references = np.asarray(predictions), np.asarray(references)
         if references.ndim == 1:
             if names is not None:
                 raise ValueError(f"names={names!r} is for several dimensions, but the values have shape (clips,).")
