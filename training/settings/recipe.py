@@ -9,6 +9,7 @@ from typing import NoReturn, get_type_hints
 
 import torch
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.integrations import get_available_reporting_integrations, get_reporting_integration_callbacks
 
 from .arguments import ALL_ARGUMENTS
 from .checks import check_names, check_type, did_you_mean, kinds
@@ -110,6 +111,12 @@ def _check_training(training: TrainingArguments) -> None:
     for name in ("learning_rate", "weight_decay", "num_train_epochs", "max_grad_norm"):
         if not 0 <= getattr(training, name) < math.inf:
             raise ValueError(f"{name} is {getattr(training, name)}; give a finite number of 0 or more")
+    missing = [name for name in training.report_to if name not in get_available_reporting_integrations()]
+    try:  # what Trainer would raise, but not before all frames are made
+        for callback in get_reporting_integration_callbacks(missing):
+            callback()
+    except (ImportError, RuntimeError, ValueError) as error:
+        raise ValueError(f"report_to is {', '.join(training.report_to)}: {' '.join(str(error).split())}") from error
 
 
 def _print_help(everything: bool) -> None:

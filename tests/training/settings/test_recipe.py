@@ -84,6 +84,11 @@ def test_recipes_that_are_not_allowed(recipe, text, message):
         (["--seeds", "x"], "argument --seeds: invalid int value: 'x'"),
         (["--only"], "argument --only: expected at least one argument"),
         (["--only", "teacher"], "no system 'teacher'; the recipe has mfb, fusion"),
+        (
+            ["--report_to", "swanlab"],
+            "report_to is swanlab: SwanLabCallback requires swanlab to be installed. Run",
+        ),
+        (["--report_to", "wandbb"], "report_to is wandbb: wandbb is not supported, only azure_ml, .* are supported"),
         (["--encoders", "[w]"], r"encoders must be a mapping, not \['w'\]"),
     ],
 )
