@@ -6,8 +6,8 @@ if __name__ != "speech_affect":  # a second copy of every class would break isin
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, AutoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .checks import DIMENSIONS
 from .configuration_affect import (
-    DIMENSIONS,
     AffectBranchConfig,
     AffectConfig,
     AffectEncoderConfig,

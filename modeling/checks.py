@@ -4,7 +4,6 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
 from numbers import Real
 from pathlib import Path
 
@@ -14,17 +13,16 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import cached_file
 
 
+DIMENSIONS = ("activation", "valence", "dominance")
+ACOUSTIC_SOURCES = ("mfb", "mfb_f0")
 # far beyond any head that was ever of use; what they come to together is bounded by `MAX_HEAD_WEIGHTS`
-HEAD_LIMITS = {
-    "conv_channels": 8192,
-    "gru_hidden_size": 8192,
-    "num_gru_layers": 32,
-    "embedding_size": 8192,
-    "mask_time_length": 100_000,
-    "mask_feature_length": 100_000,
-}
+HEAD_SIZES = {"conv_channels": 8192, "gru_hidden_size": 8192, "num_gru_layers": 32, "embedding_size": 8192}
+MASKS = {"mask_time_length": 100_000, "mask_feature_length": 100_000}
 MAX_HEAD_WEIGHTS = 10**9
-BRANCH_LIMITS = {"num_mel_bins": 1024, "conv_kernel_size": 1024, "conv_stride": 1024}
+WHOLE_NUMBERS = {**HEAD_SIZES, **MASKS, "num_mel_bins": 1024, "conv_kernel_size": 1024, "conv_stride": 1024}
+SHARES = ("dropout", "mask_time_prob", "mask_feature_prob")
+LOSS_WEIGHTS = ("emotion_loss_weight", "gender_loss_weight", "uncertainty_loss_weight")
+SWITCHES = ("predict_uncertainty", "do_normalize", "pad_to_window", "frozen")
 MAX_WINDOW_S = 1.0
 MAX_BRANCHES = 64
 MAX_CLASSES = 1000
@@ -57,26 +55,111 @@ def are_numbers(values, count: int) -> bool:
     return isinstance(values, (list, tuple)) and len(values) == count and all(map(is_number, values))
 
 
-def check_whole_numbers(config, limits: Mapping[str, int]) -> None:
-    """Check that settings are whole numbers from 1 to their limits."""
-    for name, limit in limits.items():
-        value = getattr(config, name)
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= limit:
-            raise ValueError(f"{name} is {value!r:.200}; give a whole number from 1 to {limit}")
+def check_setting(name: str, value) -> None:
+    """Check one setting of a model, a branch or an encoder by itself, as it is set."""
+    if name in WHOLE_NUMBERS:
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if not is_whole or not 1 <= value <= WHOLE_NUMBERS[name]:
+            raise ValueError(f"{name} is {value!r:.200}; give a whole number from 1 to {WHOLE_NUMBERS[name]}")
+    elif name in SHARES and not (is_number(value) and 0 <= value < 1):
+        raise ValueError(f"{name} is {value!r:.200}; it must be in [0, 1)")
+    elif name in LOSS_WEIGHTS and not (is_number(value) and value >= 0):
+        raise ValueError(f"{name} is {value!r:.200}; it must be finite and at least 0")
+    elif name in SWITCHES and not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r:.200}; it must be True or False")
+    elif name in _CHECKS:
+        _CHECKS[name](name, value)
 
 
-def check_numbers(config, names: Iterable[str], low: float, high: float, allowed: str) -> None:
-    """Check that settings are numbers in [low, high); `allowed` describes that range."""
-    for name in names:
-        value = getattr(config, name)
-        if not is_number(value) or not low <= value < high:
-            raise ValueError(f"{name} is {value!r:.200}; it must be {allowed}")
+def _check_label_range(name: str, value) -> None:
+    if not are_numbers(value, 2) or not 0 < value[1] - value[0] < math.inf:
+        raise ValueError(f"label_range is {value!s:.200}; it must be (lowest, highest), lowest first, both finite")
 
 
-def check_transformers_settings(config, others: dict, dimensions: tuple[str, ...]) -> None:
-    """Check the settings that `PreTrainedConfig` takes without a check; `others` are those that are no fields."""
-    names = ", ".join(dimensions)
-    if others.get("num_labels", len(dimensions)) != len(dimensions):
+def _check_ccc_weights(name: str, value) -> None:
+    if value is None:
+        return
+    numbers = isinstance(value, (list, tuple)) and are_numbers(value, len(value))
+    if not numbers or min(value, default=-1) < 0 or not 0 < sum(value) < math.inf:
+        raise ValueError(f"ccc_weights is {value!s:.200}; give one weight >= 0 for each of the outputs, or None")
+
+
+def _check_classes(name: str, value) -> None:
+    if value is None:
+        return
+    texts = isinstance(value, (list, tuple)) and all(isinstance(text, str) and text for text in value)
+    if not texts or len(value) > MAX_CLASSES:
+        raise ValueError(f"{name} is {value!s:.200}; give a list of up to {MAX_CLASSES} names")
+    if len(set(value)) != len(value):
+        raise ValueError(f"{name} repeat: {value!s:.200}; give each class once")
+
+
+def _check_sampling_rate(name: str, value) -> None:
+    if value != 16000:
+        raise ValueError(f"sampling_rate is {value!s:.200}; the models take audio at 16000 Hz")
+
+
+def _check_source(name: str, value) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"source of a branch is {value!r:.200}; give a name")
+
+
+def _check_hidden_state(name: str, value) -> None:
+    if (not isinstance(value, int) or isinstance(value, bool)) and value not in ("last", "weighted_sum"):
+        raise ValueError(f"hidden_state is {value!r:.200}; allowed are 'last', 'weighted_sum' or the index of one")
+
+
+def _check_fusion_level(name: str, value) -> None:
+    if value not in ("embedding", "frame"):
+        raise ValueError(f"fusion_level is {value!r:.200}; allowed are 'embedding' and 'frame'")
+
+
+_CHECKS = {
+    "label_range": _check_label_range,
+    "ccc_weights": _check_ccc_weights,
+    "emotion_names": _check_classes,
+    "gender_names": _check_classes,
+    "sampling_rate": _check_sampling_rate,
+    "source": _check_source,
+    "hidden_state": _check_hidden_state,
+    "fusion_level": _check_fusion_level,
+}
+
+
+def names_of_outputs(value) -> dict[int, str]:
+    """Check `id2label`, and return it by ascending index: any of the dimensions, in any order; all without a value."""
+    if value is None:
+        return dict(enumerate(DIMENSIONS))
+    by_index = {str(key): name for key, name in value.items()} if isinstance(value, dict) else {}
+    names = [by_index.get(str(index), "") for index in range(len(by_index))]
+    if not names or not all(name in DIMENSIONS for name in names) or len(set(names)) < len(names):
+        raise ValueError(
+            f"id2label is {value!s:.200}; give a mapping of 0, 1, ... to any of {', '.join(DIMENSIONS)}, each once"
+        )
+    return dict(enumerate(names))
+
+
+def index_of_outputs(value, id2label: dict[int, str]) -> dict[str, int]:
+    """Check `label2id`, and return it: the inverse of `id2label`."""
+    inverse = {name: index for index, name in id2label.items()}
+    if value not in (None, inverse):
+        raise ValueError(f"label2id is {value!s:.200}, but id2label says {inverse}: set id2label, and leave this out")
+    return inverse
+
+
+def check_attention(config, implementation) -> None:
+    """Check that a mapping of attention implementations names encoders of the model; transformers drops the others."""
+    names = implementation if isinstance(implementation, dict) else {}
+    if unknown := [name for name in names if name and name not in config.sub_configs]:
+        raise ValueError(
+            f"attn_implementation names {unknown!s:.200}; this model's encoders are {list(config.sub_configs)}"
+        )
+
+
+def check_other_settings(config, others: dict) -> None:
+    """Check settings that are no fields, which `PreTrainedConfig` takes without a check."""
+    names = ", ".join(config.id2label.values())
+    if others.get("num_labels", config.num_labels) != config.num_labels:
         raise ValueError(f"num_labels is {others['num_labels']!r:.200}; the outputs are {names}: leave it out")
     weights = others.get("transformers_weights")
     if weights is not None and not str(weights).endswith(".safetensors"):
@@ -84,56 +167,18 @@ def check_transformers_settings(config, others: dict, dimensions: tuple[str, ...
     for name in others:
         if callable(getattr(type(config), name, None)):
             raise ValueError(f"{name!r} is no setting of {config.model_type}: leave it out")
-    if not isinstance(config.id2label or {}, dict):
-        raise ValueError(f"id2label is {config.id2label!r:.200}; give a mapping of 0, 1, 2 to {names}")
 
 
-def name_outputs(config, dimensions: tuple[str, ...]) -> None:
-    """Name a model's outputs, which `PreTrainedConfig` would call LABEL_0 and LABEL_1."""
-    if config.id2label is None:
-        config.id2label = dict(enumerate(dimensions))
-        config.label2id = {name: index for index, name in enumerate(dimensions)}
-    config.problem_type = config.problem_type or "regression"
-
-
-def check_labels(config, dimensions: tuple[str, ...]) -> None:
-    """Check the scale and the names of the labels, and the weights of their losses."""
-    low_high, weights = config.label_range, config.ccc_weights
-    if not are_numbers(low_high, 2) or not 0 < low_high[1] - low_high[0] < math.inf:
-        raise ValueError(f"label_range is {low_high}; it must be (lowest, highest), lowest first, both finite")
-    if list((config.id2label or {}).values()) != list(dimensions):
-        given = f"{config.id2label!s:.200}"
-        raise ValueError(f"id2label is {given}; the outputs are {', '.join(dimensions)}, in this order")
-    if not are_numbers(weights, len(dimensions)) or min(weights) < 0 or not 0 < sum(weights) < math.inf:
-        raise ValueError(f"ccc_weights is {weights}; give one weight >= 0 for each of {dimensions}")
-
-
-def check_second_tasks(config) -> None:
-    """Check the classes of emotion and gender, and the weights of the second tasks' losses."""
-    for setting in ("emotion_names", "gender_names"):
-        names = getattr(config, setting)
-        if names is None:
-            continue
-        texts = isinstance(names, (list, tuple)) and all(isinstance(text, str) and text for text in names)
-        if not texts or len(names) > MAX_CLASSES:
-            raise ValueError(f"{setting} is {names!s:.200}; give a list of up to {MAX_CLASSES} names")
-        if len(set(names)) != len(names):
-            raise ValueError(f"{setting} repeat: {names}; give each class once")
-    weights = ("emotion_loss_weight", "gender_loss_weight", "uncertainty_loss_weight")
-    check_numbers(config, weights, 0, math.inf, "finite and at least 0")
+def check_losses(config) -> None:
+    """Check that the weights of the losses suit the outputs."""
+    weights, names = config.ccc_weights, list(config.id2label.values())
+    if weights is not None and len(weights) != len(names):
+        raise ValueError(f"ccc_weights is {weights}; give one weight >= 0 for each of {', '.join(names)}, or None")
     if config.predict_uncertainty and not config.uncertainty_loss_weight:
         raise ValueError(
             "uncertainty_loss_weight is 0 with predict_uncertainty=True, which would leave the predicted standard "
             "deviations untrained; give a weight greater than 0, or predict_uncertainty=False"
         )
-
-
-def check_head(config) -> None:
-    """Check the sizes of the head, dropout and SpecAugment, and the sampling rate."""
-    check_whole_numbers(config, HEAD_LIMITS)
-    check_numbers(config, ("dropout", "mask_time_prob", "mask_feature_prob"), 0, 1, "in [0, 1)")
-    if config.sampling_rate != 16000:
-        raise ValueError(f"sampling_rate is {config.sampling_rate}; the models take audio at 16000 Hz")
 
 
 def check_head_size(config) -> None:
@@ -163,15 +208,84 @@ def check_frame_grid(branch, sampling_rate: int) -> None:
             raise ValueError(f"{name} of branch {branch.name!r} is no whole number of samples")
 
 
-def check_encoder_names(config, reserved: tuple[str, ...]) -> None:
-    """Check that `encoders` is a mapping of names that modules and attributes can bear, other than the reserved."""
-    if not isinstance(config.encoders or {}, dict):
-        raise ValueError(f"encoders is {config.encoders!r:.200}; give a mapping of names to encoders")
-    for name in config.encoders or {}:
-        if not isinstance(name, str) or not name or "." in name or name in reserved:
+def check_branches(config) -> None:
+    """Check the branches by each other, and by the encoders that they read."""
+    for name, encoder in config.encoders.items():
+        if not isinstance(encoder.backbone, PreTrainedConfig):
+            raise ValueError(f"backbone of encoder {name!r} is {encoder.backbone!r:.200}; give a configuration")
+    names = [branch.name for branch in config.branches]
+    if len(set(names)) != len(names):
+        raise ValueError(f"branches repeat: {names}; give each source and hidden state once")
+    for branch in config.branches:
+        check_frame_grid(branch, config.sampling_rate)
+        if branch.is_acoustic:
+            continue
+        if branch.source not in config.encoders:
+            allowed = ", ".join([*ACOUSTIC_SOURCES, *config.encoders])
+            raise ValueError(f"branch source {branch.source!r} is unknown; allowed are {allowed}")
+        layers = config.encoders[branch.source].backbone.num_hidden_layers
+        if isinstance(branch.hidden_state, int) and not 0 <= branch.hidden_state <= layers:
+            raise ValueError(
+                f"hidden_state {branch.hidden_state} of {branch.source!r} does not exist: it has 0 to {layers}"
+            )
+    texts = [name for name, encoder in config.encoders.items() if encoder.is_text]
+    if len(texts) > 1:
+        raise ValueError(f"text encoders are {texts}; give one at most: input_ids are tokens of one tokenizer")
+    if config.reads_text and config.fusion_level == "frame":
+        raise ValueError("fusion_level is 'frame', but tokens of a text branch have no time; choose 'embedding'")
+
+
+def one_line(error: Exception) -> str:
+    """Return the text of an error as one line of up to 300 characters."""
+    return f"{' '.join(str(error).split()):.300}"
+
+
+def fixed_settings(config) -> dict:
+    """Return the settings that decide which weights a model has: they cannot change once it is built."""
+    branches = [(b.name, b.num_mel_bins, b.hop_s, b.conv_kernel_size, b.conv_stride) for b in config.branches]
+    sizes = {name: getattr(config, name) for name in ("fusion_level", *HEAD_SIZES)}
+    return {**config.outputs, **sizes, "branches": branches, "encoders": list(config.encoders)}
+
+
+def check_unchanged(built: dict, now: dict) -> None:
+    """Raise a `ValueError` for a setting that is another now than when a model was built."""
+    for name, value in now.items():
+        if value != built[name]:
+            raise ValueError(
+                f"config.{name} is {value!s:.100}, but the model was built with {built[name]!s:.100}, and its weights "
+                "do not change with it: set it back, or build another model from a copy of the configuration"
+            )
+
+
+def as_config(value, config_class):
+    """Return the configuration of a part, from one or from its settings."""
+    # by model_type, not isinstance: remote code can load one class twice under two module names
+    if isinstance(value, PreTrainedConfig) and value.model_type == config_class.model_type:
+        return value
+    if not isinstance(value, dict):
+        given = type(value).__name__ if isinstance(value, PreTrainedConfig) else f"{value!r:.200}"
+        raise ValueError(f"expected an {config_class.__name__} or a dict, got {given}")
+    return config_class(**{key: entry for key, entry in value.items() if key != "model_type"})
+
+
+def merged(name: str, own, given):
+    """Update the settings of parts by those that are given, as transformers does for parts of a configuration."""
+    if not isinstance(own, dict) or not isinstance(given, dict) or name not in ("branch", "encoder", "encoders"):
+        return given
+    if name == "encoders":
+        given = {key: merged("encoder", own.get(key), value) for key, value in given.items()}
+    return {**own, **given}
+
+
+def check_encoder_names(config, encoders) -> None:
+    """Check that these are a mapping of names that modules and attributes can bear, and no acoustic source's."""
+    if not isinstance(encoders, dict):
+        raise ValueError(f"encoders is {encoders!r:.200}; give a mapping of names to encoders")
+    for name in encoders:
+        if not isinstance(name, str) or not name or "." in name or name in ACOUSTIC_SOURCES:
             raise ValueError(
                 f"an encoder is named {name!r}; its name is that of a module: give one without dots, other than "
-                f"{' and '.join(reserved)}"
+                f"{' and '.join(ACOUSTIC_SOURCES)}"
             )
         if hasattr(type(config), name):
             raise ValueError(f"an encoder is named {name!r}, which is a setting of its own; give it another name")
@@ -226,14 +340,18 @@ def check_index(source, kwargs: dict) -> None:
             raise OSError(f"{name} is no safetensors file; only those are loaded: convert it")
 
 
-def check_missing(missing: set[str], config, source, kwargs: dict) -> None:
-    """Raise a `ValueError` for missing weights, but for those that settings other than the checkpoint's own add."""
+def own_config(config, source, kwargs: dict):
+    """Return the configuration in a checkpoint's own `config.json`, or where it has none the one that was given."""
     try:
-        own = type(config).from_pretrained(source, **_hub_options(kwargs)).to_dict()
-    except OSError:  # it has none: the one that was given is all there is
-        own = config.to_dict()
-    given = config.to_dict()
-    added = tuple(prefix for name, prefix in ADDED_WEIGHTS.items() if own.get(name) != given.get(name))
+        return type(config).from_pretrained(source, **_hub_options(kwargs))
+    except OSError:
+        return config
+
+
+def check_missing(missing: set[str], config, own, source) -> None:
+    """Raise a `ValueError` for missing weights, but for those that settings other than the checkpoint's own add."""
+    before, given = own.to_dict(), config.to_dict()
+    added = tuple(prefix for name, prefix in ADDED_WEIGHTS.items() if before.get(name) != given.get(name))
     missing = {name for name in missing if not name.startswith(added)}
     if missing:
         raise ValueError(
@@ -241,6 +359,17 @@ def check_missing(missing: set[str], config, source, kwargs: dict) -> None:
             "fetch or save it anew, add a further encoder with attach_front_end after loading with "
             "with_front_end=False, or pass output_loading_info=True to go on with new weights"
         )
+
+
+def check_output_names(config, own, source) -> None:
+    """Raise a `ValueError` for other names of the checkpoint's outputs, or another order; a new head may have any."""
+    for setting in ("id2label", "emotion_names", "gender_names"):
+        given, trained = config.outputs[setting], own.outputs[setting]
+        if given != trained and len(given) == len(trained):
+            raise ValueError(
+                f"{source}: {setting} is {given!s:.100}, but the weights were trained for {trained!s:.100}, in this "
+                "order: leave it out, and read the outputs by name"
+            )
 
 
 def check_finite(model: nn.Module, source) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
@@ -12,28 +13,40 @@ from transformers import FEATURE_EXTRACTOR_MAPPING, MODEL_MAPPING, AutoConfig, _
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
 from .checks import (
-    BRANCH_LIMITS,
+    ACOUSTIC_SOURCES,
     MAX_BRANCHES,
+    as_config,
+    check_attention,
     check_backbone,
+    check_branches,
     check_encoder_names,
-    check_frame_grid,
-    check_head,
     check_head_size,
-    check_labels,
-    check_second_tasks,
-    check_transformers_settings,
-    check_whole_numbers,
-    name_outputs,
+    check_losses,
+    check_other_settings,
+    check_setting,
+    index_of_outputs,
+    merged,
+    names_of_outputs,
+    one_line,
 )
 
 
-DIMENSIONS = ("activation", "valence", "dominance")
-ACOUSTIC_SOURCES = ("mfb", "mfb_f0")
 # of transformers, for settings that make no configuration
 _CONFIG_ERRORS = (StrictDataclassError, AttributeError, LookupError, OverflowError, TypeError)
 
 
-class _PartConfig:
+class _CheckedConfig:
+    """Settings are checked one by one when they are set."""
+
+    attribute_map: ClassVar[dict[str, str]]
+
+    def __setattr__(self, key, value):
+        key = self.attribute_map.get(key, key)
+        check_setting(key, value)
+        super().__setattr__(key, value)
+
+
+class _PartConfig(_CheckedConfig):
     """A part of a model's configuration: its JSON holds its own fields alone."""
 
     model_type: ClassVar[str]
@@ -78,7 +91,7 @@ class AffectEncoderConfig(_PartConfig, PreTrainedConfig):
         try:
             super().__post_init__(**kwargs)
         except (ValueError, *_CONFIG_ERRORS) as error:
-            raise ValueError(f"backbone is no configuration of transformers: {_one_line(error)}") from error
+            raise ValueError(f"backbone is no configuration of transformers: {one_line(error)}") from error
         if self.is_text and self.backbone.is_encoder_decoder:
             raise ValueError(
                 f"the text encoder {self.backbone.model_type} has a decoder too, which no branch reads; "
@@ -127,17 +140,6 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
     conv_kernel_size: int = 9
     conv_stride: int = 8
 
-    def __post_init__(self, **kwargs):
-        super().__post_init__(**kwargs)
-        if not isinstance(self.source, str):
-            raise ValueError(f"source of a branch is {self.source!r}; give a name")
-        is_index = isinstance(self.hidden_state, int) and not isinstance(self.hidden_state, bool)
-        if not is_index and self.hidden_state not in ("last", "weighted_sum"):
-            raise ValueError(
-                f"hidden_state is {self.hidden_state!r}; allowed are 'last', 'weighted_sum' or the index of one"
-            )
-        check_whole_numbers(self, BRANCH_LIMITS)
-
     @property
     def is_acoustic(self) -> bool:
         """Whether the frames are computed from the waveform, with no encoder."""
@@ -150,9 +152,12 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
 
 
 @strict
-class AffectConfig(PreTrainedConfig):
+class AffectConfig(_CheckedConfig, PreTrainedConfig):
     r"""
     What the configurations of both models share: labels, second tasks, sizes of the head, and SpecAugment.
+
+    Each setting is checked when it is set, and all together when the configuration or a model of it is made or saved.
+    `id2label` names the outputs, in the order of the weights: any of activation, valence and dominance.
 
     Args:
         emotion_names (`list[str]`, *optional*): Classes of a second task, emotion. Without them there is no such task.
@@ -165,8 +170,8 @@ class AffectConfig(PreTrainedConfig):
         uncertainty_loss_weight (`float`, *optional*, defaults to 0.1):
             Weight of its negative log-likelihood in `loss`; greater than 0 where it is predicted.
         label_range (`tuple[float, float]`, *optional*, defaults to (1.0, 7.0)): Lowest and highest label.
-        ccc_weights (`tuple[float, float, float]`, *optional*, defaults to (1.0, 1.0, 1.0)):
-            Weights of activation, valence and dominance in the loss; they are divided by their sum.
+        ccc_weights (`tuple[float, ...]`, *optional*):
+            Weights of the outputs in the loss, which are divided by their sum. Without them all weigh the same.
         conv_channels (`int`, *optional*, defaults to 128): Channels of the time convolution.
         gru_hidden_size (`int`, *optional*, defaults to 128): Width of each GRU layer.
         num_gru_layers (`int`, *optional*, defaults to 2): Number of GRU layers.
@@ -196,7 +201,7 @@ class AffectConfig(PreTrainedConfig):
     predict_uncertainty: bool = False
     uncertainty_loss_weight: float = 0.1
     label_range: list[float] | tuple[float, ...] = (1.0, 7.0)
-    ccc_weights: list[float] | tuple[float, ...] = (1.0, 1.0, 1.0)
+    ccc_weights: list[float] | tuple[float, ...] | None = None
     conv_channels: int = 128
     gru_hidden_size: int = 128
     num_gru_layers: int = 2
@@ -209,29 +214,57 @@ class AffectConfig(PreTrainedConfig):
     sampling_rate: int = 16000
 
     def __post_init__(self, **kwargs):
-        check_transformers_settings(self, kwargs, DIMENSIONS)
-        name_outputs(self, DIMENSIONS)
-        self._make_parts()
+        check_other_settings(self, kwargs)
         super().__post_init__(**kwargs)
-        check_labels(self, DIMENSIONS)
-        check_second_tasks(self)
-        check_head(self)
-        self._check_branches()
-        check_head_size(self)
+        self.check_settings()
+
+    def __setattr__(self, key, value):
+        if key == "id2label":
+            value = names_of_outputs(value)
+            super().__setattr__("label2id", index_of_outputs(None, value))
+        elif key == "label2id":
+            value = index_of_outputs(value, self.id2label)
+        elif key == "problem_type":
+            value = value or "regression"
+        elif key == "_attn_implementation":
+            check_attention(self, value)
+        super().__setattr__(key, value)
 
     @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):
         """As in transformers; where this package is installed, its own pipeline is taken, not a folder's."""
-        if __package__ == "speech_affect":  # with the entry transformers would ask for trust_remote_code
-            config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}
         try:
+            config_dict = dict(config_dict)
+            if __package__ == "speech_affect":  # with the entry transformers would ask for trust_remote_code
+                config_dict.pop("custom_pipelines", None)
+            if "id2label" in kwargs:
+                config_dict.pop("label2id", None)
+            # together, not one after the other: two settings can allow each other
+            for name in {field.name for field in fields(cls)} & (set(kwargs) - {"dtype"}):
+                config_dict[name] = merged(name, config_dict.get(name), kwargs.pop(name))
             return super().from_dict(config_dict, **kwargs)
         except _CONFIG_ERRORS as error:
-            raise ValueError(f"this is no configuration of {cls.model_type}: {_one_line(error)}") from error
+            raise ValueError(f"this is no configuration of {cls.model_type}: {one_line(error)}") from error
 
-    def _check_branches(self) -> None:
-        for branch in self.branches:
-            check_frame_grid(branch, self.sampling_rate)
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """As in transformers, after a check of all settings: what is saved can be loaded."""
+        self.check_settings()
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def check_settings(self) -> None:
+        """Raise a `ValueError` unless all settings are allowed, by themselves and together."""
+        for field in fields(self):  # lists and mappings can have been changed since they were set
+            setattr(self, field.name, getattr(self, field.name))
+        check_losses(self)
+        check_branches(self)
+        check_head_size(self)
+
+    @property
+    def outputs(self) -> dict:
+        """What a model returns: names in the order of the weights, by their settings, and whether uncertainty."""
+        names = {name: list(getattr(self, name) or ()) for name in ("emotion_names", "gender_names")}
+        names["id2label"] = list(self.id2label.values())
+        return {**names, "predict_uncertainty": self.predict_uncertainty}
 
     def is_text_branch(self, branch: AffectBranchConfig) -> bool:
         """Whether the branch reads the transcript."""
@@ -306,36 +339,18 @@ class AffectFusionConfig(AffectConfig):
             return encoders[name].backbone
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def _make_parts(self) -> None:
-        if not isinstance(self.branches or [], (list, tuple)) or len(self.branches or []) > MAX_BRANCHES:
-            raise ValueError(f"branches is {self.branches!s:.200}; give a list of up to {MAX_BRANCHES} branches")
-        check_encoder_names(self, ACOUSTIC_SOURCES)
-        self.encoders = {key: _as_config(value, AffectEncoderConfig) for key, value in (self.encoders or {}).items()}
-        self.branches = [_as_config(branch, AffectBranchConfig) for branch in self.branches or [{"source": "mfb"}]]
-
-    def _check_branches(self) -> None:
-        if self.fusion_level not in ("embedding", "frame"):
-            raise ValueError(f"fusion_level is {self.fusion_level!r}; allowed are 'embedding' and 'frame'")
-        names = [branch.name for branch in self.branches]
-        if len(set(names)) != len(names):
-            raise ValueError(f"branches repeat: {names}; give each source and hidden state once")
-        super()._check_branches()
-        for branch in self.branches:
-            if branch.is_acoustic:
-                continue
-            if branch.source not in self.encoders:
-                allowed = ", ".join([*ACOUSTIC_SOURCES, *self.encoders])
-                raise ValueError(f"branch source {branch.source!r} is unknown; allowed are {allowed}")
-            layers = self.encoders[branch.source].backbone.num_hidden_layers
-            if isinstance(branch.hidden_state, int) and not 0 <= branch.hidden_state <= layers:
-                raise ValueError(
-                    f"hidden_state {branch.hidden_state} of {branch.source!r} does not exist: it has 0 to {layers}"
-                )
-        texts = [name for name, encoder in self.encoders.items() if encoder.is_text]
-        if len(texts) > 1:
-            raise ValueError(f"text encoders are {texts}; give one at most: input_ids are tokens of one tokenizer")
-        if self.reads_text and self.fusion_level == "frame":
-            raise ValueError("fusion_level is 'frame', but tokens of a text branch have no time; choose 'embedding'")
+    def __setattr__(self, key, value):
+        if key == "branches":
+            if not isinstance(value or [], (list, tuple)) or len(value or []) > MAX_BRANCHES:
+                raise ValueError(f"branches is {value!s:.200}; give a list of up to {MAX_BRANCHES} branches")
+            value = [as_config(branch, AffectBranchConfig) for branch in value or [{"source": "mfb"}]]
+        elif key == "encoders":
+            check_encoder_names(self, value or {})
+            value = {name: as_config(encoder, AffectEncoderConfig) for name, encoder in (value or {}).items()}
+        elif key in self.__dict__.get("encoders", ()):
+            self.encoders[key].backbone = value
+            return
+        super().__setattr__(key, value)
 
     def to_dict(self) -> dict:
         output = super().to_dict()
@@ -361,16 +376,15 @@ class AffectStudentConfig(AffectConfig):
 
     branch: Any = None
 
-    def _make_parts(self) -> None:
-        self.branch = _as_config({} if self.branch is None else self.branch, AffectBranchConfig)
-
-    def _check_branches(self) -> None:
-        if not self.branch.is_acoustic:
-            raise ValueError(
-                f"a student reads low-level features only: branch.source is {self.branch.source!r}, "
-                f"allowed are {', '.join(ACOUSTIC_SOURCES)}"
-            )
-        super()._check_branches()
+    def __setattr__(self, key, value):
+        if key == "branch":
+            value = as_config({} if value is None else value, AffectBranchConfig)
+            if not value.is_acoustic:
+                raise ValueError(
+                    f"a student reads low-level features only: branch.source is {value.source!r}, "
+                    f"allowed are {', '.join(ACOUSTIC_SOURCES)}"
+                )
+        super().__setattr__(key, value)
 
     @property
     def branches(self) -> list[AffectBranchConfig]:
@@ -383,17 +397,3 @@ class AffectStudentConfig(AffectConfig):
     @property
     def fusion_level(self) -> str:
         return "embedding"
-
-
-def _one_line(error: Exception) -> str:
-    return f"{' '.join(str(error).split()):.300}"
-
-
-def _as_config(value, config_class):
-    # by model_type, not isinstance: remote code can load one class twice under two module names
-    if isinstance(value, PreTrainedConfig) and value.model_type == config_class.model_type:
-        return value
-    if not isinstance(value, dict):
-        given = type(value).__name__ if isinstance(value, PreTrainedConfig) else f"{value!r:.200}"
-        raise ValueError(f"expected an {config_class.__name__} or a dict, got {given}")
-    return config_class(**{key: entry for key, entry in value.items() if key != "model_type"})

@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional as F
 
+from .checks import check_losses
+
 
 class _AllReduceSum(torch.autograd.Function):
     """Sum over processes; the gradient is the sum of all processes' gradients, so DDP's mean gives the exact one."""
@@ -62,6 +64,7 @@ def model_loss(
     if labels is not None:
         if labels.shape != unit.shape:
             raise ValueError(f"labels have shape {tuple(labels.shape)}; they must be {tuple(unit.shape)}")
+        check_losses(config)
         targets = _to_unit_scale(labels, unit.dtype, low, high)
         losses = ccc_losses(unit, targets, reduce_over_processes)
         parts.update(zip(config.id2label.values(), losses, strict=True))
@@ -138,8 +141,8 @@ def ccc_losses(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_pro
 
 
 def weighted_mean(values: torch.Tensor, weights) -> torch.Tensor:
-    """Average (dimensions,) values with weights, which are divided by their sum."""
-    weights = torch.as_tensor(weights, dtype=values.dtype, device=values.device)
+    """Average (dimensions,) values with weights, which are divided by their sum; without any all weigh the same."""
+    weights = torch.as_tensor(weights or [1.0] * len(values), dtype=values.dtype, device=values.device)
     return (values * weights).sum() / weights.sum()
 
 

@@ -13,7 +13,16 @@ from transformers import initialization as init
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .checks import check_finite, check_index, check_missing
+from .checks import (
+    check_attention,
+    check_finite,
+    check_index,
+    check_missing,
+    check_output_names,
+    check_unchanged,
+    fixed_settings,
+    own_config,
+)
 from .configuration_affect import AffectFusionConfig, AffectStudentConfig
 from .encoder import SpeechEncoder, TextEncoder
 from .front_end import AffectFrontEnd
@@ -46,20 +55,20 @@ class AffectOutput(ModelOutput):
         loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when labels are given):
             Weighted mean of `1 - CCC` over the dimensions, plus the weighted losses of the other tasks whose labels
             are given.
-        logits (`torch.FloatTensor` of shape `(batch, 3)`):
-            Activation, valence and dominance on the label scale, float32 in half precision too. The output is linear;
-            in evaluation mode it is clipped to `config.label_range`, outside which no clip can be rated.
+        logits (`torch.FloatTensor` of shape `(batch, dimensions)`):
+            The dimensions that `config.id2label` names, on the label scale, float32 in half precision too. The output
+            is linear; in evaluation mode it is clipped to `config.label_range`, outside which no clip can be rated.
         embedding (`torch.FloatTensor` of shape `(batch, embedding_size)`): Utterance embedding, in (-1, 1).
         emotion_logits (`torch.FloatTensor` of shape `(batch, classes)`, *optional*):
             Of the emotion classes, when the model has them.
         gender_logits (`torch.FloatTensor` of shape `(batch, genders)`, *optional*):
             Of the speaker's gender, when the model has that task.
-        uncertainty (`torch.FloatTensor` of shape `(batch, 3)`, *optional*):
+        uncertainty (`torch.FloatTensor` of shape `(batch, dimensions)`, *optional*):
             Standard deviation of the grades about `logits` that the model expects, on the label scale, greater than 0,
             when `config.predict_uncertainty`. Trained on single grades (`rating_variances`), it includes how far
             graders differ as well as the model's own error; once calibrated (`regressor.set_uncertainty_scale`), it
             is that of the labels it was calibrated on.
-        frame_logits (`torch.FloatTensor` of shape `(batch, frames, 3)`, *optional*):
+        frame_logits (`torch.FloatTensor` of shape `(batch, frames, dimensions)`, *optional*):
             Estimates at each frame, on the label scale as `logits`, when `output_frame_logits=True`; valid frames
             first, also where the input is padded on the left.
         frame_mask (`torch.BoolTensor` of shape `(batch, frames)`, *optional*): Which of those frames are valid.
@@ -140,15 +149,19 @@ class AffectPreTrainedModel(PreTrainedModel):
         if model.front_end is not None:
             model.front_end.start_anew(info["missing_keys"] | {name for name, *_ in info["mismatched_keys"]})
             model.front_end.freeze(model.config)  # transformers makes the parameters anew
+        own = model.config if source is None else own_config(model.config, source, kwargs)
+        check_output_names(model.config, own, source)
         if wants_info:
             return model, info
         if info["missing_keys"] and source is not None:
-            check_missing(info["missing_keys"], model.config, source, kwargs)
+            check_missing(info["missing_keys"], model.config, own, source)
         check_finite(model, source)
         return model
 
     def save_pretrained(self, save_directory, **kwargs):
         """As in transformers; the code of this package is copied beside the weights, for `trust_remote_code=True`."""
+        self.config.check_settings()
+        check_unchanged(self.regressor.built_with, fixed_settings(self.config))
         model = f"modeling_affect.{type(self).__name__}"
         self.config.auto_map = {
             "AutoConfig": f"configuration_affect.{self.config_class.__name__}",
@@ -165,6 +178,11 @@ class AffectPreTrainedModel(PreTrainedModel):
         if kwargs.get("is_main_process", True):  # safetensors lets only the owner read its files, whatever the umask
             for weights in Path(save_directory).glob("model*.safetensors"):
                 shutil.copymode(Path(save_directory, "config.json"), weights)
+
+    def set_attn_implementation(self, attn_implementation, *args, **kwargs):
+        """As in transformers; a mapping may name encoders of the configuration alone."""
+        check_attention(self.config, attn_implementation)
+        super().set_attn_implementation(attn_implementation, *args, **kwargs)
 
     def _init_weights(self, module):
         if isinstance(module, nn.Linear):
@@ -196,6 +214,7 @@ class AffectModel(AffectPreTrainedModel):
 
     def __init__(self, config, with_front_end: bool = True):
         super().__init__(config)
+        config.check_settings()
         self.front_end: Any = AffectFrontEnd(config) if with_front_end else None
         self.regressor = AffectRegressor(config)
         if self.num_parameters() > MAX_WEIGHTS:
@@ -280,12 +299,12 @@ class AffectModel(AffectPreTrainedModel):
             text_attention_mask: (batch, tokens), the tokenizer's `attention_mask`: 1 where valid, padding on one side.
             frames: instead of these inputs, raw frames per branch name: (batch, frames, width) each, of `front_end`.
             frames_mask: per branch name (batch, frames), True where valid; the rest is padding, before or after.
-            labels: (batch, 3) within `config.label_range`; NaN where a clip has no rating.
+            labels: (batch, dimensions) within `config.label_range`; NaN where a clip has no rating.
             emotion_targets: (batch,) integer indices into `config.emotion_names`, -100 where a clip has none; or
                 (batch, classes) floating-point shares of the graders' votes, a row of NaN where a clip has none.
             gender_targets: (batch,) integer indices into `config.gender_names`; -100 where it is not known.
-            rating_variances: (batch, 3), label-scale squared: population variance of the single grades whose mean is
-                the label, 0 or NaN where there is one grade alone. For models that predict uncertainty.
+            rating_variances: (batch, dimensions), label-scale squared: population variance of the single grades whose
+                mean is the label, 0 or NaN where there is one grade alone. For models that predict uncertainty.
             output_frame_logits: also return estimates at each frame; not for models that read text.
             output_hidden_states: also return the outputs of the TC-GRUs; by default as `config.output_hidden_states`.
             output_attentions: refused, as TC-GRUs have none.

@@ -7,6 +7,8 @@ from torch import nn
 from transformers import initialization as init
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 
+from .checks import check_unchanged, fixed_settings
+
 
 def pad_at_end(values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Shift each row so that its valid entries come first, on whichever side it is padded.
@@ -222,6 +224,7 @@ class AffectRegressor(nn.Module):
         self.names = [branch.name for branch in branches]
         self.fusion_level = config.fusion_level
         self.masking = config
+        self.built_with = fixed_settings(config)
         self.hops = [config.branch_hop(branch) for branch in branches]
         self.inputs = nn.ModuleDict(
             {b.name: BranchInput(config.branch_width(b), config.branch_states(b)) for b in branches}
@@ -312,7 +315,12 @@ class AffectRegressor(nn.Module):
             `unit` (batch, dimensions): the dimensions in unit scale; `log_std` (batch, dimensions), as
             [`AffectRegressor.log_std`]; `emotion` (batch, classes) and `gender` (batch, genders), logits. The first
             two are float32 at least: on a scale of 1 to 7, numbers in bfloat16 lie up to 0.03 apart.
+
+        Raises:
+            ValueError: the configuration names the outputs otherwise than when the model was built.
         """
+        if not torch.compiler.is_compiling():
+            check_unchanged(self.built_with, self.masking.outputs)
         return {
             "unit": _at_least_float32(self.output(embedding)),
             "log_std": self.log_std(embedding),

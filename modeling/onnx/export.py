@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModel
 
 from ..audio import SHORTEST_S
+from ..checks import check_unchanged, fixed_settings
 from ..modeling_affect import AffectModel
 
 
@@ -80,6 +81,7 @@ def build_onnx(model: AffectModel, precision: str = "float32", *, streaming: boo
 def _check_model(model: AffectModel) -> None:
     if not hasattr(model, "regressor"):
         raise ValueError(f"a {type(model).__name__} is no model of this package")
+    check_unchanged(model.regressor.built_with, fixed_settings(model.config))
     size = 4 * sum(parameter.numel() for parameter in model.parameters())
     if size > LARGEST_BYTES:
         raise ValueError(f"this model has {size / 1e9:.1f} GB of weights; a file holds {LARGEST_BYTES / 1e9:.1f}")

@@ -66,8 +66,7 @@ class OnnxMetadata:
             window, _, frame_hop = self.stream
             self._check("stream_window", frame_hop <= window, f"at least frame_hop, {frame_hop}")
         self._check("label_range", _is_range(self.label_range), "two finite numbers, the lower first")
-        three = _are_names(self.label_names) and len(self.label_names) == 3
-        self._check("label_names", three, "three names, each once")
+        self._check("label_names", _are_names(self.label_names), "names, each once")
         for name in ("emotion_names", "gender_names"):
             value = getattr(self, name)
             self._check(name, value is None or _are_names(value), "null or names, each once")

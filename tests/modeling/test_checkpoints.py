@@ -268,6 +268,18 @@ def test_attention_implementations_of_encoders(make_model, batch, tmp_path, give
     assert_same_output(loaded, expected, batch, atol=1e-5)
 
 
+def test_an_attention_implementation_of_no_encoder_is_not_dropped(make_model, tmp_path):
+    model = make_model("fusion")
+    model.save_pretrained(tmp_path)
+    given, message = {"whispr": "eager"}, r"names \['whispr'\]; this model's encoders are \['hubert', 'whisper'\]"
+    with pytest.raises(ValueError, match=message):
+        AutoModel.from_pretrained(tmp_path, attn_implementation=given)
+    with pytest.raises(ValueError, match=message):
+        AutoModel.from_config(model.config, attn_implementation=given)
+    with pytest.raises(ValueError, match=message):
+        model.set_attn_implementation(given)
+
+
 def test_an_attention_implementation_that_does_not_exist(make_model, tmp_path):
     make_model("fusion").save_pretrained(tmp_path)
     with pytest.raises(ValueError, match='attn_implementation="other"` is not supported'):

@@ -113,7 +113,7 @@ ABSURD = [
     (("branches", 0, "hop_s"), 1e-12, "no whole number of samples"),
     (("branches",), [{"source": "mfb", "num_mel_bins": n + 1} for n in range(1000)], "up to 64 branches"),
     (("num_labels",), 10**9, "num_labels is 1000000000; the outputs are activation, valence, dominance"),
-    (("id2label",), {str(n): "x" for n in range(10**5)}, "in this order"),
+    (("id2label",), {str(n): "x" for n in range(10**5)}, "any of activation, valence, dominance, each once"),
     (("emotion_names",), [str(n) for n in range(10**5)], "up to 1000 names"),
     (("dtype",), "nn", "this is no configuration of speech_affect_fusion"),
     (("to_dict",), 1, "'to_dict' is no setting of speech_affect_fusion"),

@@ -158,7 +158,8 @@ def build_config(
     Raises:
         ValueError: Fewer than two classes for a second task, or a setting that the configuration does not allow.
     """
-    shared = {**head, **spec.config, "label_range": tuple(label_range), "predict_uncertainty": spec.uncertainty}
+    shared = {"ccc_weights": (1.0, 1.0, 1.0), **head, **spec.config}
+    shared |= {"label_range": tuple(label_range), "predict_uncertainty": spec.uncertainty}
     if spec.emotions:
         shared["emotion_names"] = [EMOTIONS[code] for code in spec.emotion_codes(emotions)]
     if spec.gender:

@@ -363,7 +363,7 @@ HOSTILE_METADATA = [
     ("frame_hop", "null", "have longest_clip None, which must be a limit"),
     ("label_range", "[7, 1]", r"have label_range \(7, 1\), which must be two finite numbers, the lower first"),
     ("label_range", "[1, Infinity]", "have label_range"),
-    ("label_names", '["a", "b"]', "have label_names .*, which must be three names"),
+    ("label_names", '["a", "a"]', "have label_names .*, which must be names"),
     ("emotion_names", '["a", "a"]', "have emotion_names .*, which must be null or names, each once"),
     ("emotion_names", '[["a"]]', "have emotion_names"),
     ("predict_uncertainty", '"no"', "have predict_uncertainty 'no', which must be true or false"),
