@@ -299,7 +299,8 @@ class AffectModel(AffectPreTrainedModel):
             text_attention_mask: (batch, tokens), the tokenizer's `attention_mask`: 1 where valid, padding on one side.
             frames: instead of these inputs, raw frames per branch name: (batch, frames, width) each, of `front_end`.
             frames_mask: per branch name (batch, frames), True where valid; the rest is padding, before or after.
-            labels: (batch, dimensions) within `config.label_range`; NaN where a clip has no rating.
+            labels: (batch, dimensions) in the order of `config.id2label`, within `config.label_range`; NaN where a
+                clip has no rating.
             emotion_targets: (batch,) integer indices into `config.emotion_names`, -100 where a clip has none; or
                 (batch, classes) floating-point shares of the graders' votes, a row of NaN where a clip has none.
             gender_targets: (batch,) integer indices into `config.gender_names`; -100 where it is not known.

@@ -34,7 +34,12 @@ def plane_svg(
         spread: their uncertainty, drawn around the point; None for unknown.
         trail: values of windows in order; those with None are left out.
         label_range: of both axes.
+
+    Returns:
+        an `<svg>`, or nothing for a model that lacks one of the two.
     """
+    if not {"valence", "activation"} <= point.keys():
+        return ""
     low, high = label_range
     inner = SIZE - 2 * MARGIN
 
@@ -95,7 +100,7 @@ def curve_html(
     Returns:
         HTML with an `<svg>`; its `data-points` are JSON: `[second, activation, valence, dominance]` per window.
     """
-    points = [[_middle(window), *(window[name] for name in DIMENSIONS)] for window in windows]
+    points = [[_middle(window), *(window.get(name) for name in DIMENSIONS)] for window in windows]
     data = escape(json.dumps({"duration_s": duration_s, "points": points}))
     keys = "Arrow keys read the values" + (", Enter plays." if plays else ".")
     words = f"Activation, valence and dominance over {clock(duration_s)}. {keys}"
@@ -105,7 +110,7 @@ def curve_html(
     )
     from_y = WAVE if peaks is None else 0
     drawing = "" if peaks is None else _waveform(peaks)
-    drawing += "".join(_line(windows, name, duration_s, label_range) for name in DIMENSIONS)
+    drawing += "".join(_line(windows, name, duration_s, label_range) for name in DIMENSIONS if name in windows[0])
     drawing += f'<path class="cursor" d="M0 {from_y}V{HEIGHT}" visibility="hidden"/>'
     return _chart(drawing, attributes, duration_s, label_range, from_y)
 

@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 
 import numpy as np
 
-from speech_affect import DIMENSIONS, AffectStream
+from speech_affect import AffectStream
 from speech_affect.affect_result import affect_result, estimates_of
 from speech_affect.audio import to_mono
 from speech_affect.resampling import whole_rate
@@ -62,7 +62,7 @@ class LiveSession:
             self._activity.push(mono)
             update = self._stream.push(mono)
             for point in update.points:
-                values = dict(zip(DIMENSIONS, point.logits.tolist(), strict=True))
+                values = dict(zip(self._config.id2label.values(), point.logits.tolist(), strict=True))
                 self.seconds.append({"start_s": point.start_s, "end_s": point.end_s, **values})
             ratio = self._activity.ratio()
             [estimate] = estimates_of(update.estimate) if update.estimate is not None and ratio else [None]

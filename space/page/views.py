@@ -33,7 +33,7 @@ def result_html(estimate: Estimate, recording: Recording, estimator: Estimator) 
     curve = legend = table = ""
     if windows:
         curve = curve_html(windows, recording.duration_s, recording.peaks, label_range)
-        legend = _legend_html()
+        legend = _legend_html(_names(whole))
         table = (
             f"<details><summary>Table of {len(windows)} windows of {estimate.window_s:g} s, "
             f'every {estimate.hop_s:g} s</summary><div id="segments">{_windows_html(windows)}</div></details>'
@@ -57,7 +57,7 @@ def live_html(session: LiveSession, estimator: Estimator) -> str:
     if len(seconds) > 1:
         first = seconds[0]["start_s"]
         shown = [{**s, "start_s": s["start_s"] - first, "end_s": s["end_s"] - first} for s in seconds]
-        curve = _legend_html() + curve_html(shown, shown[-1]["end_s"], None, label_range, plays=False)
+        curve = _legend_html(_names(whole)) + curve_html(shown, shown[-1]["end_s"], None, label_range, plays=False)
     return (
         f'<div class="top"><div id="live_numbers" class="numbers" data-seconds="{session.duration_s:.3f}">'
         f"{_numbers_html(whole, spread, label_range)}</div>"
@@ -76,7 +76,7 @@ def comparison_html(estimates: Sequence[Estimate], estimators: Sequence[Estimato
         rows.append(
             [
                 estimator.title,
-                *(_number(estimate.whole[name]) for name in DIMENSIONS),
+                *(_number(estimate.whole.get(name)) for name in DIMENSIONS),
                 f"{1000 * estimate.seconds / duration_s:.1f} ms",
                 f"{estimator.parameters / 1e6:.2f} M",
                 size,
@@ -102,7 +102,7 @@ def as_json(estimate: Estimate, estimator: Estimator) -> dict:
 def as_csv(estimate: Estimate) -> str:
     """Return a line per window, or one for a recording without windows; full precision, empty for silence."""
     rows = estimate.windows or [estimate.whole]
-    names = [name for name in ("start_s", "end_s", *DIMENSIONS, "speech_ratio") if name in rows[0]]
+    names = [name for name in ("start_s", "end_s", *_names(rows[0]), "speech_ratio") if name in rows[0]]
     text = io.StringIO()
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -125,7 +125,7 @@ def download_links(estimate: Estimate, estimator: Estimator) -> str:
 
 def _spread(whole: dict, estimator: Estimator) -> tuple[dict[str, float] | None, str]:
     """Return the uncertainty of each value, None for unknown, and a sentence on what ± means."""
-    has_values = whole["valence"] is not None
+    has_values = any(whole.get(name) is not None for name in DIMENSIONS)
     if "uncertainty" in whole:
         text = "± is one standard deviation, as the model predicts it for this recording."
         return (whole["uncertainty"] if has_values else None), text
@@ -141,7 +141,7 @@ def _spread(whole: dict, estimator: Estimator) -> tuple[dict[str, float] | None,
 def _numbers_html(whole: dict, spread: dict[str, float] | None, label_range: tuple[float, float]) -> str:
     low, high = label_range
     cards = []
-    for name in DIMENSIONS:
+    for name in _names(whole):
         value, (first, last) = whole[name], ENDS[name]
         inside = f'<strong data-value="">{NO_VALUE}</strong>'
         if value is not None:
@@ -157,19 +157,24 @@ def _numbers_html(whole: dict, spread: dict[str, float] | None, label_range: tup
     return "".join(cards)
 
 
-def _legend_html() -> str:
-    keys = (f'<span class="key {name}">{name} <b data-key="{name}"></b></span>' for name in DIMENSIONS)
+def _legend_html(names: Sequence[str]) -> str:
+    keys = (f'<span class="key {name}">{name} <b data-key="{name}"></b></span>' for name in names)
     return f'<p class="reading">{"".join(keys)}<span data-key="time"></span></p>'
 
 
 def _windows_html(windows: list[dict]) -> str:
     rows = [
         [f"{window['start_s']:.2f} s", f"{window['end_s']:.2f} s"]
-        + [_number(window[name]) for name in DIMENSIONS]
+        + [_number(window[name]) for name in _names(window)]
         + [f"{window['speech_ratio']:.0%}"]
         for window in windows
     ]
-    return _table_html(("from", "to", *DIMENSIONS, "speech"), rows)
+    return _table_html(("from", "to", *_names(windows[0]), "speech"), rows)
+
+
+def _names(result: dict) -> list[str]:
+    """Return the dimensions that a model estimates."""
+    return [name for name in DIMENSIONS if name in result]
 
 
 def _number(value: float | None) -> str:

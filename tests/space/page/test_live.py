@@ -5,12 +5,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from page.estimator import Estimator
 from page.handlers import FAILED, Handlers
 from page.limits import Settings, UserError
 from page.live import SHOWN_S, LiveSession, LiveSessions, read_piece
 from page.views import live_html
 from space_server import voice
+
+from speech_affect import AffectStudentConfig, AffectStudentModel
 
 
 def session_of(estimator, samples, rate=16000, pieces=1, max_length_s=60.0):
@@ -32,6 +35,17 @@ def test_the_last_estimate_is_that_of_the_whole(estimator, rate):
     assert session.whole == pytest.approx(whole, abs=1e-4)
     assert [second["start_s"] for second in session.seconds] == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert session.duration_s == pytest.approx(5.0)
+
+
+def test_seconds_are_read_by_name_whatever_their_order():
+    names = {0: "valence", 1: "activation"}
+    model = AffectStudentModel(AffectStudentConfig(id2label=names, label_range=(0, 1))).eval()
+    model.regressor.output.weight.detach().zero_()
+    model.regressor.output.bias.detach().copy_(torch.tensor([0.4, -0.5]))
+    session = session_of(SimpleNamespace(model=model), int16(voice(3.0)))
+    [first, *_] = session.seconds
+    assert first == {"start_s": 0.0, "end_s": 1.0, "valence": pytest.approx(0.7), "activation": pytest.approx(0.25)}
+    assert session.whole["valence"] == pytest.approx(0.7) and session.whole["activation"] == pytest.approx(0.25)
 
 
 def test_the_uncertainty_that_the_model_predicts(teacher):

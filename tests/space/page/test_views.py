@@ -56,6 +56,20 @@ def test_predicted_uncertainty_comes_before_the_typical_error():
     assert 'class="spread"' not in html
 
 
+def test_a_model_of_two_dimensions_has_no_third():
+    whole = {name: value for name, value in WHOLE.items() if name != "dominance"}
+    windows = [{name: value for name, value in window.items() if name != "dominance"} for window in WINDOWS]
+    html = shown(whole, windows)
+    assert 'data-name="valence"' in html and "plane of valence and activation" in html and "4.25" in html
+    assert 'data-name="dominance"' not in html and '<th scope="col">dominance' not in html
+    table = comparison_html([estimate(), estimate(whole)], [model(), model()], 5.0)
+    assert table.count("7.00") == 1 and table.count(f"<td>{NO_VALUE}</td>") == 3  # and two sizes on disk
+    one = shown(
+        {"valence": 2.0, "speech_ratio": 1.0}, [{"start_s": 0.0, "end_s": 2.0, "valence": 2.0, "speech_ratio": 1.0}]
+    )
+    assert "2.00" in one and "plane of valence" not in one and 'class="line activation"' not in one
+
+
 def test_silence_has_no_values():
     none = dict.fromkeys(("activation", "valence", "dominance"))
     for whole in ({**none, "speech_ratio": 0.0}, {**none, "speech_ratio": 0.0, "uncertainty": none}):
