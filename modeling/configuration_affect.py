@@ -379,12 +379,9 @@ class AffectStudentConfig(AffectConfig):
     def __setattr__(self, key, value):
         if key == "branch":
             value = as_config({} if value is None else value, AffectBranchConfig)
-            if not value.is_acoustic:
-                raise ValueError(
-                    f"a student reads low-level features only: branch.source is {value.source!r}, "
-                    f"allowed are {', '.join(ACOUSTIC_SOURCES)}"
-                )
         super().__setattr__(key, value)
+        if key == "_attn_implementation":
+            self.branch._attn_implementation = self._attn_implementation  # as transformers does for each part
 
     @property
     def branches(self) -> list[AffectBranchConfig]:

@@ -82,7 +82,7 @@ WRONG_SETTINGS = [
     (AffectStudentConfig, {"gender_names": ["F", "F"]}, "give each class once"),
     (AffectStudentConfig, {"predict_uncertainty": "no"}, "predict_uncertainty is 'no'; it must be True or False"),
     (AffectEncoderConfig, {"frozen": 1}, "frozen is 1; it must be True or False"),
-    (AffectStudentConfig, {"branch": {"source": "hubert"}}, "reads low-level features only"),
+    (AffectStudentConfig, {"branch": {"source": "hubert"}}, "source 'hubert' is unknown; allowed are mfb, mfb_f0"),
     (AffectStudentConfig, {"branch": "mfb"}, "expected an AffectBranchConfig or a dict, got 'mfb'"),
     (AffectStudentConfig, {"sampling_rate": 8000}, "the models take audio at 16000 Hz"),
     (AffectEncoderConfig, {"backbone": 3}, "backbone is 3; give the configuration of an encoder of transformers"),
@@ -98,7 +98,7 @@ def test_settings_that_do_not_fit(config_class, settings, message):
 
 
 # each is allowed or refused by itself, whatever the other settings are
-WRONG_BY_ITSELF = [row for row in WRONG_SETTINGS if row[0] is AffectStudentConfig and row[1].keys() != {"num_labels"}]
+WRONG_BY_ITSELF = [row for row in WRONG_SETTINGS if row[0] is AffectStudentConfig and "is unknown" not in row[2]]
 
 
 @pytest.mark.parametrize("_, settings, message", WRONG_BY_ITSELF, ids=[row[2][:40] for row in WRONG_BY_ITSELF])
@@ -122,7 +122,7 @@ CHANGED_LATER = [
     (lambda config: config.id2label.pop(0), "id2label is"),
     (lambda config: setattr(config, "uncertainty_loss_weight", 0), "uncertainty_loss_weight is 0"),
     (lambda config: setattr(config.branch, "hop_s", 0.5), "0 < hop_s <= window_s"),
-    (lambda config: setattr(config.branch, "source", "hubert"), "a student reads low-level features only"),
+    (lambda config: setattr(config.branch, "source", "hubert"), "source 'hubert' is unknown; allowed are mfb, mfb_f0"),
 ]
 
 

@@ -302,5 +302,5 @@ def test_encoders_that_a_model_cannot_have():
     t5 = {"t5": {"backbone": T5Config(vocab_size=60, d_model=32, num_layers=2)}}
     with pytest.raises(ValueError, match="the text encoder t5 has a decoder too, .* give an encoder, such as RoBERTa"):
         AffectFusionConfig(encoders=t5, branches=[{"source": "t5"}])
-    with pytest.raises(ValueError, match="low-level features only"):
+    with pytest.raises(ValueError, match="allowed are mfb, mfb_f0"):
         AffectStudentConfig(branch={"source": "roberta"})
