@@ -1,15 +1,15 @@
 """A page that estimates activation, valence and dominance: `python space/app.py`, or a Space on the Hub."""
 
-import atexit
 import os
-import shutil
-import signal
 import sys
-import tempfile
 from pathlib import Path
+
+from page.temporary_folder import use_own_temporary_folder
 
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+if __name__ == "__main__":
+    use_own_temporary_folder()  # gradio reads its name when it is imported
 
 import gradio as gr
 import torch
@@ -60,24 +60,9 @@ def launch(settings: Settings) -> None:
     )
 
 
-def use_own_temporary_folder() -> None:
-    """Keep uploads in a folder of this process, which is deleted when the process ends."""
-    if os.environ.get("GRADIO_TEMP_DIR"):
-        return
-    folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="speech_affect_")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-
-    def end(*_):
-        shutil.rmtree(folder, ignore_errors=True)
-        os._exit(0)  # without waiting for what is being computed
-
-    signal.signal(signal.SIGTERM, end)
-
-
 if __name__ == "__main__":
     try:
         chosen = Settings.read(sys.argv[1:], os.environ, Path(__file__).resolve().parents[1])
     except ValueError as error:
         sys.exit(str(error))
-    use_own_temporary_folder()
     launch(chosen)

@@ -61,11 +61,18 @@ class Handlers:
     def predict(
         self, audio: str | None, window_s: float | None = None, hop_s: float | None = None, scale: str = "label"
     ) -> dict:
-        """Return the estimate as JSON, for programs.
+        """Estimate activation, valence and dominance of speech: how it sounds to listeners, not what a person feels.
+
+        Args:
+            audio: A recording in wav, flac, ogg, opus or mp3, uploaded here first; other addresses are not fetched.
+            window_s: Length in seconds of the windows of a curve; by default 2 for recordings of 4 s and more.
+            hop_s: Seconds from the start of one window to that of the next; by default window_s.
+            scale: Of the values: label (that of the training labels), unit (0 to 1) or signed (-1 to 1).
 
         Raises:
-            gr.Error: one sentence for the user.
+            gr.Error: One sentence for the user.
         """
+        # language models are given this text, of each argument the first line
         try:
             estimate, _ = self._estimate(audio, scale, window_s or None, hop_s or None)
         except Exception as error:

@@ -1,7 +1,9 @@
 """Layout of the page: its components, and which events call which handlers."""
 
+from contextlib import suppress
 from html import escape
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import gradio as gr
 
@@ -12,11 +14,19 @@ from .recording import KEPT_S, clock
 SPACE = Path(__file__).resolve().parents[1]
 EXAMPLES, WEB = SPACE / "examples", SPACE / "web"
 STYLE = (WEB / "style.css").read_text(encoding="utf-8")
+# darker than gradio's, so that white on a button and grey on white have a contrast of 4.5
 THEME = gr.themes.Base(
     primary_hue="sky", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+).set(
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover_dark="*primary_800",
+    body_text_color_subdued="*neutral_600",
 )
 LIVE_HTML = '<button type="button" class="record">Record</button><div id="live_result"></div>'
-NO_ADDRESS = "Addresses are not fetched here: send the file itself."
+NO_ADDRESS = "Addresses are not fetched here: send the file itself, or upload it here and give the address of that."
+UPLOADS = "/gradio_api/file="
 QUIET = {"api_visibility": "private", "show_progress": "minimal"}
 
 
@@ -49,6 +59,7 @@ def build_empty_page(name: str) -> gr.Blocks:
     def predict(audio: str | None, window_s: float | None = None, hop_s: float | None = None, scale: str = "label"):
         raise gr.Error("No model is loaded here: see the page.", print_exception=False)
 
+    predict.__doc__ = Handlers.predict.__doc__
     where = f" under the name {escape(Path(name).name if name.startswith('/') else name)!r}" if name else ""
     with gr.Blocks(title="No model yet", analytics_enabled=False, delete_cache=(60, KEPT_S)) as app:
         gr.Markdown(_web("no_model.md").format(where=where))
@@ -112,17 +123,30 @@ def _add_endpoint(predict, queue: dict) -> None:
 
 
 def _files_only(recorder: gr.Audio) -> gr.Audio:
-    """Make a recorder refuse addresses: gradio would download files of any size."""
+    """Make a recorder refuse addresses, from which gradio would download files of any size, but those of uploads."""
     move = recorder.async_move_resource_to_block_cache
 
     async def move_file(path):
         if str(path).lower().startswith(("http:", "https:")):
-            raise gr.Error(NO_ADDRESS, print_exception=False)
+            path = _uploaded_file(str(path), Path(recorder.GRADIO_CACHE))
         return await move(path)
 
     # on the instance: gradio writes a .pyi file beside every module that has a subclass
     recorder.async_move_resource_to_block_cache = move_file
     return recorder
+
+
+def _uploaded_file(address: str, folder: Path) -> Path:
+    """Return the file of an upload's address, of whatever host: nothing is fetched.
+
+    Raises:
+        gr.Error: It is not the address of a file in the folder of uploads.
+    """
+    path = Path(unquote(urlsplit(address).path.partition(UPLOADS)[2]))
+    with suppress(OSError, ValueError):
+        if path.resolve().is_relative_to(folder.resolve()) and path.is_file():
+            return path
+    raise gr.Error(NO_ADDRESS, print_exception=False)
 
 
 def _about(handlers: Handlers) -> str:

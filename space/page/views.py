@@ -35,8 +35,9 @@ def result_html(estimate: Estimate, recording: Recording, estimator: Estimator) 
         curve = curve_html(windows, recording.duration_s, recording.peaks, label_range)
         legend = _legend_html(_names(whole))
         table = (
-            f"<details><summary>Table of {len(windows)} windows of {estimate.window_s:g} s, "
-            f'every {estimate.hop_s:g} s</summary><div id="segments">{_windows_html(windows)}</div></details>'
+            f"<details><summary>Table of {len(windows)} windows of {estimate.window_s:g} s, every "
+            f'{estimate.hop_s:g} s</summary><div id="segments" {_scrolls("Windows")}>{_windows_html(windows)}</div>'
+            "</details>"
         )
     note = f'<p class="note">{SILENCE}</p>' if not whole["speech_ratio"] else ""
     return (
@@ -83,7 +84,7 @@ def comparison_html(estimates: Sequence[Estimate], estimators: Sequence[Estimato
             ]
         )
     head = ("model", *DIMENSIONS, "time per second of audio", "weights", "on disk")
-    return f'<div class="scroll" id="compare_table">{_table_html(head, rows)}</div>'
+    return f'<div class="scroll" id="compare_table" {_scrolls("Models")}>{_table_html(head, rows)}</div>'
 
 
 def as_json(estimate: Estimate, estimator: Estimator) -> dict:
@@ -151,7 +152,7 @@ def _numbers_html(whole: dict, spread: dict[str, float] | None, label_range: tup
                 f'<span class="bar"><i style="left:{100 * (value - low) / (high - low):.1f}%"></i></span>'
             )
         cards.append(
-            f'<div class="card {name}" data-name="{name}"><h3>{name}</h3>{inside}'
+            f'<div class="card {name}" data-name="{name}"><h2>{name}</h2>{inside}'
             f'<span class="ends"><span>{low:g} {first}</span><span>{last} {high:g}</span></span></div>'
         )
     return "".join(cards)
@@ -179,6 +180,11 @@ def _names(result: dict) -> list[str]:
 
 def _number(value: float | None) -> str:
     return NO_VALUE if value is None else f"{value:.2f}"
+
+
+def _scrolls(name: str) -> str:
+    """Return what lets the keyboard scroll an element, and a screen reader say what it is."""
+    return f'tabindex="0" role="region" aria-label="{name}"'
 
 
 def _table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Playwright
 
 
@@ -25,6 +26,14 @@ def launch(playwright: Playwright, microphone: Path) -> Browser:
     fake = [f"--{name}" for name in names]
     fake[-1] += f"={microphone}"
     return playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu", *QUIET, *fake])
+
+
+# of its area to drop files, whose name for screen readers is not the text in it, and of its messages, buttons
+# around a button
+OF_GRADIO = (
+    "label-content-name-mismatch (serious): .upload-container",
+    "nested-interactive (serious): .toast-header",
+)
 
 
 class Visit:
@@ -66,6 +75,15 @@ class Visit:
         """All that the page says has gone wrong."""
         found = self.page.locator("[role=alert]:visible, .toast-body:visible").all()
         return [" ".join(element.inner_text().split()) for element in found]
+
+    def barriers(self) -> list[str]:
+        """What axe-core finds in the way of visitors with disabilities, as the page is now, but for gradio's own."""
+        found = [
+            f"{rule['id']} ({rule['impact']}): {', '.join(map(str, node['target']))}"
+            for rule in Axe().run(self.page).response["violations"]
+            for node in rule["nodes"]
+        ]
+        return [line for line in found if line not in OF_GRADIO]
 
     def screenshot(self, name: str) -> None:
         """Of the whole page, where the variable SCREENSHOTS names a folder."""

@@ -10,6 +10,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 import soundfile
 from gradio_client import Client, handle_file
@@ -39,6 +40,13 @@ def test_equal_to_the_pipeline(client, expected, clip):
     assert answer["windows"] == expected(str(clip), window_s=2.0, hop_s=0.5, batch_size=8)
     unit = client.predict(handle_file(str(clip)), window_s=3, hop_s=1, scale="unit", api_name="/predict")
     assert unit["windows"] == expected(str(clip), window_s=3.0, hop_s=1.0, batch_size=8, scale="unit")
+
+
+def test_an_upload_by_its_address(client, server, expected, clip):
+    """As a language model gives it, from Gradio's own upload."""
+    [path] = httpx.post(f"{server[0]}/gradio_api/upload", files={"files": (clip.name, clip.read_bytes())}).json()
+    answer = client.predict(handle_file(f"{server[0]}/gradio_api/file={path}"), api_name="/predict")
+    assert answer["estimate"] == expected(str(clip))
 
 
 def error_of(client, path, **options) -> str:

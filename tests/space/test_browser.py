@@ -201,6 +201,7 @@ def test_live(visit, server):
     changes = one.page.evaluate("() => window.changes")
     assert len(changes) >= 6, f"{len(changes)} changes in 6 s: {changes}"
     assert one.page.locator("#live_plane svg").count() == 1 and one.page.locator("#live_curve svg").count() == 1
+    assert one.barriers() == []
     one.screenshot("live")
     one.page.locator("#live").get_by_role("button", name="Stop").click()
     passed_s = time.perf_counter() - start
@@ -257,6 +258,7 @@ def test_a_bad_file_gets_one_message_and_the_next_one_an_estimate(visit, clips, 
     one.page.wait_for_timeout(300)
     messages = one.messages()
     assert len(messages) == 1 and message in messages[0]
+    assert one.barriers() == []
     assert not any(word in messages[0] for word in ("Traceback", str(clips[name].parent), "/tmp", "Error:"))
     one.upload(clips["one"])
     one.page.wait_for_selector("#numbers [data-value]")
@@ -337,8 +339,10 @@ def test_by_keyboard_alone(visit, clips):
 )
 def test_light_dark_and_phone(visit, clips, name, options):
     one = visit(**options)
+    assert one.barriers() == []
     one.upload(clips["long"])
     one.page.wait_for_selector("#numbers [data-value]")
+    one.page.locator("summary").click()
     one.page.wait_for_timeout(300)
     one.screenshot(name)
     colour = one.page.evaluate("() => getComputedStyle(document.body).backgroundColor")
@@ -352,4 +356,8 @@ def test_light_dark_and_phone(visit, clips, name, options):
         one.page.wait_for_timeout(100)
         wide = one.page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, f"{tab} is {wide} px wider than the window"
+        if tab == "Compare":
+            one.upload(clips["one"], "#compare_clip")
+            one.page.wait_for_selector("#compare_table tbody tr")
+        assert one.barriers() == []
         one.screenshot(f"{name}_{tab.lower()}")

@@ -11,8 +11,9 @@ import gradio as gr
 import numpy as np
 import pytest
 from app import build_app
+from gradio.utils import get_function_description
 from page.estimator import Estimate, TypicalError
-from page.handlers import FAILED, message_for
+from page.handlers import FAILED, Handlers, message_for
 from page.layout import NO_ADDRESS, _files_only
 from page.limits import Settings, UserError
 from page.recording import Recording
@@ -117,10 +118,52 @@ def test_a_page_without_a_model_explains_how_to_get_one(tmp_path):
         [predict] = [function.fn for function in page.fns.values()]
         with pytest.raises(gr.Error, match="No model is loaded here: see the page"):
             predict(None)
+        assert_described(predict)
 
 
-@pytest.mark.parametrize("address", ["http://localhost/a.wav", "HTTPS://example.org/a.wav"])
-def test_addresses_are_not_fetched(address):
+def assert_described(predict):
+    """For the tool that it is to language models (`mcp_server=True`)."""
+    description, arguments, _ = get_function_description(predict)
+    assert description.startswith("Estimate activation, valence and dominance of speech")
+    assert list(arguments) == ["audio", "window_s", "hop_s", "scale"] and all(arguments.values())
+    assert arguments["scale"].endswith("unit (0 to 1) or signed (-1 to 1).")
+
+
+def test_programs_are_told_what_to_give(estimator):
+    assert_described(Handlers(Settings(), [estimator]).predict)
+
+
+@pytest.fixture
+def move(tmp_path, monkeypatch):
+    """What a recorder does with a path or an address, beside a folder of uploads with one recording."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    for name in ("uploads/abc/a talk.wav", "secret.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
     recorder = _files_only(gr.Audio(type="filepath"))
+    return lambda address: asyncio.run(recorder.async_move_resource_to_block_cache(address))
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:7860", "https://someone-page.hf.space"])
+def test_the_address_of_an_upload_is_that_file(move, tmp_path, host):
+    path = tmp_path / "uploads" / "abc" / "a talk.wav"
+    assert move(f"{host}/gradio_api/file={path.parent}/a%20talk.wav") == str(path) == move(str(path))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localhost/a.wav",
+        "HTTPS://example.org/a.wav",
+        "http://localhost/gradio_api/file={folder}/secret.wav",
+        "http://localhost/gradio_api/file={folder}/uploads/../secret.wav",
+        "http://localhost/gradio_api/file={folder}/uploads/%2e%2e/secret.wav",
+        "http://localhost/gradio_api/file={folder}/uploads/abc",
+        "http://localhost/gradio_api/file={folder}/uploads/none.wav",
+        "http://localhost/gradio_api/file=%00",
+        "http://localhost/?/gradio_api/file={folder}/uploads/abc/a talk.wav",
+    ],
+)
+def test_other_addresses_are_not_fetched(move, tmp_path, address):
     with pytest.raises(gr.Error, match=NO_ADDRESS):
-        asyncio.run(recorder.async_move_resource_to_block_cache(address))
+        move(address.format(folder=tmp_path))
