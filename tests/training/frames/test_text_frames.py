@@ -126,6 +126,19 @@ def test_texts_are_cut_where_the_encoder_ends(library, tmp_path):
     assert batch["text_attention_mask"].tolist() == [[True, True, True], [True, True, False]]
 
 
+def test_a_tokenizer_without_a_padding_token_pads_all_the_same(text_encoder, tmp_path):
+    """As GPT-2's."""
+    folder = shutil.copytree(text_encoder, tmp_path / "unpadded")
+    whole = AutoTokenizer.from_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=whole.backend_tokenizer, eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    assert AutoTokenizer.from_pretrained(folder).pad_token is None
+    tokenizer = EncoderLibrary({"text": {"id": str(folder)}}, BRANCHES, None).tokenizer("text")
+    padded = tokenizer(["so happy", "sad"], padding=True)
+    assert padded["attention_mask"] == [[1, 1, 1, 1], [1, 1, 1, 0]]
+
+
 def test_transcripts_of_the_splits(make_table):
     def table(fingerprints, *texts):
         return make_table(len(texts), fingerprints=list(fingerprints), transcripts=texts)
