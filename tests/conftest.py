@@ -22,6 +22,16 @@ SPLITS = {"Train": (24, (1, 2, 3)), "Development": (12, (4, 5)), "Test1": (10, (
 WORDS = {"A": "Angry", "H": "Happy", "S": "Sad", "N": "Neutral"}
 
 
+# minutes each: begun last, they would leave the other cores idle
+SLOW_FILES = ("test_benchmarks.py", "test_long_run.py", "test_run.py", "test_readme.py", "test_job_pool.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the slowest files, in this order; `--no-loadscope-reorder` keeps pytest-xdist from another."""
+    place = {name: index for index, name in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_core():
     """A run that a test makes in its own process takes one core, and leaves torch one thread for later tests."""

@@ -141,10 +141,14 @@ def test_how_many_threads_there_are_for_text(family, with_threads):
 def test_the_order_of_channels(kind):
     left, right = speech(0.9), 0.5 * speech(0.9)[::-1]
     model = make_model(kind)
-    stereo, swapped = (offline(model, np.stack(channels)) for channels in ((left, right), (right, left)))
+
+    def of_channels(channels, axis: int):
+        return offline(model, {"array": np.stack(channels, axis), "sampling_rate": 16_000})
+
+    stereo, swapped = (of_channels(channels, 0) for channels in ((left, right), (right, left)))
     for name in FIELDS:
         assert torch.equal(stereo[name], swapped[name])
-    three, turned = (offline(model, np.stack(c, axis=1)) for c in ((left, right, -left), (-left, left, right)))
+    three, turned = (of_channels(c, 1) for c in ((left, right, -left), (-left, left, right)))
     assert_near({name: turned[name] for name in FIELDS}, {name: three[name] for name in FIELDS}, BATCH_TOLERANCE)
 
 

@@ -151,7 +151,7 @@ LABEL_FILES = {
 PARSERS = {
     "audio": Parser(read_audio, (ValueError,), [encode(SOUND, 8000, *kind) for kind in SOUND_FILES.items()]),
     "onnx_metadata": Parser(read_metadata, (ValueError,), ["\n".join(METADATA.to_strings().values()).encode()]),
-    "ctranslate2": Parser(of_path(read_ctranslate2, "model.bin"), (ValueError,), [ctranslate2()]),
+    "ctranslate2": Parser(of_path(lambda path: read_ctranslate2([path]), "model.bin"), (ValueError,), [ctranslate2()]),
     "weights_index": Parser(
         of_path(lambda path: weight_files(path.parent), "model.safetensors.index.json"),
         (ValueError, FileNotFoundError),
