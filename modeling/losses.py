@@ -66,7 +66,7 @@ def model_loss(
             raise ValueError(f"labels have shape {tuple(labels.shape)}; they must be {tuple(unit.shape)}")
         check_losses(config)
         targets = _to_unit_scale(labels, unit.dtype, low, high)
-        losses = ccc_losses(unit, targets, reduce_over_processes)
+        losses = ccc_losses(unit, targets, reduce_over_processes)  # NaN for a dimension that nobody rated
         parts.update(zip(config.id2label.values(), losses, strict=True))
         total = weighted_mean(losses, config.ccc_weights)
     if emotion_targets is not None:
@@ -120,7 +120,8 @@ def concordance(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_pr
         targets: (batch, dimensions); NaN where a clip has no rating, which leaves it out of that dimension.
 
     Returns:
-        (dimensions,) in [-1, 1], float64; 0 where fewer than two clips are rated or nothing varies.
+        (dimensions,) in [-1, 1], float64; 0 where nothing varies, NaN (without a gradient) where fewer than two clips
+        are rated.
     """
     rated = torch.isfinite(targets)
     x = torch.where(rated, predictions, 0.0).double()
@@ -132,18 +133,25 @@ def concordance(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_pr
     spread = sums[3] / n - mean_x**2 + sums[4] / n - mean_y**2 + (mean_x - mean_y) ** 2
     covariance = sums[5] / n - mean_x * mean_y
     varies = spread > 1e-12
-    return torch.where(varies, 2 * covariance / torch.where(varies, spread, 1.0), 0.0)
+    ccc = torch.where(varies, 2 * covariance / torch.where(varies, spread, 1.0), 0.0)
+    return torch.where(sums[0] > 1, ccc, torch.nan)
 
 
 def ccc_losses(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_processes: bool = False) -> torch.Tensor:
-    """Compute `1 - CCC` per dimension, (dimensions,) in [0, 2]; arguments as in [`concordance`]."""
+    """Compute `1 - CCC` per dimension, (dimensions,) in [0, 2] or NaN; arguments as in [`concordance`]."""
     return (1 - concordance(predictions, targets, reduce_over_processes)).to(predictions.dtype)
 
 
 def weighted_mean(values: torch.Tensor, weights) -> torch.Tensor:
-    """Average (dimensions,) values with weights, which are divided by their sum; without any all weigh the same."""
+    """Average those of (dimensions,) losses that are not NaN, with weights that are divided by their sum; without
+    weights all weigh the same. Of nothing it is 1, the loss without agreement.
+    """
     weights = torch.as_tensor(weights or [1.0] * len(values), dtype=values.dtype, device=values.device)
-    return (values * weights).sum() / weights.sum()
+    known = ~values.isnan()
+    weights = torch.where(known, weights, 0.0)
+    total = weights.sum()
+    mean = (torch.where(known, values, 0.0) * weights).sum() / torch.where(total > 0, total, 1.0)
+    return torch.where(total > 0, mean, 1.0)
 
 
 def mean_over_clips(values: torch.Tensor, counted: torch.Tensor, reduce_over_processes: bool) -> torch.Tensor:

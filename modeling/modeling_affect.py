@@ -76,8 +76,9 @@ class AffectOutput(ModelOutput):
             Output of each TC-GRU, of shape `(batch, frames, gru_hidden_size)`, valid frames first and zero where
             padded. There is one per branch, in their order, or a single one where `config.fusion_level` is `"frame"`.
         loss_parts (`dict[str, torch.FloatTensor]`, *optional*):
-            `1 - CCC` of each dimension; `emotion` and `gender` (cross-entropy) and `uncertainty` (negative
-            log-likelihood, mean over the dimensions), before they are weighted.
+            `1 - CCC` of each dimension, NaN where fewer than two clips are rated in it; `emotion` and `gender`
+            (cross-entropy) and `uncertainty` (negative log-likelihood, mean over the dimensions), before they are
+            weighted.
     """
 
     loss: torch.FloatTensor | None = None

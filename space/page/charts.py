@@ -70,7 +70,7 @@ def plane_svg(
     words = "Valence and activation: no values, since there is only silence."
     if point["valence"] is not None:
         x, y = place(point)
-        if spread is not None:
+        if spread is not None and {"valence", "activation"} <= spread.keys():
             across, up = (inner * spread[name] / (high - low) for name in ("valence", "activation"))
             left, right = max(x - across, MARGIN), min(x + across, SIZE - MARGIN)
             top, bottom = max(y - up, MARGIN), min(y + up, SIZE - MARGIN)

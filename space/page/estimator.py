@@ -54,6 +54,7 @@ class Estimator:
         parameters: number of weights.
         bytes: of the weights on disk; None where they are in several files.
         corpus, typical_error: of the training; None where the model's run.json has none.
+        word_labelled: dimensions that nobody rated for the training: their labels were those of the emotion's word.
     """
 
     def __init__(self, name: str, revision: str | None = None):
@@ -64,7 +65,7 @@ class Estimator:
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
         weights = _file(name, "model.safetensors", revision)
         self.bytes = os.path.getsize(weights) if weights else None
-        self.corpus, self.typical_error = _provenance(_file(name, "run.json", revision))
+        self.corpus, self.typical_error, self.word_labelled = _provenance(_file(name, "run.json", revision))
         self._running = threading.local()
         for module in self.model.modules():
             if isinstance(module, (TimeConvGRU, SpeechEncoder)):
@@ -136,15 +137,17 @@ def _file(name: str, file: str, revision: str | None) -> str | None:
         return None
 
 
-def _provenance(path: str | None) -> tuple[str | None, TypicalError | None]:
-    """Read corpus and typical error from a run.json; None for what it lacks."""
+def _provenance(path: str | None) -> tuple[str | None, TypicalError | None, list[str]]:
+    """Read corpus, typical error and the dimensions labelled by word from a run.json; None for what it lacks."""
     try:
         run = json.loads(Path(path or "").read_text(encoding="utf-8"))
-        corpus = str(run["corpus"]["name"])
+        corpus, by_word = str(run["corpus"]["name"]), run["corpus"].get("word_labelled") or []
+        word_labelled = [name for name in DIMENSIONS if name in by_word]
     except (OSError, ValueError, KeyError, TypeError):
-        return None, None
+        return None, None, []
     try:
         error = run["typical_error"]
-        return corpus, TypicalError({name: float(error["rmse"][name]) for name in DIMENSIONS}, int(error["clips"]))
-    except (ValueError, KeyError, TypeError):
-        return corpus, None
+        rmse = {name: float(error["rmse"][name]) for name in DIMENSIONS if error["rmse"].get(name) is not None}
+        return corpus, TypicalError(rmse, int(error["clips"])), word_labelled
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return corpus, None, word_labelled

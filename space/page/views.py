@@ -93,6 +93,7 @@ def as_json(estimate: Estimate, estimator: Estimator) -> dict:
         "model": estimator.title,
         "label_range": list(estimator.label_range),
         "typical_error": asdict(estimator.typical_error) if estimator.typical_error else None,
+        "word_labelled": estimator.word_labelled,
         "estimate": estimate.whole,
         "window_s": estimate.window_s,
         "hop_s": estimate.hop_s,
@@ -125,7 +126,14 @@ def download_links(estimate: Estimate, estimator: Estimator) -> str:
 
 
 def _spread(whole: dict, estimator: Estimator) -> tuple[dict[str, float] | None, str]:
-    """Return the uncertainty of each value, None for unknown, and a sentence on what ± means."""
+    """Return the uncertainty of each value, None for unknown, and sentences on what ± and the labels mean."""
+    spread, text = _uncertainty(whole, estimator)
+    by_word = " and ".join(name for name in estimator.word_labelled if name in whole)
+    note = f" Nobody rated {by_word} for this model: its labels were those of the emotion's word." if by_word else ""
+    return spread, text + note
+
+
+def _uncertainty(whole: dict, estimator: Estimator) -> tuple[dict[str, float] | None, str]:
     has_values = any(whole.get(name) is not None for name in DIMENSIONS)
     if "uncertainty" in whole:
         text = "± is one standard deviation, as the model predicts it for this recording."
@@ -146,7 +154,8 @@ def _numbers_html(whole: dict, spread: dict[str, float] | None, label_range: tup
         value, (first, last) = whole[name], ENDS[name]
         inside = f'<strong data-value="">{NO_VALUE}</strong>'
         if value is not None:
-            uncertainty = "" if spread is None else f'<span class="uncertainty">± {spread[name]:.2f}</span>'
+            known = spread is not None and name in spread
+            uncertainty = f'<span class="uncertainty">± {spread[name]:.2f}</span>' if known else ""
             inside = (
                 f'<strong data-value="{value!r}">{value:.2f}</strong>{uncertainty}'
                 f'<span class="bar"><i style="left:{100 * (value - low) / (high - low):.1f}%"></i></span>'

@@ -16,6 +16,7 @@ from speech_affect.losses import (
     emotion_loss,
     uncertainty_losses,
     vote_loss,
+    weighted_mean,
 )
 
 from . import distributed_loss
@@ -41,6 +42,22 @@ def test_clips_without_a_rating_are_left_out_of_that_dimension():
     x.requires_grad_()
     ccc_losses(x, y).sum().backward()
     assert torch.isfinite(x.grad).all() and x.grad[1, 1] == 0
+
+
+def test_a_dimension_that_nobody_rated_counts_in_no_mean():
+    x = torch.tensor([[1.0, 1.0, 1.0], [2.0, 9.0, 2.0], [3.0, 3.0, 3.0]], requires_grad=True)
+    nan = torch.nan
+    y = torch.tensor([[2.0, nan, nan], [3.0, 1.0, nan], [4.0, nan, nan]])
+    losses = ccc_losses(x, y)
+    torch.testing.assert_close(losses.detach(), torch.tensor([3 / 7, nan, nan]), equal_nan=True)  # CCC 4 / 7
+    mean = weighted_mean(losses, (1.0, 5.0, 5.0))
+    torch.testing.assert_close(mean.detach(), torch.tensor(3 / 7))
+    (alone,) = torch.autograd.grad(losses[0], x, retain_graph=True)
+    (gradient,) = torch.autograd.grad(mean, x)
+    torch.testing.assert_close(gradient, alone)
+    nothing = weighted_mean(ccc_losses(x, torch.full((3, 3), nan)), None)
+    nothing.backward()  # every process takes part, with or without rated clips
+    assert nothing == 1 and not x.grad.any()
 
 
 def test_nothing_varies_gives_zero_and_finite_gradients():

@@ -34,7 +34,8 @@ def memory_mb(process) -> float:
 
 def test_equal_to_the_pipeline(client, expected, clip):
     answer = client.predict(handle_file(str(clip)), api_name="/predict")
-    assert set(answer) == {"model", "label_range", "typical_error", "estimate", "window_s", "hop_s", "windows"}
+    names = {"model", "label_range", "typical_error", "word_labelled", "estimate", "window_s", "hop_s", "windows"}
+    assert set(answer) == names
     assert (answer["model"], answer["label_range"]) == ("small_student", [1.0, 7.0])
     assert answer["estimate"] == expected(str(clip))
     assert answer["windows"] == expected(str(clip), window_s=2.0, hop_s=0.5, batch_size=8)

@@ -1,5 +1,6 @@
 """A run from end to end on tiny parts: what it writes, what a second run does, several processes."""
 
+import csv
 import json
 import os
 import re
@@ -72,7 +73,8 @@ def test_results_figures_and_tables(finished):
                 low, high = scores["ci95"][key]
                 assert low <= scores["ccc"][key] <= high
                 assert np.isclose(scores["ccc"][key], np.mean(scores["ccc_per_seed"][key]))
-    assert results["corpus"]["splits"]["train"] == {"clips": 24, "speakers": 3}
+    rated = dict.fromkeys(DIMENSIONS, 24)
+    assert results["corpus"]["splits"]["train"] == {"clips": 24, "speakers": 3, "rated": rated}
     assert torch.__version__.startswith(results["environment"]["packages"]["torch"])
     assert {path.name for path in (out / "figures").iterdir()} == {
         f"{kind}_{split}.png" for kind in ("ccc", "scatter", "circumplex") for split in ("test1", "test2")
@@ -239,6 +241,81 @@ def _check_probe(out):
     assert probe["clips"] == {"train": 24, "development": 12, "test1": 10, "test2": 6}
     assert {row["hidden_state"] for row in probe["layers"]} == {0, 1, 2, 3}
     assert (out / "probe_whisper_layers_test1.png").is_file() and (out / "probe_whisper.csv").is_file()
+
+
+def write_unrated(tiny_corpus, path):
+    """The tiny corpus as a table without dominance; every third clip has no valence, and no clip of test2."""
+    with open(tiny_corpus / "Labels" / "labels_consensus.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = ["audio,activation,valence,speaker,gender,split"]
+    for index, row in enumerate(rows):
+        valence = "" if index % 3 == 0 or row["Split_Set"] == "Test2" else row["EmoVal"]
+        split = row["Split_Set"].lower()
+        lines.append(f"{row['FileName']},{row['EmoAct']},{valence},{row['SpkrID']},{row['Gender']},{split}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_what_nobody_rated_has_no_value_anywhere(tiny_settings, tiny_corpus, tmp_path):
+    recipe = deepcopy(tiny_settings)
+    recipe["systems"] = {
+        "mfb": {"role": "baseline", "branches": ["mfb"], "uncertainty": True},
+        "fusion": {"role": "teacher", "branches": ["mfb"]},
+        "student_kd": {"role": "student", "teacher": "fusion"},
+    }
+    facts = {"labels": "Ours.", "license": "Ours", "terms": "Ask us.", "word_labelled": ["valence"]}
+    recipe |= {"corpus": "table", "corpus_note": "A note.", "corpus_facts": facts, "seeds": [0], "num_train_epochs": 1}
+    recipe |= {"corpus_options": {"label_range": [1, 7], "audio_dir": str(tiny_corpus / "Audios")}}
+    recipe["corpus_options"] |= {f"{name}_column": name for name in ("speaker", "gender", "split")}
+    recipe |= {"conditions": {"systems": ["mfb"], "white_db": [10]}, "probe": ["whisper"], "bootstrap_samples": 10}
+    path = tmp_path / "unrated.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    results = main(arguments(path, write_unrated(tiny_corpus, tmp_path / "ratings.csv"), tmp_path))
+    out = tmp_path / "out"
+    assert json.loads((out / "results.json").read_text()) == results
+    assert results["corpus"]["averaged"] == ["activation"] and results["corpus"]["word_labelled"] == ["valence"]
+    assert results["corpus"]["splits"]["test2"]["rated"] == {"activation": 6, "valence": 0, "dominance": 0}
+    for system in results["systems"]:
+        assert system["checkpoint"]["outputs"] == ["activation", "valence"]
+        predicted = read_predictions(out / "jobs" / system["name"] / "seed0" / "predictions_test1.csv")
+        rated = ~np.isnan(predicted.labels[:, 1])
+        assert 0 < rated.sum() < 10 and np.isnan(predicted.logits[:, 2]).all()
+        test1, test2 = (system["splits"][split] for split in ("test1", "test2"))
+        valence = concordance_correlation(predicted.logits[rated, 1], predicted.labels[rated, 1])
+        assert test1["ccc"]["valence"] == pytest.approx(valence, abs=1e-12)
+        assert test1["ccc"]["dominance"] is None and test2["ccc"]["valence"] is None
+        for scores in (test1, test2):
+            assert scores["ccc"]["mean"] == scores["ccc"]["activation"] is not None
+            assert scores["ci95"]["dominance"] is None and scores["ccc_per_seed"]["dominance"] is None
+    assert [row["p_value"]["dominance"] for row in results["comparisons"]] == [None] * len(results["comparisons"])
+    config = AutoModel.from_pretrained(out / "student_kd").config
+    assert config.id2label == {0: "activation", 1: "valence"}
+    table = (out / "results.md").read_text()
+    assert "## test1: CCC on 10 clips (valence 6, dominance none)" in table
+    head = "| activation | valence (by word) | dominance | mean (activation) |"
+    assert head in table and "| not rated |" in table and "| train | 24 | 3 | 16 | 0 |" in table
+    card = (out / "student_kd" / "README.md").read_text()
+    assert "# student_kd: activation and valence from speech" in card and "**Nobody rated valence.**" in card
+    assert "Nobody rated dominance in the training data, so the model does not estimate it." in card
+    assert "| valence (by word) | not rated |" in card and "`logits` (batch, 2): activation, valence" in card
+    names = [metric for metric in re.findall(r"name: (CCC .*)", card)]
+    assert set(names) == {"CCC activation", "CCC valence (by word)", "CCC mean (activation)"}
+    assert len(names) == 2 + 2 + 1  # valence in test1 alone
+    assert re.findall(r"name: CCC valence.*\n\s+args:\n\s+n: (\d+)", card) == ["6"]
+    for written in (
+        out / "results.json",
+        out / "results.md",
+        *out.rglob("README.md"),
+        *out.rglob("predictions_*.csv"),
+    ):
+        assert not re.search(r"\b[Nn]a[Nn]\b", written.read_text()), written
+    assert json.loads((out / "mfb" / "run.json").read_text())["typical_error"]["rmse"]["dominance"] is None
+    probe = json.loads((out / "probe_whisper.json").read_text())
+    assert (
+        {row["ccc"]["dominance"] for row in probe["layers"]}
+        == {row["ccc"]["valence"] for row in probe["layers"]}
+        == {None}
+    )
 
 
 @pytest.mark.parametrize(

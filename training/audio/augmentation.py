@@ -273,7 +273,7 @@ def augmented_table(table: ClipTable, copies: Sequence[AugmentedClip]) -> ClipTa
         files=[f"{name}#{copy.copy}" for name, copy in zip(sources.files, copies, strict=True)],
         fingerprints=[copy.fingerprint for copy in copies],
         labels=np.where(joined[:, None], np.nan, sources.labels),
-        rating_variances=np.where(joined[:, None], 0.0, sources.rating_variances),
+        rating_variances=np.where(joined[:, None], np.nan, sources.rating_variances),
         emotions=[None if j else emotion for j, emotion in zip(joined, sources.emotions, strict=True)],
         votes=[() if j else votes for j, votes in zip(joined, sources.votes, strict=True)],
         transcripts=[None if j else text for j, text in zip(joined, sources.transcripts, strict=True)],

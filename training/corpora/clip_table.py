@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -21,8 +22,8 @@ class ClipTable:
     Args:
         files: Names.
         fingerprints: Of the audio, by which its frames are cached.
-        labels: (clips, dimensions) on the label scale, float64; NaN where the clip is unlabelled.
-        rating_variances: (clips, dimensions), variance of the single grades; 0 where there are fewer than two.
+        labels: (clips, dimensions) on the label scale, float64; NaN where the clip was not rated.
+        rating_variances: (clips, dimensions), variance of the single grades; NaN where there are fewer than two.
         emotions: Codes of the classes (see `settings.labels.EMOTIONS`), None where unknown.
         votes: Per clip the codes of the graders' classes, empty where there are none.
         speakers: Names, None where unknown.
@@ -42,6 +43,10 @@ class ClipTable:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def rated_clips(self) -> dict[str, int]:
+        """Return for each dimension the number of clips that have a label in it."""
+        return dict(zip(DIMENSIONS, (~np.isnan(self.labels)).sum(axis=0).tolist(), strict=True))
 
     def take(self, indices: Sequence[int]) -> ClipTable:
         """Return these rows, in this order."""
@@ -81,11 +86,11 @@ def _votes(grades: list[dict] | None) -> tuple[str, ...]:
 
 
 def _variances(grades: list[dict] | None) -> list[float]:
-    """Population variance of the single grades, 0 for each dimension that fewer than two graders rated."""
+    """Population variance of the single grades, NaN for each dimension that has fewer than two."""
     variances = []
     for dimension in DIMENSIONS:
         given = [grade[dimension] for grade in grades or () if grade[dimension] is not None]
-        variances.append(float(np.var(given)) if len(given) > 1 else 0.0)
+        variances.append(float(np.var(given)) if len(given) > 1 else math.nan)
     return variances
 
 
@@ -105,7 +110,7 @@ def unlabelled_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipT
         files=list(files),
         fingerprints=list(fingerprints),
         labels=np.full((count, len(DIMENSIONS)), np.nan),
-        rating_variances=np.zeros((count, len(DIMENSIONS))),
+        rating_variances=np.full((count, len(DIMENSIONS)), np.nan),
         emotions=[None] * count,
         votes=[()] * count,
         speakers=[None] * count,

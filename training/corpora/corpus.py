@@ -17,7 +17,7 @@ from datasets import Audio, Features, List, Value
 from speech_affect import DIMENSIONS
 
 from ..files import sha256_of_file
-from ..settings.labels import LEARNT_FROM, SPLITS, UNKNOWN, WITHHELD_SPLIT
+from ..settings.labels import LEARNT_FROM, SPLITS, UNKNOWN
 
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Corpus:
         name: Short name for reports.
         splits: One dataset per split, keyed by names out of `SPLITS`, each with the columns of `FEATURES`
             (`audio` as `{"bytes", "path"}`), and those of `SEGMENT` where files hold several clips; ratings are in the
-            unit of `label_range`, null where withheld.
+            unit of `label_range`, null where a clip was not rated.
         label_range: Lowest and highest rating possible.
         note: Where the labels and splits come from, for reports.
         skipped: Rows of the label files that were left out (`on_error="skip"`).
@@ -192,16 +192,17 @@ def parse_rating(value: object, low: float, high: float, column: str) -> float:
 
 
 def parse_ratings(
-    values: Sequence[object], split: str, label_range: tuple[float, float], columns: Sequence[str]
+    values: Sequence[object], label_range: tuple[float, float], columns: Sequence[str]
 ) -> tuple[float | None, ...]:
-    """Return the ratings as floats, each None where `WITHHELD_SPLIT` withholds them all.
+    """Return the ratings as floats, None where a clip was not rated.
 
     Raises:
-        RowError: A rating is missing elsewhere, is no number, or lies outside `label_range`.
+        RowError: A rating is no number, or lies outside `label_range`.
     """
-    if split == WITHHELD_SPLIT and all(is_empty(value) for value in values):
-        return None, None, None
-    return tuple(parse_rating(value, *label_range, column) for value, column in zip(values, columns, strict=True))
+    return tuple(
+        None if is_empty(value) else parse_rating(value, *label_range, column)
+        for value, column in zip(values, columns, strict=True)
+    )
 
 
 def listed(items: Iterable[str], limit: int = 10) -> str:

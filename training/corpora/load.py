@@ -1,6 +1,7 @@
 """The corpus of a run: by kind, with the clips that have labels."""
 
 import inspect
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from .msp_podcast import load_msp_podcast_corpus
 from .parquet import is_parquet_corpus, load_parquet_corpus
 from .table import load_table_corpus
 
+
+logger = logging.getLogger(__name__)
 
 DEMO_NOTE = (
     "Synthetic speech by eSpeak NG. Labels are what the speech was constructed from, plus simulated graders' noise; "
@@ -58,15 +61,18 @@ def unlabelled_folders(folders: list[str], cache: Path) -> list[Path]:
 
 
 def labelled_clips(corpus: Corpus) -> Corpus:
-    """Return the corpus without unlabelled clips (a withheld test set), and without splits that lose all of theirs.
+    """Return the corpus without clips that have no rating at all, and without splits that lose all of theirs.
 
     Raises:
         ValueError: Nothing is left to train or to develop on.
     """
     splits = {
-        name: rows.filter(lambda *values: None not in values, input_columns=list(DIMENSIONS))
+        name: rows.filter(lambda *values: set(values) != {None}, input_columns=list(DIMENSIONS))
         for name, rows in corpus.splits.items()
     }
+    left_out = sum(len(rows) - len(splits[name]) for name, rows in corpus.splits.items())
+    if left_out:
+        logger.info("%s: %d clips have no rating and are left out", corpus.name, left_out)
     kept = type(corpus.splits)({name: rows for name, rows in splits.items() if len(rows)})
     for needed in LEARNT_FROM:
         if needed not in kept:

@@ -16,8 +16,10 @@ from .csv_rows import check_header, csv_rows, separator_hint
 
 
 LABEL_RANGE = (1.0, 7.0)
-CONSENSUS_COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")
-GRADE_COLUMNS = ("EmoClass_Major", "EmoClass_Second", "EmoAct", "EmoVal", "EmoDom")
+RATING_COLUMNS = ("EmoAct", "EmoVal", "EmoDom")  # one is enough: what a corpus does not have, nobody rated
+CONSENSUS_COLUMNS = ("FileName", "EmoClass", *RATING_COLUMNS, "SpkrID", "Gender", "Split_Set")
+GRADE_COLUMNS = ("EmoClass_Major", "EmoClass_Second", *RATING_COLUMNS)
+OPTIONAL_COLUMNS = frozenset(GRADE_COLUMNS)
 WORKER_COLUMNS = ("Workers", "WorkerID")  # release 1.6 and release 2.0
 
 
@@ -27,7 +29,7 @@ Partition = namedtuple("Partition", "row split file")
 
 
 class Grade(NamedTuple):
-    """What one worker gave one turn; ratings are in 1..7, None where the worker gave none.
+    """What one worker gave one turn; ratings are in 1..7, None where the worker gave none. One can grade a turn twice.
 
     The emotions are the release's own words: `Neutral`, `Other-Curious`, `Concerned,Amused`.
     """
@@ -111,18 +113,20 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _records(path: Path, columns: Sequence[str], bad_rows: BadRows) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yield (row, fields) of a CSV file, the fields in the order of `columns`."""
+    """Yield (row, fields) of a CSV file, the fields in the order of `columns`, empty where there is no such column."""
     rows = csv_rows(path, bad_rows, any_bytes=True)  # what is not UTF-8 is in graders' own words
     _, header = next(rows)
     _check_columns(path, header, columns)
     check_header(path, header, columns)
-    pick = operator.itemgetter(*map(header.index, columns))
+    pick = operator.itemgetter(*(header.index(column) if column in header else -1 for column in columns))
     for row, fields in rows:
-        yield row, tuple(map(str.strip, pick(fields)))
+        yield row, tuple(map(str.strip, pick([*fields, ""])))
 
 
 def _check_columns(place: object, found: Sequence[str], required: Sequence[str]) -> None:
-    missing = [column for column in required if column not in found]
+    missing = [column for column in required if column not in found and column not in OPTIONAL_COLUMNS]
+    if set(RATING_COLUMNS) <= set(required) and not set(RATING_COLUMNS) & set(found):
+        missing += RATING_COLUMNS
     if missing:
         raise CorpusError(
             f"{place} has no {' and no '.join(missing)}; it has {shortened(', '.join(found))}.{separator_hint(found)}"
@@ -152,7 +156,7 @@ def _consensus_json(path: Path, bad_rows: BadRows) -> Iterator[Label]:
             continue
         record = dict(value)
         _check_columns(f"{path}, row {row} ({file})", list(record), CONSENSUS_COLUMNS[1:])
-        yield Label(row, file, *(_as_text(record[column]) for column in CONSENSUS_COLUMNS[1:]))
+        yield Label(row, file, *(_as_text(record.get(column)) for column in CONSENSUS_COLUMNS[1:]))
 
 
 def _fields_of_line(line: str) -> tuple[str, ...]:
@@ -199,7 +203,7 @@ def _grades_json(path: Path, bad_rows: BadRows) -> Iterator[tuple[int, str, Sequ
             if isinstance(value, tuple):
                 record = {column: _as_text(given) for column, given in value}
                 _check_columns(f"{path}, row {row} ({file}, {worker})", list(record), GRADE_COLUMNS)
-                yield row, file, [worker, *(record[column] for column in GRADE_COLUMNS)]
+                yield row, file, [worker, *(record.get(column, "") for column in GRADE_COLUMNS)]
             else:
                 message = f"the entry of {file} is not a JSON object of workers and grades"
                 bad_rows.add(path, row, RowError("malformed row", message))

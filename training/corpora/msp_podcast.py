@@ -13,7 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import datasets
 
@@ -26,7 +26,7 @@ from ..settings.labels import EMOTIONS, SPLITS, UNKNOWN, WITHHELD_SPLIT
 from . import corpus as common
 from . import csv_rows, msp_labels, msp_release, paths
 from .corpus import BadRows, Corpus, CorpusError, RowError
-from .msp_labels import LABEL_RANGE, Grade, Label
+from .msp_labels import LABEL_RANGE, RATING_COLUMNS, Grade, Label
 from .msp_release import Release
 
 
@@ -95,26 +95,28 @@ def _checked(
 ) -> tuple[str, dict]:
     """The split and the row of one label, or RowError."""
     file = paths.check_inside(label.file)
+    path = audio.get(file, audio.get(PurePosixPath(file).stem))
     if file in seen:
         raise RowError("duplicate file", f"{file} is already in row {seen[file]}; allowed is one row per file")
     seen[file] = label.row
     split = SPLIT_OF.get(label.split.capitalize())
     if split is None:
         raise RowError("unknown split", f"Split_Set is {label.split!r}; allowed are {', '.join(SPLIT_OF)}")
-    if file not in audio:
+    if not path:
+        several = " of this name alone, but several in other formats: keep one" if path == "" else ""
         raise RowError(
             "missing audio",
-            f"there is no audio file {file}; each row needs its file in the audio folder, not a link that leads out "
-            "(the folder itself may be one)",
+            f"there is no audio file {file}{several}; each row needs its file in the audio folder, not a link that "
+            "leads out (the folder itself may be one)",
         )
     given = (label.activation, label.valence, label.dominance)
-    ratings = common.parse_ratings(given, split, LABEL_RANGE, ("EmoAct", "EmoVal", "EmoDom"))
-    emotion = None if split == WITHHELD_SPLIT and common.is_empty(label.emotion) else label.emotion
+    ratings = common.parse_ratings(given, LABEL_RANGE, RATING_COLUMNS)
+    emotion = None if common.is_empty(label.emotion) else label.emotion
     if emotion is not None and emotion not in EMOTIONS:
         raise RowError("unknown emotion", f"EmoClass is {emotion!r}; allowed are {', '.join(EMOTIONS)}")
     return split, {
         "file": file,
-        "audio": {"bytes": None, "path": audio[file]},
+        "audio": {"bytes": None, "path": path},
         **dict(zip(DIMENSIONS, ratings, strict=True)),
         "emotion": emotion,
         "speaker": _known(label.speaker),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..files import sha256_of_file
 from .corpus import CorpusError, RowError, listed
-from .paths import check_inside, check_no_repository, real_folders
+from .paths import check_inside, check_no_repository, is_audio, real_folders
 
 
 LABEL_FOLDERS = ("labels", "label")
@@ -47,7 +47,8 @@ class Release:
     transcript_folders: tuple[Path, ...]
 
     def audio_files(self) -> dict[str, str]:
-        """Return file name -> absolute path of all audio that lies directly in the audio folders.
+        """Return name -> absolute path of all audio that lies directly in the audio folders, by the names of the files
+        and by these without suffix, since labels say `.wav` of audio that was converted; empty where two have it.
 
         An audio folder may be a link; a file in it that is one must lead to a place in that folder or in the release,
         or in the Hub's cache of the same repository.
@@ -56,7 +57,11 @@ class Release:
         for folder in reversed(self.audio_folders):  # so that the first folder wins
             outside = _links_out(folder, self.root)
             files.update({name: os.path.join(folder, name) for name in _names(folder) if name not in outside})
-        return files
+        stems: dict[str, str] = {}
+        for name, path in files.items():
+            stem = os.path.splitext(name)[0]
+            stems[stem] = "" if stem in stems else path
+        return stems | files
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that change when the labels, the transcripts or the set of audio files change."""
@@ -112,7 +117,7 @@ def find_release(data_dir: str | os.PathLike, labels_file: str | None = None) ->
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted(name for name in os.listdir(folder) if name.casefold().endswith(".wav"))
+    return sorted(name for name in os.listdir(folder) if is_audio(name))
 
 
 def _links_out(folder: Path, root: Path) -> set[str]:
@@ -165,7 +170,5 @@ def _removed_audio(root: Path, labels: Path) -> list[Path]:
     def versions(path: Path) -> set[str]:
         return set(re.findall(r"\d+(?:\.\d+)+", str(path.relative_to(root))))
 
-    folders = [
-        folder for folder, names in _previous_tree(root) if any(name.casefold().endswith(".wav") for name in names)
-    ]
+    folders = [folder for folder, names in _previous_tree(root) if any(map(is_audio, names))]
     return sorted(folders, key=lambda folder: not versions(labels) & versions(folder))

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from .corpus import CorpusError, RowError, listed
 
 
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
 _SPECIAL = frozenset("\\:\0")  # what a plain path does not hold
 
 
@@ -25,6 +26,28 @@ def check_inside(name: str) -> str:
             f"the file name {name!r} leaves the corpus folder; allowed is a path inside it, without '..'",
         )
     return str(PurePosixPath(*path.parts))
+
+
+def is_audio(name: str) -> bool:
+    """Return whether a file name says that it is audio."""
+    return os.path.splitext(name)[1].casefold() in AUDIO_SUFFIXES
+
+
+def converted(path: str) -> str:
+    """Return the path of a file or, where it is not there, of one that differs in its suffix alone: labels say `.wav`
+    of audio that was converted.
+
+    Raises:
+        RowError: There is none, or there are several.
+    """
+    if os.path.isfile(path):
+        return path
+    found = [path_ for suffix in sorted(AUDIO_SUFFIXES) if os.path.isfile(path_ := os.path.splitext(path)[0] + suffix)]
+    if len(found) != 1:
+        several = f", but {' and '.join(map(os.path.basename, found))}: keep one" if found else ""
+        folder, name = os.path.split(path)
+        raise RowError("missing audio", f"there is no audio file {name} in {folder}{several}")
+    return found[0]
 
 
 def real_folders(folder: str | os.PathLike) -> tuple[str, ...]:

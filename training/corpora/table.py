@@ -39,7 +39,7 @@ from .corpus import (
     with_audio,
 )
 from .folds import deal_speakers
-from .paths import check_inside, real_folders
+from .paths import check_inside, converted, real_folders
 from .segments import checked_segment, parse_time, read_header, segment_name
 from .table_batches import SPLIT_OF, Batch, Table, read_tables
 
@@ -81,12 +81,12 @@ def load_table_corpus(
             a dataset on the Hub.
         label_range: Lowest and highest rating possible, in the unit of the table.
         audio_column: Paths of audio files, or audio as `datasets` keeps it (bytes, or a path).
-        activation_column, valence_column, dominance_column: Ratings.
+        activation_column, valence_column, dominance_column: Ratings, in empty cells none; None for an attribute that
+            nobody rated, as is one without a column of its name. One is enough.
         speaker_column, gender_column: `Unknown` where empty or not given.
         emotion_column: One-letter codes of MSP-Podcast, or the words for them (`anger`, `happy`, ...).
         transcript_column: The spoken words.
-        split_column: train, dev, validation, test, test1, test2, test3, ... (see `table_batches.SPLIT_OF`). Ratings
-            may be absent in test3 only.
+        split_column: train, dev, validation, test, test1, test2, test3, ... (see `table_batches.SPLIT_OF`).
         start_column, end_column: Times within the file where a row rates a segment of it (see `segments.parse_time`):
             seconds, or timedeltas such as `0 days 00:00:01.5`, as audformat writes them; an empty one is the beginning
             or the end of the file. Both are read where the table has `start` and `end`; None to leave them.
@@ -226,8 +226,8 @@ class TableReader:
         split = None if self.deal else SPLIT_OF.get(str(given).strip().casefold())
         if split is None and not self.deal:
             raise RowError("unknown split", f"the split is {given!r}; allowed are {', '.join(SPLIT_OF)}")
-        names = [self.columns[dimension] for dimension in DIMENSIONS]
-        ratings = parse_ratings([record[dimension] for dimension in DIMENSIONS], split, self.label_range, names)
+        names = [self.columns.get(dimension, dimension) for dimension in DIMENSIONS]
+        ratings = parse_ratings([record.get(dimension) for dimension in DIMENSIONS], self.label_range, names)
         speaker = _text(record.get("speaker")) or UNKNOWN
         if self.deal and speaker == UNKNOWN:
             column = self.columns["speaker"]
@@ -265,15 +265,14 @@ class TableReader:
             raise RowError("missing audio", f"{self.columns['audio']} is empty; each row needs its audio")
         if self.base is None:
             raise RowError("missing audio", f"{path!r} is a path and there is no folder for it; give audio_dir")
-        full = self._full(path)
-        if not os.path.isfile(full):
-            raise RowError("missing audio", f"there is no audio file {path} in {self.base}")
+        named = self._full(path)
+        full = converted(named)
         if not self._stays(full):
             raise RowError(
                 "path leaves the folder",
                 f"{path} is a link that leads out of {self.base}; {_way(os.path.realpath(full))}, or copy the file",
             )
-        return check_inside(full[len(os.path.join(self.base, "")) :]), full
+        return check_inside(named[len(os.path.join(self.base, "")) :]), full
 
     def _full(self, path: str) -> str:
         """The path of a file in the audio folder; relative ones start there or, where that does not lead to a file, at

@@ -14,7 +14,9 @@ import pyarrow as pa
 from datasets import Audio, Dataset, DatasetDict, Value
 from datasets.exceptions import DatasetGenerationError
 
-from .corpus import BadRows, CorpusError, shortened
+from speech_affect import DIMENSIONS
+
+from .corpus import SEGMENT, BadRows, CorpusError, shortened
 from .csv_rows import check_header, csv_rows, separator_hint
 from .paths import check_no_repository
 
@@ -28,10 +30,17 @@ _WORDS = {
     "test3": "test3",
 }
 SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words.split()}
-# the times of segments, which few tables have; words of names that are probably theirs
-OPTIONAL = ("start", "end")
-_STARTS = {"start", "starttime", "begin", "begintime", "onset"}
-_ENDS = {"end", "endtime", "stop", "offset"}
+# a table need not have them under the names that they have by default
+OPTIONAL = (*DIMENSIONS, *SEGMENT)
+# words in the names of columns that are probably meant
+_MEANT = {
+    "audio": {"file", "files", "filename", "filepath", "path", "wav"},
+    "activation": {"act", "emoact", "arousal", "aroused"},
+    "valence": {"val", "emoval", "pleasure"},
+    "dominance": {"dom", "emodom", "potency", "power"},
+    "start": {"start", "starttime", "begin", "begintime", "onset"},
+    "end": {"end", "endtime", "stop", "offset"},
+}
 # read and checked at a time: a table may have more rows than fit in memory as Python objects
 BATCH_ROWS = 10_000
 
@@ -163,34 +172,49 @@ def _present(source: str, names: Sequence[str], columns: dict[str, str]) -> dict
     absent = [role for role, column in columns.items() if column == role in OPTIONAL and column not in names]
     present = {role: column for role, column in columns.items() if role not in absent}
     for role, column in present.items():
-        _check_column(source, names, role, column)
-    found = [columns[role] for role in OPTIONAL if role in present]
+        if column not in names:
+            raise _no_column(source, names, role, column, _meant(names, role, present))
+    for role in [dimension for dimension in DIMENSIONS if dimension in absent]:
+        if found := _meant(names, role, present):
+            hint = f" If nobody rated {role}, give {role}_column=null."
+            raise _no_column(source, names, role, role, found, hint)
+    if not set(DIMENSIONS) & set(present):
+        raise CorpusError(
+            f"{source} has no column of ratings; it has {shortened(', '.join(names))}. Give activation_column, "
+            f"valence_column or dominance_column.{separator_hint(names)}"
+        )
+    _check_times(source, names, present, [role for role in SEGMENT if role in absent])
+    return present
+
+
+def _check_times(source: str, names: Sequence[str], present: dict[str, str], absent: list[str]) -> None:
+    found = [present[role] for role in SEGMENT if role in present]
     if absent and found:
         raise CorpusError(
             f"{source} has no column {absent[0]!r} beside {found[0]!r}: give start_column and end_column, or null for "
             "both if rows rate whole files."
         )
-    if len(absent) == len(OPTIONAL) and (like := _like_times(names)):
+    like = [_meant(names, role, present) for role in absent]
+    if len(like) == len(SEGMENT) and all(like):
         raise CorpusError(
             f"{source} has the columns {like[0]!r} and {like[1]!r}: if they are times of segments, in seconds, give "
             f"start_column={like[0]!r} and end_column={like[1]!r}; if rows rate whole files, null for both."
         )
-    return present
 
 
-def _like_times(names: Sequence[str]) -> tuple[str, str] | None:
-    """Two columns that seem to be the start and the end of a segment."""
-    found = [
-        next((name for name in names if set(re.split(r"[\W\d_]+", name.casefold())) & words), None)
-        for words in (_STARTS, _ENDS)
-    ]
-    return None if None in found else tuple(found)
+def _meant(names: Sequence[str], role: str, present: dict[str, str]) -> str | None:
+    """The column that is probably meant by a name that a table does not have."""
+    free = [name for name in names if name not in present.values()]
+    words = {name: set(re.split(r"[\W\d_]+", name.casefold())) for name in free}
+    by_word = next((name for name in free if words[name] & _MEANT.get(role, set())), None)
+    lowered = {name.casefold(): name for name in reversed(free)}
+    close = difflib.get_close_matches(present.get(role, role).casefold(), lowered, n=1, cutoff=0.6)
+    return by_word or (lowered[close[0]] if close and role not in SEGMENT else None)
 
 
-def _check_column(source: str, names: Sequence[str], role: str, column: str) -> None:
-    if column not in names:
-        lowered = {name.casefold(): name for name in reversed(names)}
-        close = difflib.get_close_matches(column.casefold(), lowered, n=1, cutoff=0.6)
-        hint = f" Did you mean {role}_column={lowered[close[0]]!r}?" if close else ""
-        listed = shortened(", ".join(names))
-        raise CorpusError(f"{source} has no column {column!r}; it has {listed}.{hint}{separator_hint(names)}")
+def _no_column(
+    source: str, names: Sequence[str], role: str, column: str, meant: str | None, hint: str = ""
+) -> CorpusError:
+    asked = f" Did you mean {role}_column={meant!r}?" if meant else ""
+    listed = shortened(", ".join(names))
+    return CorpusError(f"{source} has no column {column!r}; it has {listed}.{asked}{hint}{separator_hint(names)}")

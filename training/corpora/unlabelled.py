@@ -9,11 +9,10 @@ import soundfile
 
 from ..files import clip_fingerprint
 from .corpus import CorpusError
-from .paths import check_no_repository, real_folders
+from .paths import AUDIO_SUFFIXES, check_no_repository, is_audio, real_folders
 from .segments import Piece
 
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
 PIECE_S = 8.0  # about as long as a turn of MSP-Podcast
 SHORTEST_S = 0.5
 
@@ -33,14 +32,16 @@ def unlabelled_pieces(folders: Sequence[str | os.PathLike]) -> list[Piece]:
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise CorpusError(
-                f"unlabelled_dir {folder} is no folder; give folders with {', '.join(sorted(SUFFIXES))}."
+                f"unlabelled_dir {folder} is no folder; give folders with {', '.join(sorted(AUDIO_SUFFIXES))}."
             )
         check_no_repository(folder)
-        found = sorted(path for path in folder.rglob("*") if path.suffix.casefold() in SUFFIXES and path.is_file())
+        found = sorted(path for path in folder.rglob("*") if is_audio(path.name) and path.is_file())
         inside = [path for path in found if os.path.realpath(path).startswith(real_folders(folder))]
         if not inside:
             links = " but links that lead out of it: give the folders that they lead to" if found else ""
-            raise CorpusError(f"unlabelled_dir {folder} has no audio{links}; known are {', '.join(sorted(SUFFIXES))}.")
+            raise CorpusError(
+                f"unlabelled_dir {folder} has no audio{links}; known are {', '.join(sorted(AUDIO_SUFFIXES))}."
+            )
         long = [piece for path in inside for piece in _pieces(path)]
         if not long:
             raise CorpusError(f"unlabelled_dir {folder}: all its {len(inside)} files are shorter than {SHORTEST_S} s.")

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from speech_affect import DIMENSIONS
+
 from ..corpora.clip_table import ClipTable
 from .frame_cache import FrameCache
 
@@ -36,9 +38,10 @@ class FrameDataset(Dataset):
     ):
         self.table = table
         self.caches = caches
-        self.targets: dict[str, np.ndarray] = {"labels": table.labels}
+        self.columns = output_columns(config)
+        self.targets: dict[str, np.ndarray] = {"labels": table.labels[:, self.columns]}
         if config.predict_uncertainty:
-            self.targets["rating_variances"] = table.rating_variances
+            self.targets["rating_variances"] = table.rating_variances[:, self.columns]
         if emotion_codes:
             classes = _classes(table.emotions, emotion_codes)
             self.targets["emotion_targets"] = _vote_shares(table.votes, classes, emotion_codes) if votes else classes
@@ -47,7 +50,7 @@ class FrameDataset(Dataset):
 
     def set_teacher(self, logits: np.ndarray, embeddings: np.ndarray) -> None:
         """Add a teacher's outputs (clips, 3) and embeddings (clips, embedding_size) to the targets."""
-        self.targets |= {"teacher_logits": logits, "teacher_embedding": embeddings}
+        self.targets |= {"teacher_logits": logits[:, self.columns], "teacher_embedding": embeddings}
 
     def __len__(self) -> int:
         return len(self.table)
@@ -56,6 +59,11 @@ class FrameDataset(Dataset):
         fingerprint = self.table.fingerprints[index]
         frames = {name: cache.read(fingerprint) for name, cache in self.caches.items()}
         return {"frames": frames, **{name: values[index] for name, values in self.targets.items()}}
+
+
+def output_columns(config) -> list[int]:
+    """Return the place of each of a model's outputs among `DIMENSIONS`."""
+    return [DIMENSIONS.index(name) for name in config.id2label.values()]
 
 
 def _classes(names: Sequence[str | None], known: Sequence[str]) -> np.ndarray:

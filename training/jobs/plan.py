@@ -115,11 +115,14 @@ def make_jobs(
     """Return per system its jobs on these data splits, one per seed, teachers first."""
     train = data_splits.tables[TRAIN]
     genders = [gender for gender in train.genders if gender is not None]
+    dimensions = [dimension for dimension, clips in train.rated_clips().items() if clips > 1]
+    if not dimensions:
+        raise ValueError(f"{data_splits.name or 'the corpus'} has no dimension that two training clips were rated in")
     evaluated = {key: table for key, table in data_splits.tables.items() if key != TRAIN}
     jobs: dict[str, list[Job]] = {}
     for name, spec in systems_of(run, data_splits).items():
         emotions = _emotions(spec, train)
-        config = build_config(spec, library.configs, run.head, label_range, emotions, genders)
+        config = build_config(spec, library.configs, run.head, label_range, emotions, genders, dimensions)
         tables = {TRAIN: data_splits.training_table(spec, unlabelled), **evaluated}
         if name in run.degraded_systems:
             tables |= data_splits.condition_tables()

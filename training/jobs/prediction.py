@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from speech_affect import DIMENSIONS
 
 from ..corpora.clip_table import ClipTable
 from ..files import atomic_path, read_json, write_json
-from ..frames.frame_dataset import FrameDataset, collate_frames
+from ..frames.frame_dataset import FrameDataset, collate_frames, output_columns
 from .data_splits import TRAIN
 from .job import Job
 
@@ -27,7 +28,8 @@ from .job import Job
 class Predictions:
     """Predictions of clips beside their labels, all values on the label scale.
 
-    Numbers are float64, the embedding is float32.
+    Numbers are float64, the embedding is float32. NaN is a dimension that the model does not have, or a label that is
+    not there.
     """
 
     files: list[str]
@@ -53,7 +55,11 @@ class Predictions:
 
 @torch.no_grad()
 def predict(model, dataset: FrameDataset, batch_size: int) -> Predictions:
-    """Predict every clip of a dataset, in its order."""
+    """Predict every clip of a dataset, in its order.
+
+    Raises:
+        ValueError: A prediction is not finite.
+    """
     was_training = model.training
     model.eval()
     parts: dict[str, list] = {"logits": [], "embedding": [], "uncertainty": []}
@@ -65,8 +71,19 @@ def predict(model, dataset: FrameDataset, batch_size: int) -> Predictions:
                 values.append(outputs[name].float().cpu())
     model.train(was_training)
     joined = {name: torch.cat(values).numpy() for name, values in parts.items() if values}
-    logits, uncertainty = (joined[n].astype(np.float64) if n in joined else None for n in ("logits", "uncertainty"))
+    columns, count = output_columns(model.config), len(dataset)
+    logits, uncertainty = (
+        _all_dimensions(joined[name], columns, count) if name in joined else None for name in ("logits", "uncertainty")
+    )
     return Predictions(list(dataset.table.files), logits, dataset.table.labels, uncertainty, joined["embedding"])
+
+
+def _all_dimensions(values: np.ndarray, columns: list[int], clips: int) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise ValueError("the model predicts values that are not finite: train it anew, with a lower learning_rate")
+    every = np.full((clips, len(DIMENSIONS)), np.nan)
+    every[:, columns] = values
+    return every
 
 
 def predict_splits(job: Job, batch_size: int) -> None:
@@ -107,14 +124,15 @@ def _kept_outputs(teacher: Job, table: ClipTable, batch_size: int) -> dict[str, 
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write a split as CSV: file, then label, prediction and uncertainty of each dimension."""
+    """Write a split as CSV: file, then label, prediction and uncertainty of each dimension; NaN is an empty field."""
     columns = {"label": predictions.labels, "prediction": predictions.logits, "uncertainty": predictions.uncertainty}
     columns = {name: values for name, values in columns.items() if values is not None}
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", *(f"{dimension}_{name}" for name in columns for dimension in DIMENSIONS)])
         for name, *values in zip(predictions.files, *columns.values(), strict=True):
-            writer.writerow([name, *(repr(float(value)) for row in values for value in row)])
+            numbers = [float(value) for row in values for value in row]
+            writer.writerow([name, *("" if math.isnan(number) else repr(number) for number in numbers)])
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -123,7 +141,7 @@ def read_predictions(path: Path) -> Predictions:
         rows = list(csv.DictReader(file))
 
     def column(name: str) -> np.ndarray:
-        values = [[float(row[f"{dimension}_{name}"]) for dimension in DIMENSIONS] for row in rows]
+        values = [[float(row[f"{dimension}_{name}"] or "nan") for dimension in DIMENSIONS] for row in rows]
         return np.array(values).reshape(-1, len(DIMENSIONS))
 
     has_uncertainty = bool(rows) and f"{DIMENSIONS[0]}_uncertainty" in rows[0]

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
+from speech_affect import DIMENSIONS
+
 from ..corpora.clip_table import ClipTable, table_fingerprint
 from ..corpora.corpus import Corpus
 from ..encoders.library import EncoderLibrary
@@ -49,7 +51,20 @@ def describe_encoders(library: EncoderLibrary) -> dict[str, dict]:
 
 
 def describe_corpus(corpus: Corpus, tables: dict[SplitKey, ClipTable], facts: CorpusFacts | None = None) -> dict:
-    """Return name, note, facts, scale, sizes and fingerprint of a corpus, whose splits are these tables."""
+    """Return name, note, facts, scale, sizes and fingerprint of a corpus, whose splits are these tables.
+
+    `averaged` are the dimensions that means are over: what listeners rated, without labels of the emotion's word.
+    """
+    splits = {
+        str(key): {
+            "clips": len(table),
+            "speakers": len(set(table.speakers) - {None, UNKNOWN}),
+            "rated": table.rated_clips(),
+        }
+        for key, table in tables.items()
+    }
+    word_labelled = list(facts.word_labelled) if facts else []
+    labelled = [d for d in DIMENSIONS if any(split["rated"][d] for split in splits.values())]
     fingerprints = {str(key): table_fingerprint(table) for key, table in tables.items()}
     return {
         "name": corpus.name,
@@ -58,10 +73,9 @@ def describe_corpus(corpus: Corpus, tables: dict[SplitKey, ClipTable], facts: Co
         "label_range": list(corpus.label_range),
         "skipped_rows": corpus.skipped,
         "fingerprint": hashlib.sha256(json.dumps(fingerprints).encode()).hexdigest(),
-        "splits": {
-            str(key): {"clips": len(table), "speakers": len(set(table.speakers) - {None, UNKNOWN})}
-            for key, table in tables.items()
-        },
+        "splits": splits,
+        "word_labelled": word_labelled,
+        "averaged": [d for d in labelled if d not in word_labelled] or labelled,
     }
 
 

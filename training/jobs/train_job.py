@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from zipfile import is_zipfile
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from safetensors.torch import load_file
@@ -14,7 +15,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerState, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..files import read_json, write_json
-from ..frames.frame_dataset import FrameDataset, collate_frames
+from ..frames.frame_dataset import FrameDataset, collate_frames, output_columns
 from ..metrics.calibration import uncertainty_scale
 from .data_splits import DEVELOPMENT, TRAIN
 from .job import Job
@@ -118,6 +119,7 @@ def _save_model(job: Job, weights: dict[str, torch.Tensor], batch_size: int) -> 
     if job.config.predict_uncertainty:
         predicted = predict(model, job.dataset(job.tables[DEVELOPMENT]), batch_size)
         scale = uncertainty_scale(predicted.logits, predicted.labels, predicted.uncertainty)
+        scale = np.where(np.isnan(scale), 1.0, scale)[output_columns(job.config)]  # not rated in development
         model.regressor.set_uncertainty_scale(torch.from_numpy(scale).float())
     model.save_pretrained(job.folder / "model")
 

@@ -2,6 +2,8 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,22 +15,32 @@ from speech_affect import DIMENSIONS
 from speech_affect.losses import ccc_losses, embedding_distillation_loss, weighted_mean
 
 from ..frames.frame_dataset import LengthBucketSampler
-from ..metrics.ccc.concordance import concordance_correlation
+from ..metrics.rated import mean_of_rated, rated_concordance
 from ..settings.systems import Distillation
 
 
-def concordance_metrics(prediction: EvalPrediction) -> dict[str, float]:
-    """Compute the CCC of each dimension over the whole evaluation set, and their mean, as `Trainer` takes metrics."""
+def concordance_metrics(prediction: EvalPrediction, names: Sequence[str] = DIMENSIONS) -> dict[str, float]:
+    """Compute the CCC of each dimension over the whole evaluation set, and their mean, as `Trainer` takes metrics.
+
+    A dimension in which fewer than two clips were rated has none, and does not count in the mean.
+
+    Raises:
+        ValueError: That is so of every dimension.
+    """
     logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
-    ccc = concordance_correlation(logits.astype(np.float64), prediction.label_ids.astype(np.float64))
-    return {**{f"ccc_{d}": float(c) for d, c in zip(DIMENSIONS, ccc, strict=True)}, "ccc_mean": float(ccc.mean())}
+    ccc = rated_concordance(logits.astype(np.float64), prediction.label_ids.astype(np.float64))
+    rated = {name: float(value) for name, value in zip(names, ccc, strict=True) if not np.isnan(value)}
+    if not rated:
+        raise ValueError(f"of {len(logits)} clips to develop on, no two were rated in the same dimension: add more")
+    return {**{f"ccc_{name}": value for name, value in rated.items()}, "ccc_mean": float(mean_of_rated(ccc))}
 
 
 class AffectTrainer(Trainer):
     """Train on the model's own loss, and log its parts as means since the last log."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, compute_metrics=concordance_metrics, **kwargs)
+    def __init__(self, *args, model, **kwargs):
+        metrics = partial(concordance_metrics, names=list(model.config.id2label.values()))
+        super().__init__(*args, model=model, compute_metrics=metrics, **kwargs)
         self._by_length = self.args.train_sampling_strategy == "group_by_length"
         self.args.train_sampling_strategy = "random"  # Trainer cannot group items that have no `input_ids`
         for name, head in self.model.regressor.named_children():
@@ -80,7 +92,10 @@ class AffectTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self._logged_parts:
-            logs |= {f"loss_{name}": float(torch.stack(v).mean()) for name, v in self._logged_parts.items()}
+            for name, values in self._logged_parts.items():
+                known = torch.stack(values)
+                known = known[~known.isnan()]  # without batches in which nobody rated a dimension
+                logs |= {f"loss_{name}": float(known.mean())} if len(known) else {}
             self._logged_parts.clear()
         super().log(logs, start_time)
 

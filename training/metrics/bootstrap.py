@@ -8,12 +8,13 @@ an interval is that of the mean over these seeds. Clips of one speaker are not i
 speakers is larger than these intervals show.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from .ccc.concordance import ccc_from_statistics, concordance_correlation, finite_array
+from .ccc.concordance import ccc_from_statistics
+from .rated import finite_where_rated, mean_of_rated, rated_concordance
 
 
 # Bytes of resampling weights held at a time.
@@ -23,7 +24,7 @@ _ROUNDING = 1e-12
 
 
 class Interval(NamedTuple):
-    """CCC of all clips (mean over seeds), and the ends of its bootstrap interval."""
+    """CCC of all clips (mean over seeds), and the ends of its bootstrap interval; NaN where too few were rated."""
 
     estimate: float
     low: float
@@ -40,33 +41,49 @@ class Difference(NamedTuple):
 
 
 def bootstrap_ccc(
-    predictions, references, *, num_samples: int = 1000, seed: int = 0, confidence: float = 0.95
+    predictions,
+    references,
+    *,
+    num_samples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    averaged: Sequence[int] | None = None,
 ) -> list[Interval]:
     """Compute percentile bootstrap intervals of CCC over clips.
 
     Args:
         predictions: Array-like of the shape of `references`, or with one more axis of seeds in front:
             `(seeds, clips)` or `(seeds, clips, dimensions)`.
-        references: Array-like of shape `(clips,)` or `(clips, dimensions)`, at least two clips.
+        references: Array-like of shape `(clips,)` or `(clips, dimensions)`, at least two clips; NaN where a clip was
+            not rated, which leaves it out of that dimension.
         num_samples: Number of resamples, at least 1.
         seed: Seed of the resampling. The same seed draws the same clips for every system.
         confidence: Share of the resamples inside the interval, between 0 and 1.
+        averaged: The dimensions that the mean is over, by default all; those in which fewer than two clips were rated
+            are left out.
 
     Returns:
         An interval for each dimension, then for their mean. A resample that is constant counts as CCC 0.
 
     Raises:
-        ValueError: Shapes that do not fit, values that are empty or not finite.
+        ValueError: Shapes that do not fit, values that are empty, or not finite where there is a reference.
     """
     predictions, references = _checked_system(predictions, references, "predictions")
-    estimate = _seed_mean_ccc(predictions, references)
-    (samples,) = _resampled_ccc([predictions], references, num_samples, seed)
+    estimate = _seed_mean_ccc(predictions, references, averaged)
+    (samples,) = _resampled_ccc([predictions], references, num_samples, seed, averaged)
     rows = zip(estimate, *_percentile_interval(samples, confidence), strict=True)
     return [Interval(*map(float, row)) for row in rows]
 
 
 def paired_bootstrap(
-    predictions_a, predictions_b, references, *, num_samples: int = 1000, seed: int = 0, confidence: float = 0.95
+    predictions_a,
+    predictions_b,
+    references,
+    *,
+    num_samples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    averaged: Sequence[int] | None = None,
 ) -> list[Difference]:
     """Compute the difference in CCC of two systems on the same clips, drawn alike for both in every resample.
 
@@ -79,10 +96,10 @@ def paired_bootstrap(
     Args:
         predictions_a: Predictions of system A, shaped as for `bootstrap_ccc`.
         predictions_b: Predictions of system B; its number of seeds may differ from that of A.
-        references, num_samples, seed, confidence: As for `bootstrap_ccc`.
+        references, num_samples, seed, confidence, averaged: As for `bootstrap_ccc`.
 
     Returns:
-        A difference for each dimension, then for their mean.
+        A difference for each dimension, then for their mean; NaN where too few clips were rated.
 
     Raises:
         ValueError: As `bootstrap_ccc`.
@@ -90,11 +107,12 @@ def paired_bootstrap(
     predictions_a, checked_references = _checked_system(predictions_a, references, "predictions_a")
     predictions_b, _ = _checked_system(predictions_b, references, "predictions_b")
     systems = [predictions_a, predictions_b]
-    estimate_a, estimate_b = (_seed_mean_ccc(system, checked_references) for system in systems)
-    samples_a, samples_b = _resampled_ccc(systems, checked_references, num_samples, seed)
+    estimate_a, estimate_b = (_seed_mean_ccc(system, checked_references, averaged) for system in systems)
+    samples_a, samples_b = _resampled_ccc(systems, checked_references, num_samples, seed, averaged)
     differences = samples_a - samples_b
     tail = np.minimum((differences <= 0).sum(axis=0), (differences >= 0).sum(axis=0))
     p_values = np.minimum(1.0, 2 * (tail + 1) / (num_samples + 1))
+    p_values[np.isnan(estimate_a)] = np.nan
     rows = zip(estimate_a - estimate_b, *_percentile_interval(differences, confidence), p_values, strict=True)
     return [Difference(*map(float, row)) for row in rows]
 
@@ -114,20 +132,24 @@ def _resampler(predictions: np.ndarray, references: np.ndarray) -> Callable[[np.
 
     Args:
         predictions: Array of shape `(seeds, clips, dimensions)`.
-        references: Array of shape `(clips, dimensions)`.
+        references: Array of shape `(clips, dimensions)`; NaN where a clip was not rated.
     """
     num_seeds, num_clips, num_dimensions = predictions.shape
-    mean_predictions = predictions.mean(axis=1, keepdims=True)
-    mean_references = references.mean(axis=0)
+    rated = ~np.isnan(references)
+    count = np.maximum(rated.sum(axis=0), 1)
+    mean_predictions = np.where(rated, predictions, 0.0).sum(axis=1, keepdims=True) / count
+    mean_references = np.where(rated, references, 0.0).sum(axis=0) / count
     offset = mean_predictions[:, 0] - mean_references
-    x, y = predictions - mean_predictions, references - mean_references
+    x = np.where(rated, predictions - mean_predictions, 0.0)
+    y = np.where(rated, references - mean_references, 0.0)
     terms = np.concatenate([x, x**2, x * y, y[None], y[None] ** 2])
     columns = terms.transpose(1, 0, 2).reshape(num_clips, -1)
     splits = np.cumsum([num_seeds, num_seeds, num_seeds, 1])
 
     def ccc(weights: np.ndarray) -> np.ndarray:
         """Return mean CCC over seeds, `(resamples, dimensions)`, for weights `(resamples, clips)` that sum to 1."""
-        means = (weights @ columns).reshape(len(weights), -1, num_dimensions)
+        share = np.where(rated.all(axis=0), 1.0, weights @ rated)[:, None]  # of the resample's clips, that was rated
+        means = (weights @ columns).reshape(len(weights), -1, num_dimensions) / np.where(share, share, np.nan)
         x, xx, xy, y, yy = np.split(means, splits, axis=1)
         return ccc_from_statistics(offset + x - y, _variance(x, xx), _variance(y, yy), xy - x * y).mean(axis=1)
 
@@ -139,7 +161,9 @@ def _variance(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
     return np.where(variance <= _ROUNDING * mean_square, 0.0, variance)
 
 
-def _resampled_ccc(systems: list[np.ndarray], references: np.ndarray, num_samples: int, seed: int) -> list[np.ndarray]:
+def _resampled_ccc(
+    systems: list[np.ndarray], references: np.ndarray, num_samples: int, seed: int, averaged: Sequence[int] | None
+) -> list[np.ndarray]:
     """Return for each system the CCC of every resample, `(num_samples, dimensions + 1)`, all on the same clips."""
     num_clips = len(references)
     chunk = max(1, _CHUNK_BYTES // (8 * num_clips))
@@ -151,34 +175,43 @@ def _resampled_ccc(systems: list[np.ndarray], references: np.ndarray, num_sample
         counts = np.stack([np.bincount(next(indices), minlength=num_clips) for _ in range(size)])
         for resampler, result in zip(resamplers, results, strict=True):
             result.append(resampler(counts / num_clips))
-    return [_with_mean(np.concatenate(result)) for result in results]
+    too_few = (~np.isnan(references)).sum(axis=0) < 2
+    return [_with_mean(np.where(too_few, np.nan, np.concatenate(result)), averaged) for result in results]
 
 
-def _seed_mean_ccc(predictions: np.ndarray, references: np.ndarray) -> np.ndarray:
+def _seed_mean_ccc(predictions: np.ndarray, references: np.ndarray, averaged: Sequence[int] | None) -> np.ndarray:
     """Return the CCC of all clips, averaged over seeds, `(dimensions + 1,)`."""
-    return _with_mean(np.mean([concordance_correlation(one, references) for one in predictions], axis=0))
+    return _with_mean(np.mean([rated_concordance(one, references) for one in predictions], axis=0), averaged)
 
 
-def _with_mean(ccc: np.ndarray) -> np.ndarray:
+def _with_mean(ccc: np.ndarray, averaged: Sequence[int] | None) -> np.ndarray:
     """Append the mean over dimensions, the last axis, as one more column."""
-    return np.concatenate([ccc, ccc.mean(axis=-1, keepdims=True)], axis=-1)
+    mean = mean_of_rated(ccc if averaged is None else ccc[..., list(averaged)])
+    return np.concatenate([ccc, mean[..., None]], axis=-1)
 
 
 def _percentile_interval(samples: np.ndarray, confidence: float) -> np.ndarray:
-    return np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    bounds = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
+    if not np.isnan(samples).any():
+        return np.quantile(samples, bounds, axis=0)
+    # a resample need not have a clip that was rated in a dimension; where none was rated at all there is no interval
+    known = [column[~np.isnan(column)] for column in samples.T]
+    return np.stack([np.quantile(c, bounds) if len(c) else np.full(2, np.nan) for c in known], axis=1)
 
 
 def _checked_system(predictions, references, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return predictions as `(seeds, clips, dimensions)` and references as `(clips, dimensions)`, both float64."""
-    predictions, references = finite_array(predictions, name), finite_array(references, "references")
+    predictions, references = np.asarray(predictions), np.asarray(references, dtype=np.float64)
     if references.ndim not in (1, 2):
         raise ValueError(f"The references must have shape (clips,) or (clips, dimensions), got {references.shape}.")
     if len(references) < 2:
-        raise ValueError("One clip cannot be resampled; a bootstrap needs at least two.")
+        raise ValueError(f"{len(references)} clips cannot be resampled; a bootstrap needs at least two.")
     if references.shape not in (predictions.shape, predictions.shape[1:]):
         raise ValueError(
             f"The {name} have shape {predictions.shape} and the references {references.shape}; give predictions the "
             "shape of the references, or one more axis of seeds in front."
         )
+    references = finite_where_rated(references, references, "references")
+    predictions = finite_where_rated(predictions, references, name)
     references = references.reshape(len(references), -1)
     return predictions.reshape(-1, *references.shape), references

@@ -4,17 +4,21 @@ import csv
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from accelerate import PartialState
 
+from speech_affect import DIMENSIONS
+
 from ..audio.clip_loading import LoadableClip
 from ..corpora.clip_table import ClipTable
 from ..encoders.library import EncoderLibrary
 from ..files import atomic_path, write_json
-from ..metrics.ccc.concordance import concordance_correlation
+from ..metrics.rated import mean_of_rated, rated_concordance
 from ..reports.scores import KEYS
+from ..settings.labels import LEARNT_FROM
 from ..settings.run_settings import RunSettings
 from .pooled_states import PooledStates, all_states_branch, extract_pooled_states
 from .probe_figures import draw_layers, draw_subspace
@@ -30,11 +34,13 @@ def probe_layers(pooled: Mapping[str, Sequence[np.ndarray]], labels: Mapping[str
     Args:
         pooled: Split -> its hidden states, each (clips, width): an array (hidden states, clips, width) or
             [`PooledStates`]. With `train` to fit on and `development` to choose the penalty by.
-        labels: Split -> (clips, 3): activation, valence, dominance.
+        labels: Split -> (clips, 3): activation, valence, dominance; NaN where a clip was not rated. Dimensions that no
+            two clips of `train` and of `development` were rated in are left out, and of `train` clips that were not
+            rated in all others.
 
     Returns:
         For each hidden state and split other than `train`: `{"hidden_state", "split", "ccc", "penalty"}`, where `ccc`
-        has each dimension and their mean.
+        has each dimension and their mean, None where too few clips were rated.
     """
     rows = []
     for hidden_state in range(len(pooled["train"])):
@@ -67,7 +73,8 @@ def probe_subspaces(
         `{"dimensions", "split", "ccc", "penalty"}`.
     """
     fit = _fit(inputs, labels)
-    ranking = rank_dimensions(fit.standardise(inputs["train"]), labels["train"], fit.penalty)
+    columns, whole = _rated(labels)
+    ranking = rank_dimensions(fit.standardise(inputs["train"][whole]), labels["train"][whole][:, columns], fit.penalty)
     width = len(ranking)
     sizes = [2**power for power in range(width.bit_length()) if 2**power < width] + [width]
     rows = []
@@ -80,7 +87,12 @@ def probe_subspaces(
 def probe_encoders(
     run: RunSettings, tables: Mapping[str, ClipTable], audio: Mapping, cache_dir: Path, output: Path
 ) -> None:
-    """Probe the encoders that a run names, as [`run_probe`] does; frames are kept in `cache_dir`."""
+    """Probe the encoders that a run names, as [`run_probe`] does; frames are kept in `cache_dir`.
+
+    What listeners did not rate, and has labels of the emotion's word, is left out.
+    """
+    by_word = [d in run.corpus_facts.word_labelled for d in DIMENSIONS] if run.corpus_facts else False
+    tables = {name: replace(t, labels=np.where(by_word, np.nan, t.labels)) for name, t in tables.items()}
     for name in run.probe:
         with PartialState().main_process_first():
             library = EncoderLibrary(run.encoders, [all_states_branch(name)], cache_dir)
@@ -113,7 +125,7 @@ def run_probe(
         Content of the JSON; in other processes than the main one, nothing.
 
     Raises:
-        ValueError: The encoder is missing, or clips have no labels.
+        ValueError: The encoder is missing, or too few clips have labels.
     """
     if not re.fullmatch(r"[\w-]+", encoder):
         raise ValueError(f"encoder name {encoder!r} names files: letters, digits, - and _ only")
@@ -144,25 +156,41 @@ def run_probe(
 def _labels(tables: Mapping[str, ClipTable]) -> dict[str, np.ndarray]:
     labels = {name: table.labels for name, table in tables.items()}
     for name, values in labels.items():
-        missing = int(np.isnan(values).any(axis=1).sum())
+        missing = int(np.isnan(values).all(axis=1).sum())
         if missing or not len(values):
             raise ValueError(
                 f"split {name!r} has {len(values)} clips, {missing} of them without labels; "
                 "give splits of labelled clips alone"
             )
+    _rated(labels)
     return labels
 
 
+def _rated(labels: Mapping[str, np.ndarray]) -> tuple[list[int], np.ndarray]:
+    """The dimensions to fit, and which clips of `train` were rated in all of them."""
+    known = {split: ~np.isnan(labels[split]) for split in LEARNT_FROM}
+    columns = [i for i in range(len(DIMENSIONS)) if all(rated[:, i].sum() > 1 for rated in known.values())]
+    whole = known["train"][:, columns].all(axis=1)
+    if not columns or whole.sum() < 2:
+        names = ", ".join(DIMENSIONS[i] for i in columns) or "any dimension"
+        raise ValueError(f"a probe needs two clips of train, and of development, that were rated in {names}")
+    return columns, whole
+
+
 def _fit(inputs: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Ridge:
-    return choose_ridge(inputs["train"], labels["train"], inputs["development"], labels["development"])
+    columns, whole = _rated(labels)
+    development = labels["development"][:, columns]
+    return choose_ridge(inputs["train"][whole], labels["train"][whole][:, columns], inputs["development"], development)
 
 
 def _scores(fit: Ridge, inputs: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> list[dict]:
-    rows = []
+    rows, (columns, _) = [], _rated(labels)
     for split in labels:
         if split != "train":
-            ccc = concordance_correlation(fit.predict(inputs[split]), labels[split])
-            scores = dict(zip(KEYS, [*ccc.tolist(), float(ccc.mean())], strict=True))
+            ccc = np.full(len(DIMENSIONS), np.nan)
+            ccc[columns] = rated_concordance(fit.predict(inputs[split]), labels[split][:, columns])
+            values = zip(KEYS, [*ccc.tolist(), float(mean_of_rated(ccc))], strict=True)
+            scores = {key: None if np.isnan(value) else value for key, value in values}
             rows.append({"split": split, "ccc": scores, "penalty": fit.penalty})
     return rows
 
@@ -188,5 +216,5 @@ def write_csv(path: Path, result: dict) -> None:
         writer = csv.writer(file)
         writer.writerow(["probe", "hidden_state", "dimensions", "split", "penalty", *(f"ccc_{key}" for key in KEYS)])
         for probe, hidden_state, dimensions, row in rows:
-            scores = [repr(row["ccc"][key]) for key in KEYS]
+            scores = ["" if row["ccc"][key] is None else repr(row["ccc"][key]) for key in KEYS]
             writer.writerow([probe, hidden_state, dimensions, row["split"], repr(row["penalty"]), *scores])

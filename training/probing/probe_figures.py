@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 
 from speech_affect import DIMENSIONS
 
@@ -46,8 +47,17 @@ def _draw_lines(result: dict, rows: Sequence[dict], about: str):
     figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     for dimension in DIMENSIONS:
         values = [row["ccc"][dimension] for row in rows]
+        if None in values:  # too few clips were rated
+            continue
         axes.plot(values, "o-", ms=4, lw=1.5, color=COLOURS[dimension], label=dimension, zorder=3)
-    axes.plot([row["ccc"]["mean"] for row in rows], "--", lw=1.2, color="#333333", label="mean", zorder=2)
+    axes.plot(
+        np.array([row["ccc"]["mean"] for row in rows], dtype=float),
+        "--",
+        lw=1.2,
+        color="#333333",
+        label="mean",
+        zorder=2,
+    )
     split = rows[0]["split"]
     axes.set_title(f"{result['name']}, {split}, {result['clips'][split]} clips\n{about}", fontsize=10)
     return figure, axes

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..metrics.ccc.concordance import concordance_correlation
+from ..metrics.rated import mean_of_rated, rated_concordance
 
 
 # the strongest first, so that of equally good fits the simplest is taken
@@ -91,7 +91,7 @@ def choose_ridge(
 
     Args:
         inputs, targets: (clips, width) and (clips, outputs) of the training split.
-        development_inputs, development_targets: The same of the development split.
+        development_inputs, development_targets: The same of the development split; NaN where a clip was not rated.
 
     Raises:
         ValueError: As in [`fit_ridge`].
@@ -99,7 +99,8 @@ def choose_ridge(
     fits = fit_ridge(inputs, targets)
     standardised = fits[0].standardise(development_inputs)  # the same for all
     scores = [
-        concordance_correlation(standardised @ fit.weights + fit.intercept, development_targets).mean() for fit in fits
+        mean_of_rated(rated_concordance(standardised @ fit.weights + fit.intercept, development_targets))
+        for fit in fits
     ]
     return fits[int(np.argmax(scores))]
 

@@ -4,16 +4,15 @@ import re
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from speech_affect import DIMENSIONS
-
 from ..settings.corpus_facts import CorpusFacts
 from ..settings.split_key import SplitKey
 from .scores import KEYS
+from .tables import heading
 
 
 # licences that let weights be passed on under another one
 PERMISSIVE = ("apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "unlicense")
-TAGS = ("speech-emotion-recognition", "speech", "emotion", "arousal", *DIMENSIONS)
+TAGS = ("speech-emotion-recognition", "speech", "emotion", "arousal")
 
 
 def card_data(
@@ -26,7 +25,7 @@ def card_data(
         language=facts.languages or None,
         library_name="transformers",
         pipeline_tag=_task(entry),
-        tags=[*TAGS, *(["knowledge-distillation"] if entry["teacher"] else [])],
+        tags=[*TAGS, *entry["checkpoint"]["outputs"], *(["knowledge-distillation"] if entry["teacher"] else [])],
         datasets=[facts.dataset] if facts.dataset else None,
         metrics=["ccc"],
         base_model=inside or None,
@@ -34,18 +33,19 @@ def card_data(
         base_model_relation="finetune" if inside else None,
         model_name=repo_id or entry["name"],
         eval_results=[
-            _eval_result(results["corpus"]["name"], entry, facts, split, key)
-            for split in entry["splits"]
+            _eval_result(results["corpus"], entry, facts, split, key)
+            for split, scores in entry["splits"].items()
             for key in KEYS
+            if scores["ccc"][key] is not None
         ],
     )
 
 
-def _eval_result(corpus: str, entry: dict, facts: CorpusFacts, split: str, key: str) -> EvalResult:
+def _eval_result(corpus: dict, entry: dict, facts: CorpusFacts, split: str, key: str) -> EvalResult:
     """Return the mean CCC over seeds; its interval, spread and size are in the metric's `args`."""
     scores, seeds, folds = entry["splits"][split], entry["seeds"], SplitKey.parse(split).folds
     args = {
-        "n": scores["n"],
+        "n": scores["rated"].get(key, scores["n"]),
         "ci95": [round(bound, 4) for bound in scores["ci95"][key]],
         "seeds": len(seeds),
         "std_over_seeds": round(scores["ccc_std_over_seeds"][key], 4),
@@ -55,11 +55,11 @@ def _eval_result(corpus: str, entry: dict, facts: CorpusFacts, split: str, key: 
     return EvalResult(
         task_type=_task(entry),
         task_name="Speech emotion regression",
-        dataset_type=facts.dataset or slug(corpus),
-        dataset_name=corpus,
+        dataset_type=facts.dataset or slug(corpus["name"]),
+        dataset_name=corpus["name"],
         dataset_split=split,
         metric_type="ccc",
-        metric_name=f"CCC {key}" + (f" ({folds}-fold, by speaker)" if folds else ""),
+        metric_name=f"CCC {heading(key, corpus)}" + (f" ({folds}-fold, by speaker)" if folds else ""),
         metric_value=round(scores["ccc"][key], 4),
         metric_args=args,
     )

@@ -7,66 +7,83 @@ from speech_affect import DIMENSIONS
 
 from ..settings.conditions import Condition
 from .scores import KEYS, SMALLEST_GROUP
-from .tables import markdown_table
+from .tables import NOT_RATED, heading, markdown_table, number
 
 
 # largest p-value at which a difference counts
 SIGNIFICANT = 0.05
 
 
-def score_table(scores: dict, seeds: Sequence[int], own: int | None) -> str:
+def score_table(scores: dict, seeds: Sequence[int], own: int | None, corpus: dict) -> str:
     """Return the CCC of each dimension and their mean; `own` is the seed of the checkpoint's weights, if scored."""
     rows = []
     for key in KEYS:
+        if scores["ccc"][key] is None:
+            rows.append([heading(key, corpus), NOT_RATED, "", *([""] if own is not None else [])])
+            continue
         low, high = scores["ci95"][key]
-        row = [key, f"{scores['ccc'][key]:.2f} ± {scores['ccc_std_over_seeds'][key]:.2f}", f"{low:.2f} to {high:.2f}"]
+        row = [
+            heading(key, corpus),
+            f"{scores['ccc'][key]:.2f} ± {scores['ccc_std_over_seeds'][key]:.2f}",
+            f"{low:.2f} to {high:.2f}",
+        ]
         rows.append(row + ([f"{scores['ccc_per_seed'][key][seeds.index(own)]:.2f}"] if own is not None else []))
     return markdown_table(["", "CCC", "95% interval", *(["these weights"] if own is not None else [])], rows)
 
 
-def gender_table(splits: dict[str, dict]) -> str | None:
+def gender_table(splits: dict[str, dict], corpus: dict) -> str | None:
     """Return the CCC by the speaker's gender, with its 95% interval; None where no clip has one."""
     rows = []
     for split, scores in splits.items():
         for gender, group in scores["by_gender"].items():
             cells = []
             for dimension in DIMENSIONS:
-                low, high = group["ci95"][dimension]
-                cells.append(f"{group['ccc'][dimension]:.2f} [{low:.2f}, {high:.2f}]")
+                low, high = group["ci95"][dimension] or (None, None)
+                interval = "" if low is None else f" [{low:.2f}, {high:.2f}]"
+                cells.append(number(group["ccc"][dimension], ".2f") + interval)
             rows.append([split, gender, str(group["n"]), *cells])
-    return markdown_table(["split", "gender", "clips", *DIMENSIONS], rows) if rows else None
+    head = ["split", "gender", "clips", *(heading(d, corpus) for d in DIMENSIONS)]
+    return markdown_table(head, rows) if rows else None
 
 
-def speaker_table(splits: dict[str, dict]) -> str | None:
+def speaker_table(splits: dict[str, dict], corpus: dict) -> str | None:
     """Return the range of CCC over speakers; None where no speaker has enough clips."""
     rows = []
     for split, groups in ((split, scores["by_speaker"].values()) for split, scores in splits.items()):
         if groups:
-            by_dimension = ([group["ccc"][dimension] for group in groups] for dimension in DIMENSIONS)
-            ranges = [f"{min(v):.2f} / {statistics.median(v):.2f} / {max(v):.2f}" for v in by_dimension]
+            by_dimension = ([g["ccc"][d] for g in groups if g["ccc"][d] is not None] for d in DIMENSIONS)
+            ranges = [
+                f"{min(v):.2f} / {statistics.median(v):.2f} / {max(v):.2f}" if v else NOT_RATED for v in by_dimension
+            ]
             rows.append([split, str(len(groups)), *ranges])
     title = f"Lowest / median / highest CCC among speakers with {SMALLEST_GROUP} clips or more:"
-    return f"{title}\n\n{markdown_table(['split', 'speakers', *DIMENSIONS], rows)}" if rows else None
+    head = ["split", "speakers", *(heading(d, corpus) for d in DIMENSIONS)]
+    return f"{title}\n\n{markdown_table(head, rows)}" if rows else None
 
 
 def verdict_list(comparisons: Sequence[dict]) -> str:
     """Return in words on which dimensions a system differs from the others."""
     lines = []
     for row in comparisons:
-        clear = [key for key in KEYS if row["p_value"][key] <= SIGNIFICANT]
+        tested = [key for key in KEYS if row["p_value"][key] is not None]
+        clear = [key for key in tested if row["p_value"][key] <= SIGNIFICANT]
         found = {
             "better on": [key for key in clear if row["difference"][key] > 0],
             "worse on": [key for key in clear if row["difference"][key] < 0],
-            "no clear difference on": [key for key in KEYS if key not in clear],
+            "no clear difference on": [key for key in tested if key not in clear],
         }
-        verdict = "; ".join(f"{what} {_list_of(keys)}" for what, keys in found.items() if keys)
+        verdict = "; ".join(
+            f"{what} {list_of(['the mean' if key == 'mean' else key for key in keys])}"
+            for what, keys in found.items()
+            if keys
+        )
         lines.append(f"- `{row['split']}`, against `{row['against']}`: {verdict}.")
     return f"In words, with p ≤ {SIGNIFICANT:g} as a clear difference:\n\n" + "\n".join(lines)
 
 
-def _list_of(keys: Sequence[str]) -> str:
-    names = ["the mean" if key == "mean" else key for key in keys]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def list_of(names: Sequence[str]) -> str:
+    """Return names as a sentence has them: `a, b and c`."""
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])
 
 
 def condition_text(name: str) -> str:
@@ -77,11 +94,12 @@ def condition_text(name: str) -> str:
     return f"{condition.kind}{' noise' if condition.kind == 'white' else ''} at {condition.value:g} dB"
 
 
-def condition_table(system: dict) -> str | None:
+def condition_table(system: dict, corpus: dict) -> str | None:
     """Return the CCC under noise and in rooms beside the clean one; None where the system was not tested so."""
     rows = []
     for split, conditions in system["conditions"].items():
         named = {"clean": system["splits"][split], **{condition_text(name): c for name, c in conditions.items()}}
         for name, scores in named.items():
-            rows.append([split, name, *(f"{scores['ccc'][key]:.2f}" for key in KEYS)])
-    return f"Mean over seeds:\n\n{markdown_table(['split', 'condition', *KEYS], rows)}" if rows else None
+            rows.append([split, name, *(number(scores["ccc"][key], ".2f") for key in KEYS)])
+    head = ["split", "condition", *(heading(key, corpus) for key in KEYS)]
+    return f"Mean over seeds:\n\n{markdown_table(head, rows)}" if rows else None

@@ -4,12 +4,31 @@ from speech_affect import DIMENSIONS
 
 from ..settings.corpus_facts import CorpusFacts
 from ..settings.split_key import SplitKey
-from .card_tables import condition_table, condition_text, gender_table, score_table, speaker_table, verdict_list
-from .tables import comparison_table, coverage_table
+from .card_tables import (
+    condition_table,
+    condition_text,
+    gender_table,
+    list_of,
+    score_table,
+    speaker_table,
+    verdict_list,
+)
+from .tables import comparison_table, coverage_table, heading
 
 
+POLES = {"activation": "calm to active", "valence": "negative to positive", "dominance": "weak to strong"}
 # assumed power of a busy core, with its share of memory and cooling; nothing here measures it
 WATTS_PER_CORE = 10
+
+
+def output_texts(outputs: list[str]) -> dict[str, str]:
+    """Return a model's outputs in words: their names, and what their values mean."""
+    return {
+        "names": list_of(outputs),
+        "meanings": list_of([f"**{name}** ({POLES[name]})" for name in outputs]),
+        "count": ("one number", "two numbers", "three numbers")[len(outputs) - 1],
+        "unrated": list_of([name for name in DIMENSIONS if name not in outputs]),
+    }
 
 
 def teachers_of(entry: dict) -> list[str]:
@@ -89,20 +108,20 @@ def split_parts(entry: dict, corpus: dict) -> list[dict]:
     parts = []
     for split, scores in entry["splits"].items():
         folds = SplitKey.parse(split).folds
-        table = score_table(scores, entry["seeds"], None if folds else entry["checkpoint"]["seed"])
+        table = score_table(scores, entry["seeds"], None if folds else entry["checkpoint"]["seed"], corpus)
         parts.append({"title": f"{split}: {_size(split, scores, corpus)}", "folds": folds, "table": table})
     return parts
 
 
-def further_parts(entry: dict, comparisons: list[dict]) -> list[dict]:
+def further_parts(entry: dict, comparisons: list[dict], corpus: dict) -> list[dict]:
     """Return the results that not every system has, as `{"title", "text"}`."""
     own = [row for row in comparisons if row["system"] == entry["name"]]
     parts = {
-        "By gender": gender_table(entry["splits"]),
-        "By speaker": speaker_table(entry["splits"]),
-        "Against other systems": f"{comparison_table('split', own)}\n\n{verdict_list(own)}" if own else None,
-        "Under noise and in rooms": condition_table(entry),
-        "Predicted uncertainty": coverage_table("split", entry["splits"]),
+        "By gender": gender_table(entry["splits"], corpus),
+        "By speaker": speaker_table(entry["splits"], corpus),
+        "Against other systems": f"{comparison_table('split', own, corpus)}\n\n{verdict_list(own)}" if own else None,
+        "Under noise and in rooms": condition_table(entry, corpus),
+        "Predicted uncertainty": coverage_table("split", entry["splits"], corpus),
     }
     return [{"title": title, "text": text} for title, text in parts.items() if text]
 
@@ -117,8 +136,12 @@ def limit_lines(entry: dict, corpus: dict, facts: CorpusFacts) -> list[str]:
         "quality on other languages, ways of speaking, rooms, devices or ages is not known."
     ]
     for split, scores in entry["splits"].items():
-        weakest = min(DIMENSIONS, key=lambda dimension: scores["ccc"][dimension])
-        lines.append(f"On `{split}` it is weakest at {weakest} (CCC {scores['ccc'][weakest]:.2f}). {_gap(scores)}")
+        ccc = {d: scores["ccc"][d] for d in DIMENSIONS if scores["ccc"][d] is not None}
+        if not ccc:
+            continue
+        weakest = min(ccc, key=ccc.get)
+        at = f"{heading(weakest, corpus)} (CCC {ccc[weakest]:.2f})"
+        lines.append(f"On `{split}` it is weakest at {at}. {_gap(scores)}")
     return [*lines, *_noise(entry)]
 
 
@@ -128,7 +151,10 @@ def _gap(scores: dict) -> str:
     if len(groups) < 2:
         return f"Only {next(iter(groups))} speakers were tested." if groups else "Genders were not compared."
     values = {d: [group["ccc"][d] for group in groups.values()] for d in DIMENSIONS}
-    widest = max(DIMENSIONS, key=lambda d: max(values[d]) - min(values[d]))
+    values = {dimension: ccc for dimension, ccc in values.items() if None not in ccc}
+    if not values:
+        return "Genders were not compared."
+    widest = max(values, key=lambda d: max(values[d]) - min(values[d]))
     each = ", ".join(f"{name} {group['ccc'][widest]:.2f} ({group['n']:,} clips)" for name, group in groups.items())
     return f"Genders lie furthest apart at {widest}: {each}."
 
@@ -138,6 +164,8 @@ def _noise(entry: dict) -> list[str]:
         return ["It was not tested under noise or in rooms."]
     lines = []
     for split, conditions in entry["conditions"].items():
+        if entry["splits"][split]["ccc"]["mean"] is None:
+            continue
         worst = min(conditions, key=lambda name: conditions[name]["ccc"]["mean"])
         clean, degraded = entry["splits"][split]["ccc"]["mean"], conditions[worst]["ccc"]["mean"]
         lines.append(

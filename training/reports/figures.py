@@ -13,9 +13,10 @@ import numpy as np
 from speech_affect import DIMENSIONS
 
 from ..files import atomic_path
-from ..metrics.ccc.concordance import concordance_correlation
+from ..metrics.rated import rated_concordance
 from ..settings.conditions import Condition
 from .evaluation import Evaluation
+from .tables import NOT_RATED, heading
 
 
 COLOURS = dict(zip(DIMENSIONS, ("#d95f02", "#1b9e77", "#7570b3"), strict=True))
@@ -28,13 +29,13 @@ def save_figure(figure, path: Path) -> None:
     plt.close(figure)
 
 
-def draw_ccc(path: Path, systems: list[dict], split: str, corpus_name: str) -> None:
+def draw_ccc(path: Path, systems: list[dict], split: str, corpus: dict) -> None:
     """Draw CCC by system, a panel for each dimension: bars with 95% intervals and a dot for each seed.
 
     Args:
         path: PNG to write.
         systems: As in `results.json`, top to bottom.
-        split, corpus_name: What is drawn, also for the title.
+        split, corpus: What is drawn, also for the title.
     """
     figure, panels = plt.subplots(
         1, len(DIMENSIONS), figsize=(9, 1.3 + 0.34 * len(systems)), layout="constrained", sharey=True
@@ -42,6 +43,11 @@ def draw_ccc(path: Path, systems: list[dict], split: str, corpus_name: str) -> N
     places = np.arange(len(systems))[::-1]
     scores = [system["splits"][split] for system in systems]
     for axes, dimension in zip(panels, DIMENSIONS, strict=True):
+        axes.set_title(heading(dimension, corpus), fontsize=10)
+        if scores[0]["ccc"][dimension] is None:
+            axes.text(0.5, 0.5, NOT_RATED, ha="center", transform=axes.transAxes)
+            axes.set_xticks([])
+            continue
         values = np.array([score["ccc"][dimension] for score in scores])
         bounds = np.array([score["ci95"][dimension] for score in scores]).T
         axes.barh(places, values, 0.72, color=COLOURS[dimension], zorder=2)
@@ -51,13 +57,12 @@ def draw_ccc(path: Path, systems: list[dict], split: str, corpus_name: str) -> N
         for place, score in zip(places, scores, strict=True):
             seeds = score["ccc_per_seed"][dimension]
             axes.plot(seeds, [place] * len(seeds), "o", ms=3, mfc="white", mec="#333333", mew=0.8, zorder=4)
-        axes.set_title(dimension, fontsize=10)
         axes.axvline(0, color="#333333", lw=0.8)
         axes.set_xlim(min(0.0, bounds[0].min() - 0.02), 1)
         axes.grid(axis="x", color="#dddddd", zorder=0)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(places, [system["name"] for system in systems])
-    figure.supxlabel(f"CCC on {corpus_name}, {split}, {scores[0]['n']} clips", fontsize=10)
+    figure.supxlabel(f"CCC on {corpus['name']}, {split}, {scores[0]['n']} clips", fontsize=10)
     save_figure(figure, path)
 
 
@@ -66,11 +71,12 @@ def draw_scatter(path: Path, evaluations: dict[str, Evaluation], split: str, cor
     figure, grid = _label_panels(len(evaluations), len(DIMENSIONS), (7.5, 2.5 * len(evaluations)))
     for axes_row, (name, evaluation) in zip(grid, evaluations.items(), strict=True):
         logits, labels = evaluation.logits[0], evaluation.labels
-        ccc = concordance_correlation(logits, labels)
+        ccc = rated_concordance(logits, labels)
         for column, (axes, dimension) in enumerate(zip(axes_row, DIMENSIONS, strict=True)):
             axes.plot(corpus["label_range"], corpus["label_range"], color="#999999", lw=1)
             axes.plot(labels[:, column], logits[:, column], "o", ms=3, alpha=0.5, mew=0, color=COLOURS[dimension])
-            axes.set_title(f"{name}: {dimension}, {ccc[column]:.2f}", fontsize=8)
+            value = NOT_RATED if np.isnan(ccc[column]) else f"{ccc[column]:.2f}"
+            axes.set_title(f"{name}: {heading(dimension, corpus)}, {value}", fontsize=8)
             _set_label_limits(axes, corpus["label_range"])
     figure.supxlabel(f"label ({corpus['name']}, {split}; numbers above are CCC)", fontsize=10)
     figure.supylabel("prediction", fontsize=10)
@@ -80,12 +86,17 @@ def draw_scatter(path: Path, evaluations: dict[str, Evaluation], split: str, cor
 def draw_circumplex(path: Path, evaluations: dict[str, Evaluation], split: str, corpus: dict) -> None:
     """Draw clips on the plane of valence and activation: the labels, and each system's predictions (first seed).
 
-    In every panel a clip has the colour of its label's place, which shows where predictions move it.
+    In every panel a clip has the colour of its label's place, which shows where predictions move it. Clips without a
+    rating of both are left out; without any there is no figure.
     """
     low, high = corpus["label_range"]
     labels = next(iter(evaluations.values())).labels
+    rated = ~np.isnan(labels[:, :2]).any(axis=1)
+    if not rated.any():
+        return
+    labels = labels[rated]
     jitter = np.random.default_rng(0).normal(0, 0.012 * (high - low), labels.shape)  # graded labels coincide
-    panels = {"labels": labels + jitter, **{name: one.logits[0] for name, one in evaluations.items()}}
+    panels = {"labels": labels + jitter, **{name: one.logits[0][rated] for name, one in evaluations.items()}}
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure, grid = _label_panels(rows, columns, (2.9 * columns, 3.0 * rows))
@@ -123,7 +134,7 @@ def _circumplex_colours(labels: np.ndarray, low: float, high: float) -> np.ndarr
     return matplotlib.colors.hsv_to_rgb(np.stack([hue, saturation, np.full_like(hue, 0.8)], axis=1))
 
 
-def draw_conditions(path: Path, systems: list[dict], split: str, corpus_name: str) -> None:
+def draw_conditions(path: Path, systems: list[dict], split: str, corpus: dict) -> None:
     """Draw CCC under noise and in rooms: a row for each kind, a column for each dimension, a line for each system."""
     kinds: dict[str, list[Condition]] = {}
     for condition in map(Condition.parse, systems[0]["conditions"][split]):
@@ -137,17 +148,18 @@ def draw_conditions(path: Path, systems: list[dict], split: str, corpus_name: st
             for system in systems:
                 tested = system["conditions"][split]
                 scores = [system["splits"][split], *(tested[condition.name] for condition in conditions)]
-                mean = np.array([score["ccc"][dimension] for score in scores])
-                spread = np.array([score["ccc_std_over_seeds"][dimension] for score in scores])
+                # None, of what nobody rated, becomes NaN, which is not drawn
+                mean = np.array([score["ccc"][dimension] for score in scores], dtype=float)
+                spread = np.array([score["ccc_std_over_seeds"][dimension] for score in scores], dtype=float)
                 (line,) = axes.plot(range(len(mean)), mean, "o-", ms=4, lw=1.5, label=system["name"])
                 axes.fill_between(range(len(mean)), mean - spread, mean + spread, color=line.get_color(), alpha=0.15)
             axes.set_xticks(range(len(mean)), ["clean", *(f"{condition.value:g}" for condition in conditions)])
-            axes.set_title(dimension, fontsize=10)
+            axes.set_title(heading(dimension, corpus), fontsize=10)
             axes.grid(color="#dddddd")
             axes.spines[["top", "right"]].set_visible(False)
             axes.set_xlabel("reverberation time, s" if kind == "room" else f"{kind} noise, signal-to-noise ratio, dB")
         axes_row[0].set_ylabel("CCC")
     handles, names = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
-    figure.suptitle(f"{corpus_name}, {split}: mean and spread over seeds", fontsize=10)
+    figure.suptitle(f"{corpus['name']}, {split}: mean and spread over seeds", fontsize=10)
     save_figure(figure, path)

@@ -19,11 +19,13 @@ from huggingface_hub.utils import validate_repo_id
 from ..files import read_json, write_text
 from ..settings.corpus_facts import CorpusFacts
 from .card_metadata import card_data, encoders_of
+from .card_tables import list_of
 from .card_text import (
     branch_text,
     compute_facts,
     further_parts,
     limit_lines,
+    output_texts,
     role,
     split_parts,
     teachers_of,
@@ -147,6 +149,8 @@ def _description(results: dict, entry: dict, by_name: dict[str, dict]) -> dict:
         "system": entry,
         "checkpoint": checkpoint,
         "role": role(entry, by_name),
+        "outputs": output_texts(checkpoint["outputs"]),
+        "by_word": list_of(corpus["word_labelled"]),
         "branches": [branch_text(branch, results["encoders"]) for branch in checkpoint["branches"]],
         "takes_audio": not all(branch["text"] for branch in checkpoint["branches"]),
         "takes_text": any(branch["text"] for branch in checkpoint["branches"]),
@@ -154,7 +158,7 @@ def _description(results: dict, entry: dict, by_name: dict[str, dict]) -> dict:
         "high": high,
         "training": training_lines(entry),
         "splits": split_parts(entry, corpus),
-        "parts": further_parts(entry, results["comparisons"]),
+        "parts": further_parts(entry, results["comparisons"], corpus),
     }
 
 

@@ -41,7 +41,7 @@ def write_report(
     Returns:
         The content of `results.json`.
     """
-    evaluations = read_evaluations(jobs)
+    evaluations = read_evaluations(jobs, corpus["averaged"])
     systems = [_system(jobs, name, parameters[name], evaluations, bootstrap_samples) for name in jobs[""]]
     specs = {name: runs[0].spec for name, runs in jobs[""].items()}
     results = {
@@ -90,6 +90,7 @@ def _checkpoint(best: Job) -> dict:
         "fingerprint": best.fingerprint,
         "seed": best.seed,
         "branches": [_branch(branch, config) for branch in config.branches],
+        "outputs": list(config.id2label.values()),
         **{name: getattr(config, name) for name in CONFIGURED},
         **{name: getattr(spec, name) for name in ("augmented", "unlabelled")},
         "distillation": asdict(spec.distillation) if spec.distillation else None,
@@ -110,9 +111,9 @@ def _draw(folder: Path, systems: list[dict], evaluations: dict[SplitKey, dict[st
         shown = [(name, e) for name, e in evaluated.items() if name in crossed or not crossed]
         shown = dict(shown[:MOST_PANELS])
         scored = [system for system in systems if split in system["splits"]]
-        draw_ccc(folder / f"ccc_{split}.png", scored, split, corpus["name"])
+        draw_ccc(folder / f"ccc_{split}.png", scored, split, corpus)
         draw_scatter(folder / f"scatter_{split}.png", shown, split, corpus)
         draw_circumplex(folder / f"circumplex_{split}.png", shown, split, corpus)
         degraded = [system for system in systems if split in system["conditions"]]
         if degraded:
-            draw_conditions(folder / f"conditions_{split}.png", degraded, split, corpus["name"])
+            draw_conditions(folder / f"conditions_{split}.png", degraded, split, corpus)

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from speech_affect import DIMENSIONS
 
 from .scores import KEYS
-from .tables import comparison_table, corpus_table, coverage_table, markdown_table
+from .tables import (
+    NOT_RATED,
+    all_dimensions,
+    clips_text,
+    comparison_table,
+    corpus_table,
+    coverage_table,
+    heading,
+    markdown_table,
+)
 
 
 # more groups than this stand in results.json alone
@@ -18,54 +27,61 @@ def render_markdown(results: dict) -> str:
     parts = [f"# Results on {corpus['name']}", corpus["note"]]
     for split in dict.fromkeys(split for system in systems for split in system["splits"]):
         scores = {system["name"]: system["splits"][split] for system in systems if split in system["splits"]}
-        parts.append(_split_table([system for system in systems if system["name"] in scores], split))
-        parts.append(comparison_table("system", [row for row in results["comparisons"] if row["split"] == split]))
-        parts.append(coverage_table("system", scores))
-        parts += [_group_table(scores, "gender"), _group_table(scores, "speaker")]
+        parts.append(_split_table([system for system in systems if system["name"] in scores], split, corpus))
+        compared = [row for row in results["comparisons"] if row["split"] == split]
+        parts.append(comparison_table("system", compared, corpus))
+        parts.append(coverage_table("system", scores, corpus))
+        parts += [_group_table(scores, kind, corpus) for kind in ("gender", "speaker")]
     for split in dict.fromkeys(split for system in systems for split in system["conditions"]):
-        parts.append(_condition_table([system for system in systems if split in system["conditions"]], split))
+        parts.append(_condition_table([system for system in systems if split in system["conditions"]], split, corpus))
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     parts += ["## Corpus", corpus_table(corpus), f"Code {environment['git_commit']}; {packages}."]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _split_table(systems: Sequence[dict], split: str) -> str:
+def _split_table(systems: Sequence[dict], split: str, corpus: dict) -> str:
     rows = []
     for system in systems:
         scores = system["splits"][split]
         row = [system["name"], system["role"], " + ".join(system["inputs"]), f"{system['parameters']:,}"]
         row.append(str(len(system["seeds"])))
         for key in KEYS:
+            if scores["ccc"][key] is None:
+                row.append(NOT_RATED)
+                continue
             low, high = scores["ci95"][key]
             mean = f"{scores['ccc'][key]:.3f} ± {scores['ccc_std_over_seeds'][key]:.3f}"
             row.append(f"{mean} [{low:.3f}, {high:.3f}]")
         rows.append(row)
-    title = f"## {split}: CCC on {systems[0]['splits'][split]['n']} clips"
+    title = f"## {split}: CCC on {clips_text(systems[0]['splits'][split])}"
     about = "Mean over seeds ± standard deviation over seeds, and the 95% bootstrap interval over clips."
-    table = markdown_table(["system", "role", "inputs", "parameters", "seeds", *KEYS], rows)
+    table = markdown_table(
+        ["system", "role", "inputs", "parameters", "seeds", *(heading(key, corpus) for key in KEYS)], rows
+    )
     return f"{title}\n\n{about}\n\n{table}"
 
 
-def _group_table(scores: dict[str, dict], kind: str) -> str | None:
+def _group_table(scores: dict[str, dict], kind: str, corpus: dict) -> str | None:
     """Return the CCC of each gender or speaker; None without groups or with too many of them."""
     groups = next(iter(scores.values()))[f"by_{kind}"]
     if not 0 < len(groups) <= MOST_GROUPS:
         return None
-    rows = [[name, *(_three(one[f"by_{kind}"][group]) for group in groups)] for name, one in scores.items()]
+    rows = [[name, *(all_dimensions(one[f"by_{kind}"][group]) for group in groups)] for name, one in scores.items()]
     head = ["system", *(f"{name} ({group['n']} clips)" for name, group in groups.items())]
-    return f"CCC by {kind}, activation / valence / dominance:\n\n{markdown_table(head, rows)}"
+    return f"CCC by {kind}, {_dimensions(corpus)}:\n\n{markdown_table(head, rows)}"
 
 
-def _condition_table(systems: Sequence[dict], split: str) -> str:
+def _condition_table(systems: Sequence[dict], split: str, corpus: dict) -> str:
     names = list(systems[0]["conditions"][split])
     rows = []
     for system in systems:
         conditions = system["conditions"][split]
-        rows.append([system["name"], _three(system["splits"][split]), *(_three(conditions[name]) for name in names)])
+        scores = (system["splits"][split], *(conditions[name] for name in names))
+        rows.append([system["name"], *map(all_dimensions, scores)])
     head = ["system", "clean", *(name.replace("_", " ") for name in names)]
-    about = "CCC, mean over seeds, activation / valence / dominance:"
+    about = f"CCC, mean over seeds, {_dimensions(corpus)}:"
     return f"## {split} under noise and in rooms\n\n{about}\n\n{markdown_table(head, rows)}"
 
 
-def _three(scores: dict) -> str:
-    return " / ".join(f"{scores['ccc'][dimension]:.2f}" for dimension in DIMENSIONS)
+def _dimensions(corpus: dict) -> str:
+    return " / ".join(heading(dimension, corpus) for dimension in DIMENSIONS)

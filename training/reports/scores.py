@@ -7,16 +7,16 @@ import numpy as np
 
 from speech_affect import DIMENSIONS
 
-from ..metrics.bootstrap import bootstrap_ccc, paired_bootstrap
+from ..metrics.bootstrap import Difference, Interval, bootstrap_ccc, paired_bootstrap
 from ..metrics.calibration import coverage
-from ..metrics.ccc.concordance import concordance_correlation
+from ..metrics.rated import mean_of_rated, rated_concordance
 from ..settings.labels import UNKNOWN
 from ..settings.split_key import SplitKey
 from ..settings.systems import SystemSpec
 from .evaluation import Evaluation
 
 
-KEYS = (*DIMENSIONS, "mean")
+KEYS = (*DIMENSIONS, "mean")  # the value of what nobody rated is None
 SMALLEST_GROUP = 10  # clips; the CCC of fewer says nothing
 
 
@@ -24,7 +24,10 @@ def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
     """Compute all scores of one system on one split, as they are in `results.json`."""
     scores = {
         **ccc_scores(evaluation),
-        "ccc_per_seed": {key: seeds.tolist() for key, seeds in zip(KEYS, _ccc_per_seed(evaluation).T, strict=True)},
+        "ccc_per_seed": {
+            key: None if np.isnan(seeds).any() else seeds.tolist()
+            for key, seeds in zip(KEYS, _ccc_per_seed(evaluation).T, strict=True)
+        },
         "ci95": _intervals(evaluation, bootstrap_samples),
         "by_gender": group_scores(evaluation, evaluation.genders, bootstrap_samples),
         "by_speaker": group_scores(evaluation, evaluation.speakers),
@@ -35,24 +38,34 @@ def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
 
 
 def ccc_scores(evaluation: Evaluation) -> dict:
-    """Compute the number of clips, and mean and standard deviation of the CCC over seeds."""
+    """Compute the number of clips, and of those with a label, and mean and spread of the CCC over seeds."""
     seeds = _ccc_per_seed(evaluation)
     return {
         "n": len(evaluation.labels),
-        "ccc": dict(zip(KEYS, seeds.mean(axis=0).tolist(), strict=True)),
-        "ccc_std_over_seeds": dict(zip(KEYS, seeds.std(axis=0).tolist(), strict=True)),
+        "rated": dict(zip(DIMENSIONS, (~np.isnan(evaluation.labels)).sum(axis=0).tolist(), strict=True)),
+        "ccc": _by_key(seeds.mean(axis=0)),
+        "ccc_std_over_seeds": _by_key(seeds.std(axis=0)),
     }
+
+
+def _by_key(values: Sequence[float], keys: Sequence[str] = KEYS) -> dict[str, float | None]:
+    return {key: None if np.isnan(value) else float(value) for key, value in zip(keys, values, strict=True)}
 
 
 def group_scores(
     evaluation: Evaluation, groups: Sequence[str | None], bootstrap_samples: int | None = None
 ) -> dict[str, dict]:
-    """Compute the scores of each group of 10 clips or more; clips without a known group are left out."""
+    """Compute the scores of each group of 10 clips or more; clips without a known group are left out.
+
+    So is a dimension in which fewer clips of the group were rated.
+    """
     scores = {}
     for group in sorted(set(groups) - {None, UNKNOWN}, key=_natural):
         members = np.array([name == group for name in groups])
         if members.sum() >= SMALLEST_GROUP:
-            part = replace(evaluation, logits=evaluation.logits[:, members], labels=evaluation.labels[members])
+            labels = evaluation.labels[members]
+            labels = np.where((~np.isnan(labels)).sum(axis=0) < SMALLEST_GROUP, np.nan, labels)
+            part = replace(evaluation, logits=evaluation.logits[:, members], labels=labels)
             scores[group] = ccc_scores(part)
             if bootstrap_samples is not None:
                 scores[group]["ci95"] = _intervals(part, bootstrap_samples)
@@ -64,14 +77,19 @@ def _natural(name: str) -> tuple:
 
 
 def _ccc_per_seed(evaluation: Evaluation) -> np.ndarray:
-    """Return (seeds, 4): CCC of each dimension and their mean."""
-    ccc = np.stack([concordance_correlation(logits, evaluation.labels) for logits in evaluation.logits])
-    return np.column_stack([ccc, ccc.mean(axis=1)])
+    """Return (seeds, 4): CCC of each dimension, and the mean of those averaged; NaN where too few were rated."""
+    ccc = np.stack([rated_concordance(logits, evaluation.labels) for logits in evaluation.logits])
+    return np.column_stack([ccc, mean_of_rated(ccc[:, evaluation.averaged])])
 
 
-def _intervals(evaluation: Evaluation, bootstrap_samples: int) -> dict[str, list[float]]:
-    intervals = bootstrap_ccc(evaluation.logits, evaluation.labels, num_samples=bootstrap_samples)
-    return {key: [interval.low, interval.high] for key, interval in zip(KEYS, intervals, strict=True)}
+def _intervals(evaluation: Evaluation, bootstrap_samples: int) -> dict[str, list[float] | None]:
+    given = (evaluation.logits, evaluation.labels)
+    return _bounds(bootstrap_ccc(*given, num_samples=bootstrap_samples, averaged=evaluation.averaged))
+
+
+def _bounds(rows: Sequence[Interval | Difference]) -> dict[str, list[float] | None]:
+    pairs = zip(KEYS, rows, strict=True)
+    return {key: None if np.isnan(row.low) else [row.low, row.high] for key, row in pairs}
 
 
 def _coverage(evaluation: Evaluation) -> dict:
@@ -80,10 +98,7 @@ def _coverage(evaluation: Evaluation) -> dict:
         coverage(logits, evaluation.labels, uncertainty)
         for logits, uncertainty in zip(evaluation.logits, evaluation.uncertainty, strict=True)
     ]
-    return {
-        f"{level:g}": dict(zip(DIMENSIONS, np.mean([seed[level] for seed in seeds], axis=0).tolist(), strict=True))
-        for level in seeds[0]
-    }
+    return {f"{level:g}": _by_key(np.mean([seed[level] for seed in seeds], axis=0), DIMENSIONS) for level in seeds[0]}
 
 
 def comparisons(
@@ -115,12 +130,13 @@ def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
 
 
 def _compare(a: Evaluation, b: Evaluation, samples: int) -> dict:
-    test = dict(zip(KEYS, paired_bootstrap(a.logits, b.logits, a.labels, num_samples=samples), strict=True))
-    own, other = (_ccc_per_seed(each).mean(axis=0) for each in (a, b))
-    relative = [float(x / y - 1) if y > 0 else None for x, y in zip(own, other, strict=True)]
+    labels = np.where(np.isnan(b.labels), np.nan, a.labels)
+    test = paired_bootstrap(a.logits, b.logits, labels, num_samples=samples, averaged=a.averaged)
+    own, other = (_ccc_per_seed(replace(each, labels=labels)).mean(axis=0) for each in (a, b))
+    relative = [float(x / y - 1) if y > 0 else None for x, y in zip(own, other, strict=True)]  # false for NaN
     return {
-        "difference": {key: d.estimate for key, d in test.items()},
+        "difference": _by_key([row.estimate for row in test]),
         "relative": dict(zip(KEYS, relative, strict=True)),
-        "ci95": {key: [d.low, d.high] for key, d in test.items()},
-        "p_value": {key: d.p_value for key, d in test.items()},
+        "ci95": _bounds(test),
+        "p_value": _by_key([row.p_value for row in test]),
     }

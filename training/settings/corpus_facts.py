@@ -1,12 +1,14 @@
 """Facts about a corpus for model cards that no loader can read from it: language, labels, licence."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_type_hints
 
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-from .checks import check_mapping
+from speech_affect import DIMENSIONS
+
+from .checks import check_mapping, check_names
 from .recipe_file import read_text
 
 
@@ -19,6 +21,8 @@ class CorpusFacts:
         license: Short name of the terms that the speech and its labels come under.
         terms: What those terms mean for who has the corpus and who has a model trained on it.
         rated: Whether people rated these very clips.
+        word_labelled: Dimensions that nobody rated although others were: their labels are those of the emotion's word.
+            They are named so wherever they are shown, and no mean is over them.
         weights_license: The Hub's id of the licence that the terms let the weights go under, such as `apache-2.0`;
             None where they name none.
         license_link: Where the terms can be read.
@@ -34,6 +38,7 @@ class CorpusFacts:
     license: str
     terms: str
     rated: bool = True
+    word_labelled: list[str] = field(default_factory=list)
     weights_license: str | None = None
     license_link: str | None = None
     language: str | list[str] | None = None
@@ -47,6 +52,9 @@ class CorpusFacts:
         for code in self.languages:
             if not re.fullmatch(r"[a-z]{2,3}", code):
                 raise ValueError(f"corpus_facts has language {code!r}; give ISO 639 codes such as en")
+        check_names("word_labelled of corpus_facts", self.word_labelled, DIMENSIONS, "dimension")
+        if set(self.word_labelled) == set(DIMENSIONS):
+            raise ValueError("corpus_facts has word_labelled with every dimension; give rated: false")
         if self.dataset is not None and not _is_hub_id(self.dataset):
             raise ValueError(f"corpus_facts has dataset: {self.dataset!r}; give a Hub id (owner/name)")
 

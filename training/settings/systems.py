@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_type_hints
 
 from transformers import PreTrainedConfig, TrainingArguments
 
-from speech_affect import AffectEncoderConfig, AffectFusionConfig, AffectStudentConfig
+from speech_affect import DIMENSIONS, AffectEncoderConfig, AffectFusionConfig, AffectStudentConfig
 from speech_affect.configuration_affect import ACOUSTIC_SOURCES, AffectBranchConfig
 
 from .checks import check_mapping, check_names, check_type, did_you_mean
@@ -145,6 +145,7 @@ def build_config(
     label_range: tuple[float, float],
     emotions: list[str],
     genders: list[str],
+    dimensions: Sequence[str] = DIMENSIONS,
 ) -> AffectFusionConfig | AffectStudentConfig:
     """Build the configuration of one system's model.
 
@@ -154,12 +155,15 @@ def build_config(
         head: Sizes of the head, as in [`AffectFusionConfig`].
         label_range: Lowest and highest label of the corpus.
         emotions, genders: Codes of the classes, and genders of the speakers, of training clips.
+        dimensions: Those that training clips were rated in, which are the model's outputs.
 
     Raises:
         ValueError: Fewer than two classes for a second task, or a setting that the configuration does not allow.
     """
-    shared = {"ccc_weights": (1.0, 1.0, 1.0), **head, **spec.config}
+    shared = {"ccc_weights": (1.0,) * len(dimensions), **head, **spec.config}
     shared |= {"label_range": tuple(label_range), "predict_uncertainty": spec.uncertainty}
+    if tuple(dimensions) != DIMENSIONS:
+        shared["id2label"] = dict(enumerate(dimensions))
     if spec.emotions:
         shared["emotion_names"] = [EMOTIONS[code] for code in spec.emotion_codes(emotions)]
     if spec.gender:

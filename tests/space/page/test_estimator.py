@@ -49,7 +49,11 @@ def test_a_program_may_not_ask_for_too_many_windows(estimator, clip, options):
     [
         ({"corpus": {"name": "emodb"}, "typical_error": {"clips": 98, "rmse": RMSE}}, "emodb", TypicalError(RMSE, 98)),
         ({"corpus": {"name": "emodb"}}, "emodb", None),
-        ({"corpus": {"name": "emodb"}, "typical_error": {"clips": 98, "rmse": {"valence": 1}}}, "emodb", None),
+        (
+            {"corpus": {"name": "emodb"}, "typical_error": {"clips": 98, "rmse": {"valence": 1, "dominance": None}}},
+            "emodb",
+            TypicalError({"valence": 1.0}, 98),
+        ),
         ({"corpus": {"name": "emodb"}, "typical_error": [1]}, "emodb", None),
         ({"typical_error": {"clips": 98, "rmse": RMSE}}, None, None),
         ([], None, None),
@@ -58,12 +62,13 @@ def test_a_program_may_not_ask_for_too_many_windows(estimator, clip, options):
 )
 def test_corpus_and_typical_error_of_a_run(tmp_path, run, corpus, error):
     (tmp_path / "run.json").write_text(run if isinstance(run, str) else json.dumps(run))
-    assert module._provenance(str(tmp_path / "run.json")) == (corpus, error)
+    assert module._provenance(str(tmp_path / "run.json")) == (corpus, error, [])
 
 
 def test_a_folder_with_and_without_a_run(estimator, checkpoint, tmp_path):
     assert (estimator.corpus, estimator.typical_error) == (None, None)
     assert estimator.bytes == (checkpoint / "model.safetensors").stat().st_size
     shutil.copytree(checkpoint, tmp_path / "model")
-    (tmp_path / "model" / "run.json").write_text('{"corpus": {"name": "emodb"}}')
-    assert Estimator(str(tmp_path / "model")).corpus == "emodb"
+    (tmp_path / "model" / "run.json").write_text('{"corpus": {"name": "emodb", "word_labelled": ["dominance"]}}')
+    trained = Estimator(str(tmp_path / "model"))
+    assert (trained.corpus, trained.word_labelled) == ("emodb", ["dominance"])

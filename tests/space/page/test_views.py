@@ -29,10 +29,11 @@ def estimate(whole=WHOLE, windows=()):
     return Estimate(whole, list(windows), 2.0 if windows else None, 0.5 if windows else None, 0.01)
 
 
-def model(error=False, title="model"):
+def model(error=False, title="model", by_word=()):
     """What the views read of an estimator."""
     error = TypicalError({"activation": 0.5, "valence": 1.25, "dominance": 0.75}, 98) if error else None
-    return SimpleNamespace(title=title, label_range=(1.0, 7.0), typical_error=error, parameters=5, bytes=None)
+    known = {"title": title, "label_range": (1.0, 7.0), "typical_error": error, "word_labelled": list(by_word)}
+    return SimpleNamespace(**known, parameters=5, bytes=None)
 
 
 def shown(whole=WHOLE, windows=(), **settings):
@@ -55,6 +56,19 @@ def test_predicted_uncertainty_comes_before_the_typical_error():
     html = shown()
     assert "± " not in html and "This model does not predict how uncertain the values are." in html
     assert 'class="spread"' not in html
+
+
+def test_what_nobody_rated_is_said():
+    assert "Nobody rated dominance for this model: its labels were those of the emotion" in shown(
+        by_word=["dominance"]
+    )
+    assert "Nobody rated" not in shown()
+    whole = {name: value for name, value in WHOLE.items() if name != "dominance"}
+    assert "Nobody rated" not in shown(whole, by_word=["dominance"])
+    estimator = model(error=True)
+    del estimator.typical_error.rmse["valence"]  # of which the clips to develop on had no rating
+    html = result_html(estimate(), Recording("/x/y.wav", 5.0, np.zeros(3)), estimator)
+    assert "± 0.50" in html and "± 1.25" not in html and 'class="spread"' not in html
 
 
 def test_a_model_of_two_dimensions_has_no_third():

@@ -289,7 +289,7 @@ def test_a_joined_copy_has_no_label_of_its_own(make_table):
     assert augmented.fingerprints == [copy.fingerprint for copy in copies]
     assert np.isnan(augmented.labels[:2]).all()
     np.testing.assert_array_equal(augmented.labels[2], table.labels[0])
-    np.testing.assert_array_equal(augmented.rating_variances, [[0] * 3, [0] * 3, [1] * 3])
+    np.testing.assert_array_equal(augmented.rating_variances, [[np.nan] * 3, [np.nan] * 3, [1] * 3])
     assert augmented.emotions == [None, None, "A"] and augmented.votes == [(), (), ("A", "H")]
     assert augmented.speakers == ["2", "2", "1"] and augmented.genders == ["Female", "Female", "Male"]
     assert augmented_table(table, []).labels.shape == (0, 3)

@@ -32,7 +32,8 @@ def test_a_split_as_a_table(make_corpus):
     assert len(table) == 3 and table.files == ["a", "b", "c"] and table.fingerprints == ["1", "2", "3"]
     np.testing.assert_array_equal(table.labels, [[4, 2.5, 1], [4, 7, 4], [4, 4, 4]])
     # 2, 5, 5 about their mean 4: (4 + 1 + 1) / 3; two equal grades; no grade; a single grade has no variance
-    np.testing.assert_allclose(table.rating_variances, [[2, 0, 0], [0, 0, 0], [0, 0, 0]], atol=1e-15)
+    nan = np.nan
+    np.testing.assert_allclose(table.rating_variances, [[2, 0, nan], [nan, nan, nan], [nan, nan, nan]], atol=1e-15)
     assert table.emotions == ["A", None, None]
     assert table.votes == [("A", "O", "A"), (), ()]
     assert table.speakers == ["1", "Unknown", "1"] and table.genders == [None, "Male", None]
@@ -65,7 +66,7 @@ def test_joining_undoes_choosing(make_table):
 def test_of_unrated_clips_nothing_is_known(make_table):
     table = unlabelled_table(["x.wav", "y.wav"], ["1", "2"])
     assert table.files == ["x.wav", "y.wav"] and table.fingerprints == ["1", "2"]
-    assert table.labels.shape == (2, 3) and np.isnan(table.labels).all() and not table.rating_variances.any()
+    assert table.labels.shape == (2, 3) and np.isnan(table.labels).all() and np.isnan(table.rating_variances).all()
     for name in ("emotions", "speakers", "genders"):
         assert getattr(table, name) == [None, None]
     assert table.votes == [(), ()]

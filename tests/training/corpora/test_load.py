@@ -14,6 +14,23 @@ def test_withheld_clips_are_left_out(make_release, tmp_path):
         assert None not in rows["activation"] and len(rows)
 
 
+def test_clips_with_one_rating_are_kept(tmp_path, caplog):
+    table = tmp_path / "t.csv"
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    for name in "bcd":
+        (tmp_path / f"{name}.wav").write_bytes(b"RIFF")
+    table.write_text("audio,activation,valence,split\na.wav,1,,train\nb.wav,,NA,train\nc.wav,,3,dev\nd.wav,2,4,test\n")
+    with caplog.at_level("INFO"):
+        corpus = load_corpus("table", str(table), {"label_range": [1, 7], "split_column": "split"}, tmp_path)
+    rows = {
+        row["file"]: [row[d] for d in ("activation", "valence", "dominance")]
+        for s in corpus.splits.values()
+        for row in s
+    }
+    assert rows == {"a.wav": [1, None, None], "c.wav": [None, 3, None], "d.wav": [2, 4, None]}
+    assert "t: 1 clips have no rating and are left out" in caplog.text
+
+
 def test_the_demo_says_what_it_is(tmp_path):
     corpus = load_corpus("demo", None, {"utterances_per_speaker": 1}, tmp_path)
     assert corpus.name == "demo" and "not rated by people" in corpus.note

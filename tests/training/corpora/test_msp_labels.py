@@ -3,9 +3,11 @@
 import logging
 import re
 
+import numpy as np
 import pytest
 
 from speech_affect_training.corpora import corpus as common
+from speech_affect_training.corpora.clip_table import clip_table
 from speech_affect_training.corpora.corpus import CorpusError
 from speech_affect_training.corpora.msp_podcast import MspPodcast, load_msp_podcast, load_msp_podcast_corpus
 
@@ -20,7 +22,7 @@ GOOD = ("MSP-PODCAST_0002_0001.wav", "H", "5.5", "6.25", "5.0", "7", "Female", "
 BAD_ROWS = {
     "missing audio": (("MSP-PODCAST_9_9.wav", *GOOD[1:]), "there is no audio file MSP-PODCAST_9_9.wav"),
     "not a number": ((*GOOD[:2], "loud", *GOOD[3:]), "EmoAct is 'loud'; allowed is a number from 1 to 7"),
-    "NaN": ((*GOOD[:3], "nan", *GOOD[4:]), "EmoVal is 'nan'; allowed is a number from 1 to 7"),
+    "infinite": ((*GOOD[:3], "inf", *GOOD[4:]), "EmoVal is 'inf'; allowed is a number from 1 to 7"),
     "too low": ((*GOOD[:4], "0.99", *GOOD[5:]), "EmoDom is '0.99'; allowed is a number from 1 to 7"),
     "split": ((*GOOD[:7], "Trainn"), "Split_Set is 'Trainn'; allowed are Train, Validation, Development, Test1"),
     "emotion": ((GOOD[0], "Happy", *GOOD[2:]), "EmoClass is 'Happy'; allowed are A, H, S, N, U, F, D, C, O, X"),
@@ -30,7 +32,6 @@ BAD_ROWS = {
     "absolute": (("/etc/secret.wav", *GOOD[1:]), "leaves the corpus folder"),
     "no name": (("", *GOOD[1:]), "leaves the corpus folder"),
     "short": (GOOD[:6], "6 fields, but 8 columns"),
-    "half withheld": ((*GOOD[:2], "", "", "3", "7", "Female", "Test3"), "EmoAct is ''"),
 }
 
 
@@ -67,7 +68,7 @@ def test_duplicate_file(make_release, layout, copies):
 
 def test_skipped_rows_are_counted_by_reason_and_remembered(make_release, caplog):
     release = make_release("bare")
-    bad = [BAD_ROWS[fault][0] for fault in ("missing audio", "NaN", "too low")]
+    bad = [BAD_ROWS[fault][0] for fault in ("missing audio", "infinite", "too low")]
     release.write_labels([*release.rows(), *bad[:1], *[(f"x{i}.wav", *GOOD[1:]) for i in range(8)]])
     with caplog.at_level(logging.WARNING, logger=common.__name__):
         first = load_msp_podcast_corpus(release.root, on_error="skip")
@@ -83,11 +84,11 @@ def test_skipped_rows_are_counted_by_reason_and_remembered(make_release, caplog)
 
 def test_nothing_left(make_release):
     release = make_release("bare")
-    release.write_labels([BAD_ROWS["NaN"][0]])
+    release.write_labels([BAD_ROWS["infinite"][0]])
     fails(r"no usable row \(1 were left out\)", release.root, on_error="skip")
 
 
-@pytest.mark.parametrize(("on_error", "column"), [("raise", 1), *(("skip", column) for column in range(8))])
+@pytest.mark.parametrize(("on_error", "column"), [("raise", 1), *(("skip", column) for column in (0, 1, 5, 6, 7))])
 def test_missing_column_always_raises(make_release, on_error, column):
     release = make_release("bare")
     rows = [row[:column] + row[column + 1 :] for row in release.rows()]
@@ -101,7 +102,7 @@ def test_missing_column_always_raises(make_release, on_error, column):
     [
         ("{", " is not JSON"),
         ("[1]", " holds no JSON object"),
-        ('{"a.wav": {"EmoClass": "N"}}', r", row 1 \(a.wav\) has no EmoAct and no"),
+        ('{"a.wav": {"EmoClass": "N"}}', r", row 1 \(a.wav\) has no .* and no EmoAct and no"),
     ],
 )
 def test_broken_json(make_release, text, message):
@@ -137,7 +138,51 @@ def test_bad_grade_or_line(make_release, layout, old, new, message):
 def test_missing_columns_of_grades(make_release):
     release = make_release("1.6")
     release.write_csv(release.labels.with_name("labels_detailed.csv"), ("FileName", "Comment"), [("a.wav", "b")])
-    fails(r"has no Workers and no EmoClass_Major.*; it has FileName, Comment", release.root, on_error="skip")
+    fails(r"has no Workers and no EmoAct and no EmoVal.*; it has FileName, Comment", release.root, on_error="skip")
+
+
+def ratings_of(corpus):
+    return {
+        row["file"]: tuple(row[d] for d in ("activation", "valence", "dominance"))
+        for rows in corpus.splits.values()
+        for row in rows
+    }
+
+
+@pytest.mark.parametrize("layout", ["bare", "json"])
+def test_what_nobody_rated_is_empty(make_release, layout):
+    """No dominance at all, and of one clip nothing but activation."""
+    release = make_release(layout)
+    first, *rest = release.rows()
+    whole = ratings_of(load_msp_podcast_corpus(release.root))
+    rows = [(*first[:3], "", *first[4:]), *rest]
+    without = release.columns[:4] + release.columns[5:]
+    release.write_labels([row[:4] + row[5:] for row in rows], without)
+    found = ratings_of(load_msp_podcast_corpus(release.root))
+    expected = {file: (activation, valence, None) for file, (activation, valence, _) in whole.items()}
+    assert found == {**expected, first[0]: (whole[first[0]][0], None, None)}
+    names = [name for name in without if name not in ("EmoAct", "EmoVal")]
+    release.write_labels([row[:2] + row[5:] for row in rows], names)
+    fails("has no EmoAct and no EmoVal and no EmoDom", release.root)
+
+
+@pytest.mark.parametrize("layout", ["1.6", "1.11"])
+def test_graders_of_one_attribute_and_a_grader_twice(make_release, layout):
+    release = make_release(layout)
+    grades = next(release.labels.parent.glob("labels_detailed.*"))
+    file = "MSP-PODCAST_0001_0008.wav"
+    if grades.suffix == ".csv":
+        release.write_csv(
+            grades, ("FileName", "Workers", "EmoVal"), [(file, "W1", 2), (file, "W1", "3"), (file, "W2", "")]
+        )
+    else:
+        grades.write_text(f'{{"{file}": {{"W1": {{"EmoVal": 2}}, "W1": {{"EmoVal": "3"}}, "W2": {{"EmoVal": ""}}}}}}')
+    (row,) = load_msp_podcast_corpus(release.root).splits["test1"]
+    assert [(grade["worker"], grade["valence"]) for grade in row["graders"]] == [("W1", 2), ("W1", 3), ("W2", None)]
+    assert all(grade[name] is None for grade in row["graders"] for name in ("activation", "dominance", "emotion"))
+    table = clip_table(load_msp_podcast_corpus(release.root).splits["test1"], ["ab"])
+    np.testing.assert_array_equal(table.rating_variances, [[np.nan, 0.25, np.nan]])
+    assert table.votes == [()]
 
 
 def test_grades_json_that_is_no_object(make_release):
@@ -145,8 +190,8 @@ def test_grades_json_that_is_no_object(make_release):
     path = release.labels.with_name("labels_detailed.json")
     path.write_text('{"a.wav": "b"}')
     fails(r"row 1: the entry of a.wav is not a JSON object of workers", release.root)
-    path.write_text('{"a.wav": {"WORKER1": {"EmoAct": "1"}}}')
-    fails(r"row 1 \(a.wav, WORKER1\) has no EmoClass_Major", release.root, on_error="skip")
+    path.write_text('{"a.wav": {"WORKER1": {"EmoClass_Major": "Angry"}}}')
+    fails(r"row 1 \(a.wav, WORKER1\) has no EmoAct and no EmoVal", release.root, on_error="skip")
 
 
 def test_partitions(make_release, caplog):

@@ -1,11 +1,16 @@
 """MSP-Podcast in every layout that its releases have had: rows, streaming, older releases, the cache."""
 
+import csv
 import shutil
+from collections import defaultdict
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pytest
+import soundfile
 
+from speech_affect_training.corpora.clip_table import clip_table, join_tables
 from speech_affect_training.corpora.corpus import FEATURES, CorpusError, check_disjoint
 from speech_affect_training.corpora.msp_podcast import MspPodcast, load_msp_podcast, load_msp_podcast_corpus
 
@@ -195,6 +200,51 @@ def test_empty_label_file_and_wrong_option(make_release):
     fails("on_error is 'ignore'; allowed are 'raise' and 'skip'", release.root, on_error="ignore")
     release.labels.write_text("")
     fails(r"labels_consensus.csv is empty", release.root)
+
+
+def test_audio_that_was_converted_is_found_by_its_stem(make_release):
+    release = make_release("1.11")
+    folder = release.root / release.layout.audio
+    for path, suffix in zip(
+        sorted(folder.glob("*.wav")), (".flac", ".ogg", ".mp3", ".opus", ".WAV", ".wav"), strict=False
+    ):
+        samples, rate = soundfile.read(path)
+        path.unlink()
+        soundfile.write(path.with_suffix(suffix), samples, rate, format="OGG" if suffix in (".opus", ".ogg") else None)
+    rows = [row for split in load_msp_podcast(release.root).values() for row in split]
+    assert sorted(row["file"] for row in rows) == sorted([*(turn[0] for turn in release.turns), release.withheld])
+    assert len({row["audio"]["path"].rpartition(".")[2] for row in rows}) == 6
+    assert all(Path(row["audio"]["path"]).stem == Path(row["file"]).stem for row in rows)
+    first = next(row for row in rows if row["audio"]["path"].endswith(".flac"))
+    soundfile.write(Path(first["audio"]["path"]).with_suffix(".ogg"), samples, rate)
+    fails(
+        rf"there is no audio file {first['file']} of this name alone, but several in other formats: keep", release.root
+    )
+
+
+RATED = REAL.with_name("emodb-rated")
+
+
+@pytest.mark.skipif(not RATED.is_dir(), reason="the corpus shared/corpora/emodb-rated is not beside the repository")
+def test_the_labels_are_the_means_of_the_listeners():
+    """Ratings of activation and valence, one by one; nobody was asked about dominance and classes."""
+    corpus = load_msp_podcast_corpus(RATED)
+    tables = {name: clip_table(rows, rows["file"]) for name, rows in corpus.splits.items()}
+    assert {name: len(table) for name, table in tables.items()} == {"train": 304, "development": 104, "test1": 127}
+    assert corpus.skipped == 0
+    grades = defaultdict(list)
+    with open(RATED / "Labels" / "labels_detailed.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            grades[row["FileName"]].append((float(row["EmoAct"]), float(row["EmoVal"])))
+    table = join_tables(list(tables.values()))
+    assert len(grades) == len(table) == 535 and sum(map(len, grades.values())) == 6958
+    single = [np.array(grades[file]) for file in table.files]
+    np.testing.assert_allclose(table.labels[:, :2], [each.mean(axis=0) for each in single], atol=5.1e-5)  # 4 decimals
+    np.testing.assert_allclose(table.rating_variances[:, :2], [each.var(axis=0) for each in single], atol=1e-12)
+    assert np.isnan(table.rating_variances[:, 2]).all() and not np.isnan(table.labels).any()
+    assert set(table.votes) == {()}
+    assert corpus.splits["train"][0]["audio"]["path"] == str(RATED / "Audios" / "MSP-PODCAST_0003_0000.ogg")
+    check_disjoint(corpus)
 
 
 def test_a_snapshot_of_the_hub(make_release, as_snapshot):

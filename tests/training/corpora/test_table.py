@@ -210,12 +210,12 @@ def test_rows_of_a_split_are_named_with_it(tmp_path, table):
 
 GOOD = ROWS[0]
 BAD_ROWS = {
-    "missing audio": (("a/9.wav", *GOOD[1:]), "there is no audio file a/9.wav in"),
+    "missing audio": (("a/9.wav", *GOOD[1:]), "there is no audio file 9.wav in"),
     "no audio": (("", *GOOD[1:]), "wav is empty; each row needs its audio"),
     "outside": (("../x.wav", *GOOD[1:]), "'../x.wav' leads out of "),
     "far outside": (("/etc/passwd", *GOOD[1:]), "'/etc/passwd' leads out of "),
     "not a number": ((GOOD[0], "calm", *GOOD[2:]), "arousal is 'calm'; allowed is a number from 1 to 9"),
-    "NaN": ((*GOOD[:2], "NaN", *GOOD[3:]), "val is 'NaN'; allowed is a number from 1 to 9"),
+    "infinite": ((*GOOD[:2], "inf", *GOOD[3:]), "val is 'inf'; allowed is a number from 1 to 9"),
     "emotion": ((*GOOD[:6], "meh", *GOOD[7:]), "feeling is 'meh'; allowed are A (anger), H (happiness)"),
     "split": ((*GOOD[:8], "rest"), "the split is 'rest'; allowed are train, training, dev"),
     "short": (GOOD[:5], "5 fields, but 9 columns"),
@@ -242,7 +242,6 @@ def test_bad_row_raises_or_is_skipped(table, fault, caplog):
     ("column", "values", "message"),
     [
         ("val", [True] * 4, "row 1: val is True; allowed is a number from 1 to 9"),
-        ("val", [None] * 4, "row 1: val is None; allowed is a number from 1 to 9"),
         ("dom", [5.0, float("inf"), 5.0, 5.0], "row 2: dom is inf; allowed is a number from 1 to 9"),
         ("wav", [1, 2, 3, 4], r"wav is Value\('int64'\); it must be paths, or audio as"),
         ("wav", [{"bytes": b"", "path": "x/.."}] * 4, r"row 1: the file name '\.\.' leaves the corpus folder"),
@@ -253,9 +252,58 @@ def test_columns_of_parquet_that_cannot_be_used(table, tmp_path, column, values,
 
 
 def test_nothing_left(table):
-    write_csv(table, [BAD_ROWS["NaN"][0]])
+    write_csv(table, [BAD_ROWS["infinite"][0]])
     for columns in (COLUMNS, DEALT):
         fails(r"ratings.csv has no usable row \(1 were left out\)", table, **{**columns, "on_error": "skip"})
+
+
+# --- what nobody rated ---
+
+
+def test_one_rated_attribute_is_enough(table):
+    header = ("wav", "aroused", *HEADER[4:])
+    write_csv(table, [(row[0], row[1], *row[4:]) for row in ROWS], header)
+    options = {role: column for role, column in COLUMNS.items() if not role.startswith(("val", "dom"))}
+    corpus = load_table_corpus(table, **{**options, "activation_column": "aroused"})
+    assert [(row["activation"], row["valence"], row["dominance"]) for row in corpus.splits["train"]] == [
+        (1.0, None, None),
+        (2.5, None, None),
+    ]
+    message = r"has no column 'activation'; .* Did you mean activation_column='aroused'\? If nobody rated activation, "
+    with pytest.raises(CorpusError, match=message + "give activation_column=null"):
+        load_table_corpus(table, **{key: value for key, value in options.items() if key != "activation_column"})
+    write_csv(table, [(row[0], *row[4:]) for row in ROWS], ("wav", *HEADER[4:]))
+    fails(r"ratings.csv has no column of ratings; it has wav, who.*Give activation_column, valence", table, **UNRATED)
+
+
+UNRATED = {"activation_column": None, "valence_column": "valence", "dominance_column": "dominance"}
+
+
+@pytest.mark.parametrize("name", ["power", "Power (1-9)", "dom_mean", "dominanz"])
+def test_a_column_that_probably_has_the_ratings_is_asked_about(table, name):
+    write_csv(table, header=(*HEADER[:3], name, *HEADER[4:]))
+    message = re.escape(
+        f"Did you mean dominance_column={name!r}? If nobody rated dominance, give dominance_column=null."
+    )
+    fails(message, table, dominance_column="dominance")
+    corpus = load_table_corpus(table, **{**COLUMNS, "dominance_column": None})
+    assert [row["dominance"] for row in corpus.splits["train"]] == [None, None]
+
+
+def test_a_clip_without_valence(table):
+    write_csv(table, [(*ROWS[0][:2], "NaN", *ROWS[0][3:]), *ROWS[1:]])
+    first = load_table_corpus(table, **COLUMNS).splits["train"][0]
+    assert (first["activation"], first["valence"], first["dominance"]) == (1.0, None, 5.0)
+
+
+def test_audio_that_was_converted_is_found_by_its_stem(table, tmp_path):
+    samples, rate = soundfile.read(tmp_path / "a/1.wav")
+    (tmp_path / "a/1.wav").unlink()
+    soundfile.write(tmp_path / "a/1.flac", samples, rate)
+    row = load_table_corpus(table, **COLUMNS).splits["train"][0]
+    assert (row["file"], row["audio"]["path"]) == ("a/1.wav", str(tmp_path / "a/1.flac"))
+    soundfile.write(tmp_path / "a/1.ogg", samples, rate)
+    fails("row 2: there is no audio file 1.wav in .*/a, but 1.flac and 1.ogg: keep one", table)
 
 
 # --- columns and sources that are not there ---

@@ -23,7 +23,8 @@ def caches(tmp_path, make_table):
 
 
 def config(**tasks):
-    return SimpleNamespace(**{"gender_names": None, "predict_uncertainty": False, **tasks})
+    id2label = {0: "activation", 1: "valence", 2: "dominance"}
+    return SimpleNamespace(**{"gender_names": None, "predict_uncertainty": False, "id2label": id2label, **tasks})
 
 
 def test_frames_are_padded_and_masked(caches, make_table):
@@ -72,6 +73,16 @@ def test_a_teacher_is_added_to_every_item(caches, make_table):
     np.testing.assert_allclose(batch["teacher_logits"], logits[[3, 1]], rtol=1e-6)
     assert batch["teacher_logits"].dtype == batch["teacher_embedding"].dtype == torch.float32
     assert batch["teacher_embedding"][:, 0].tolist() == [4, 2]
+
+
+def test_targets_are_those_of_the_models_outputs(caches, make_table):
+    table = make_table(4, rating_variances=np.arange(12.0).reshape(4, 3))
+    outputs = config(id2label={0: "dominance", 1: "activation"}, predict_uncertainty=True)
+    dataset = FrameDataset(table, caches, outputs)
+    dataset.set_teacher(np.arange(12.0).reshape(4, 3), np.zeros((4, 8)))
+    for name, values in (("labels", table.labels), ("rating_variances", table.rating_variances)):
+        assert dataset[1][name].tolist() == values[1, [2, 0]].tolist()
+    assert dataset[1]["teacher_logits"].tolist() == [5.0, 3.0]
 
 
 @pytest.mark.parametrize("count, batch_size", [(1, 4), (4, 4), (64, 1), (500, 3)])

@@ -74,3 +74,6 @@ def test_typical_error_by_hand():
     predictions = Predictions(["a", "b"], labels + [[3.0, 1.0, 0.0], [-4.0, -1.0, 0.0]], labels)
     rmse = {"activation": pytest.approx(12.5**0.5), "valence": 1.0, "dominance": 0.0}
     assert typical_error(predictions) == {"split": "development", "clips": 2, "rmse": rmse}
+    labels[1, 0] = labels[0, 2] = labels[1, 2] = np.nan  # not rated
+    rmse = {"activation": 3.0, "valence": 1.0, "dominance": None}
+    assert typical_error(predictions) == {"split": "development", "clips": 2, "rmse": rmse}

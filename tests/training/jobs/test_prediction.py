@@ -63,6 +63,21 @@ def test_predictions_survive_their_file_exactly(tmp_path, uncertainty):
     assert header[7:] == [f"{name}_uncertainty" for name in ("activation", "valence", "dominance") if uncertainty]
 
 
+def test_a_dimension_that_the_model_does_not_have_is_empty(tmp_path):
+    sizes = {"conv_channels": 8, "gru_hidden_size": 8, "embedding_size": 8}
+    config = AffectStudentConfig(**sizes, id2label={0: "activation", 1: "dominance"})
+    model = AffectStudentModel(config, with_front_end=False)
+    predicted = predict(model, Clips(), 2)
+    assert np.isfinite(predicted.logits[:, [0, 2]]).all() and np.isnan(predicted.logits[:, 1]).all()
+    write_predictions(tmp_path / "p.csv", predicted)
+    first = (tmp_path / "p.csv").read_text().split("\n")[1].split(",")
+    assert first == ["a", "", "", "", str(predicted.logits[0, 0]), "", str(predicted.logits[0, 2])]
+    np.testing.assert_array_equal(read_predictions(tmp_path / "p.csv").logits, predicted.logits)
+    torch.nn.init.constant_(model.regressor.output.bias, torch.nan)
+    with pytest.raises(ValueError, match="predicts values that are not finite"):
+        predict(model, Clips(), 2)
+
+
 def test_a_teacher_predicts_a_table_once_for_all_students_and_seeds(trained_jobs, tmp_path, monkeypatch):
     teacher, student = trained_jobs.make_jobs(tmp_path, "--num_train_epochs", "1").values()
     other = replace(student, seed=1, folder=student.folder.with_name("other"))

@@ -81,5 +81,11 @@ def test_metrics_are_over_the_whole_set():
     assert metrics["ccc_activation"] == pytest.approx(1) and metrics["ccc_dominance"] == pytest.approx(1)
     assert metrics["ccc_valence"] == pytest.approx((16 / 3) / (19 / 3))
     assert metrics["ccc_mean"] == pytest.approx((2 + 16 / 19) / 3)
+    with_gaps = np.where([[False, False, True], [False, False, True], [True, False, False]], np.nan, labels)
+    rated = concordance_metrics(EvalPrediction(predictions=predictions, label_ids=with_gaps))
+    assert set(rated) == {"ccc_activation", "ccc_valence", "ccc_mean"}  # of dominance one clip was rated
+    assert rated["ccc_activation"] == pytest.approx(1) and rated["ccc_mean"] == pytest.approx((1 + 16 / 19) / 2)
+    with pytest.raises(ValueError, match="of 3 clips to develop on, no two were rated in the same dimension"):
+        concordance_metrics(EvalPrediction(predictions=predictions, label_ids=np.full((3, 3), np.nan)))
     with_classes = EvalPrediction(predictions=(predictions, np.zeros((3, 4))), label_ids=labels)
     assert concordance_metrics(with_classes) == metrics

@@ -54,6 +54,55 @@ def test_paired_equals_the_slow_loop():
     np.testing.assert_allclose(as_array(result, "estimate")[:, 0], [*estimate, estimate.mean()], atol=1e-12)
 
 
+def with_gaps(references):
+    """Every third clip has no second rating, all but one no third."""
+    gaps = references.copy()
+    gaps[::3, 1] = gaps[1:, 2] = np.nan
+    return gaps
+
+
+def slow_gapped(predictions, gaps, num_samples):
+    """(resamples, 2) of CCC over the rated clips of each resample."""
+    rows = []
+    for clips in resample_indices(len(gaps), num_samples, 0):
+        kept = clips[~np.isnan(gaps[clips, 1])]
+        pairs = ((predictions[clips, 0], gaps[clips, 0]), (predictions[kept, 1], gaps[kept, 1]))
+        rows.append([concordance_correlation(*pair) for pair in pairs])
+    return np.array(rows)
+
+
+def test_clips_without_a_rating_are_left_out_of_that_dimension():
+    predictions, references = made_up()
+    gaps = with_gaps(references)
+    predictions[1:, 2] = np.nan  # of a model without this output
+    result = bootstrap_ccc(predictions, gaps, num_samples=50)
+    samples = slow_gapped(predictions, gaps, 50)
+    kept = ~np.isnan(gaps[:, 1])
+    ccc = [concordance_correlation(predictions[k, d], gaps[k, d]) for d, k in ((0, slice(None)), (1, kept))]
+    bounds = np.quantile(np.column_stack([samples, samples.mean(axis=1)]), [0.025, 0.975], axis=0)
+    expected = np.stack([[*ccc, np.mean(ccc)], *bounds], axis=1)
+    found = as_array(result, "estimate", "low", "high")
+    np.testing.assert_allclose(found[[0, 1, 3]], expected, atol=1e-10)
+    assert np.isnan(found[2]).all()
+    # the mean can be over some of the dimensions alone
+    valence = as_array(bootstrap_ccc(predictions, gaps, num_samples=50, averaged=[1, 2]), "estimate", "low", "high")
+    np.testing.assert_array_equal(valence[3], valence[1])
+    other = made_up(seed=5)[0]
+    test = paired_bootstrap(predictions, other, gaps, num_samples=50)
+    difference = samples - slow_gapped(other, gaps, 50)
+    tail = np.minimum((difference <= 0).sum(axis=0), (difference >= 0).sum(axis=0))
+    np.testing.assert_allclose([row.p_value for row in test[:2]], np.minimum(1, 2 * (tail + 1) / 51))
+    assert np.isnan(test[2]).all() and not np.isnan(test[3]).any()
+
+
+def test_a_resample_without_a_rated_clip_says_nothing():
+    references = np.array([[1.0, 1.0], [2.0, 3.0], [3.0, np.nan], [4.0, np.nan]])
+    first, second, mean = bootstrap_ccc(references + 0.0, references, num_samples=200)
+    # a resample has CCC 1 if it has both rated clips, 0 if one of them, and with neither none, (2 / 4)^4 of them
+    assert (second.estimate, second.low, second.high) == (1.0, 0.0, 1.0)
+    assert not np.isnan([*first, *mean]).any()
+
+
 def test_chunks_do_not_change_the_result(monkeypatch):
     predictions, references = made_up()
     whole = as_array(bootstrap_ccc(predictions, references, num_samples=20), "low", "high")
@@ -136,12 +185,13 @@ def test_p_value_is_uniform_between_equally_good_systems():
 @pytest.mark.parametrize(
     ("predictions", "references", "match"),
     [
-        ([], [], "predictions are empty"),
-        ([1.0], [1.0], "One clip cannot be resampled"),
+        ([], [], "0 clips cannot be resampled; a bootstrap needs at least two"),
+        ([1.0], [1.0], "1 clips cannot be resampled"),
         ([1.0, 2.0], [1.0, 2.0, 3.0], r"predictions have shape \(2,\) and the references \(3,\)"),
         (np.ones((2, 5, 3)), np.ones((5, 2)), r"shape \(2, 5, 3\) and the references \(5, 2\)"),
         (np.ones((2, 2, 5, 3)), np.ones((2, 5, 3)), r"\(clips,\) or \(clips, dimensions\), got \(2, 5, 3\)"),
         ([1.0, np.nan], [1.0, 2.0], "predictions hold 1 value"),
+        ([1.0, 2.0], [1.0, np.inf], "references hold 1 value"),
     ],
 )
 def test_bad_values(predictions, references, match):

@@ -25,6 +25,18 @@ def test_scale_by_hand():
     np.testing.assert_allclose(uncertainty_scale(predictions, labels, uncertainty), [np.sqrt(5), np.sqrt(8)])
 
 
+def test_clips_without_a_label_are_left_out_of_that_dimension():
+    nan = np.nan
+    # standardised errors: 3 and -1; 4; none at all
+    labels = [[4.0, nan, nan], [2.0, 6.0, nan]]
+    predictions = [[1.0, nan, 9.0], [4.0, 4.0, 9.0]]
+    uncertainty = [[1.0, 9.0, nan], [2.0, 0.5, -1.0]]
+    np.testing.assert_allclose(uncertainty_scale(predictions, labels, uncertainty), [np.sqrt(5), 4, nan])
+    np.testing.assert_array_equal(coverage(predictions, labels, uncertainty)[0.68], [0, 0, nan])
+    np.testing.assert_array_equal(coverage(predictions, labels, np.full((2, 3), 2.0))[0.68], [0, 0, nan])
+    np.testing.assert_array_equal(coverage(predictions, labels, np.full((2, 3), 2.1))[0.68], [0.5, 1, nan])
+
+
 def test_scale_is_that_of_the_greatest_likelihood(heteroscedastic):
     predictions, labels, uncertainty = heteroscedastic
     best = uncertainty_scale(predictions, labels, uncertainty / 3)
@@ -70,7 +82,7 @@ ONES = np.ones((2, 3))
         ),
         (np.ones(3), np.ones(3), np.ones(3), r"predictions \(3,\).*give all one shape \(clips, dimensions\)"),
         (np.ones((0, 3)), np.ones((0, 3)), np.ones((0, 3)), "predictions are empty"),
-        (ONES, [[1, 1, np.nan], [np.inf, 1, 1]], ONES, r"labels hold 2 value\(s\) of 6 that are not finite"),
+        (ONES, [[1, 1, np.nan], [np.inf, 1, 1]], ONES, r"labels hold 1 value\(s\) of 6 that are not finite"),
         (
             ONES,
             ONES,

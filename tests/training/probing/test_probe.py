@@ -44,6 +44,28 @@ def test_the_state_that_carries_the_labels_is_found(hidden):
         assert all(v > 0.98 if row["hidden_state"] == 2 else abs(v) < 0.35 for v in row["ccc"].values())
 
 
+def test_clips_that_nobody_rated_are_left_out(hidden):
+    """Of dominance there is nothing; of valence half of train and a part of test1."""
+    pooled, labels = hidden
+    gaps = {split: values.copy() for split, values in labels.items()}
+    gaps["train"][::2, 1] = gaps["test1"][:30, 1] = np.nan
+    for values in gaps.values():
+        values[:, 2] = np.nan
+    half = {**pooled, "train": pooled["train"][:, 1::2]}
+    expected = probe_layers(half, {**labels, "train": labels["train"][1::2]})
+    found = probe_layers(pooled, gaps)
+    assert {row["ccc"]["dominance"] for row in found} == {None}
+    for row, other in zip(found, expected, strict=True):
+        same = [key for key in ("activation", "valence") if (key, row["split"]) != ("valence", "test1")]
+        if row["hidden_state"] == 2:  # where one penalty is the best for all
+            assert {key: row["ccc"][key] for key in same} == pytest.approx(
+                {key: other["ccc"][key] for key in same}, abs=0.02
+            )
+        assert row["ccc"]["mean"] == pytest.approx((row["ccc"]["activation"] + row["ccc"]["valence"]) / 2)
+    ranking, _ = probe_subspaces({split: states[2] for split, states in pooled.items()}, gaps)
+    assert set(ranking[:2]) == {3, 7}
+
+
 def test_the_best_state_is_that_of_development_and_the_lowest_of_equals():
     rows = [
         {"hidden_state": state, "split": split, "ccc": {"mean": ccc}}
@@ -115,10 +137,13 @@ def test_errors_come_before_any_clip_is_encoded(corpus, library, tmp_path):
     with pytest.raises(ValueError, match="no encoder 'hubert' to probe"):
         run_probe(library, "hubert", tables, *rest)
     labels = tables["test1"].labels.copy()
-    labels[:2, 1] = np.nan
+    labels[:2] = np.nan
     withheld = replace(tables["test1"], labels=labels)
     with pytest.raises(ValueError, match="split 'test1' has 10 clips, 2 of them without labels"):
         run_probe(library, "whisper", {**tables, "test1": withheld}, *rest)
     with pytest.raises(ValueError, match="split 'test1' has 0 clips"):
         run_probe(library, "whisper", {**tables, "test1": tables["test1"].take([])}, *rest)
+    unrated = replace(tables["train"], labels=np.where(np.eye(24, 3, dtype=bool), tables["train"].labels, np.nan))
+    with pytest.raises(ValueError, match="two clips of train, and of development, that were rated in any"):
+        run_probe(library, "whisper", {**tables, "train": unrated.take([0, 1, 2])}, *rest)
     assert not (tmp_path / "out").exists() and not (tmp_path / "frames").exists()

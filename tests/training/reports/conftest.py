@@ -20,7 +20,8 @@ def results() -> dict:
     by_name["mfb"]["conditions"] = {}
     by_name["student_kd"]["parameters"] = 1_234_567
     results["corpus"] |= {"name": "made | up", "note": "A\nnote.", "facts": dict(FACTS), "label_range": [0.0, 100.0]}
-    results["corpus"]["splits"]["train"]["clips"] = 1304
+    train = results["corpus"]["splits"]["train"]
+    train |= {"clips": 1304, "rated": dict.fromkeys(train["rated"], 1304)}
     results["environment"]["packages"] = {"torch": "2.14.1", "numpy": "2.4.6"}
     results["environment"]["git_commit"] = "abc-dirty"
     return results

@@ -61,6 +61,16 @@ def test_seeds_are_side_by_side(finished, make_table):
     np.testing.assert_array_equal(evaluations[TEST]["other"].uncertainty, [other[0].predictions[TEST].uncertainty])
 
 
+def test_a_dimension_that_a_system_does_not_have_counts_as_not_rated(finished, make_table):
+    job = finished("mfb", {"train": make_table(9), "test1": make_table(3)})
+    logits = job.predictions[TEST].logits
+    logits[:, 1] = np.nan
+    write_predictions(job.predictions_path(TEST), job.predictions[TEST])
+    evaluation = read_evaluations({"": {"mfb": [job]}}, ["dominance"])[TEST]["mfb"]
+    np.testing.assert_array_equal(evaluation.labels, np.where([True, False, True], make_table(3).labels, np.nan))
+    assert evaluation.averaged == (2,)
+
+
 def test_folds_are_pooled_end_to_end(finished, make_table):
     sizes = (3, 1, 2)
     everything = make_table(6, speakers=list("aabccd"), genders=["m", "m", "f", "f", "f", "m"])

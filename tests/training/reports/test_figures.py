@@ -1,5 +1,7 @@
 """Figures show what they are given: curves, points and colours are read back from the canvas."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from speech_affect_training.reports.figures import draw_ccc, draw_circumplex, dr
 
 
 KEYS = ("activation", "valence", "dominance", "mean")
-CORPUS = {"name": "made up", "label_range": [1.0, 7.0]}
+CORPUS = {"name": "made up", "label_range": [1.0, 7.0], "word_labelled": [], "averaged": list(KEYS[:3])}
 
 
 @pytest.fixture
@@ -45,6 +47,40 @@ def scores(value: float) -> dict:
     }
 
 
+def without(value: dict, *keys: str) -> dict:
+    """Scores of a split in which nobody rated some dimensions."""
+    return {
+        name: {k: None if k in keys else v for k, v in one.items()} if name != "n" else one
+        for name, one in value.items()
+    }
+
+
+def test_what_nobody_rated_is_called_so(tmp_path, drawn):
+    corpus = {**CORPUS, "word_labelled": ["valence"]}
+    systems = [{"name": name, "splits": {"test1": without(scores(0.3), "dominance")}} for name in "ab"]
+    draw_ccc(tmp_path / "ccc.png", systems, "test1", corpus)
+    rated = evaluation()
+    labels = rated.labels.copy()
+    labels[:, 2] = labels[0, 1] = np.nan
+    part = replace(rated, labels=labels)
+    draw_scatter(tmp_path / "scatter.png", {"mfb": part}, "test1", corpus)
+    draw_circumplex(tmp_path / "circumplex.png", {"mfb": part}, "test1", corpus)
+    for name in ("ccc", "scatter", "circumplex"):
+        check_png(tmp_path / f"{name}.png")
+    bars, scatter, circumplex = drawn
+    assert [axes.get_title() for axes in bars.axes] == ["activation", "valence (by word)", "dominance"]
+    assert [len(axes.containers) for axes in bars.axes] == [2, 2, 0]
+    assert [text.get_text() for text in bars.axes[2].texts] == ["not rated"]
+    assert [label.get_text() for label in bars.axes[0].get_yticklabels()] == ["a", "b"]
+    titles = [axes.get_title() for axes in scatter.axes]
+    assert titles[0].startswith("mfb: activation, ") and titles[1].startswith("mfb: valence (by word), ")
+    assert titles[2] == "mfb: dominance, not rated"
+    assert [len(axes.collections[0].get_offsets()) for axes in circumplex.axes[:2]] == [4, 4]
+    labels[:, 1] = np.nan
+    draw_circumplex(tmp_path / "none.png", {"mfb": replace(rated, labels=labels)}, "test1", corpus)
+    assert not (tmp_path / "none.png").exists()
+
+
 def evaluation(shift: float = 0.0) -> Evaluation:
     labels = np.array([[7.0, 4, 2], [4, 7, 3], [1, 4, 4], [4, 1, 5], [4, 4, 6]])
     return Evaluation(np.stack([labels + shift, labels]), labels, None, [None] * 5, [None] * 5)
@@ -52,7 +88,7 @@ def evaluation(shift: float = 0.0) -> Evaluation:
 
 def test_ccc(tmp_path, drawn):
     systems = [{"name": name, "splits": {"test1": scores(v)}} for name, v in (("mfb", -0.3), ("pupil", 0.5))]
-    draw_ccc(tmp_path / "ccc.png", systems, "test1", "made up")
+    draw_ccc(tmp_path / "ccc.png", systems, "test1", CORPUS)
     check_png(tmp_path / "ccc.png")
     (figure,) = drawn
     assert [axes.get_title() for axes in figure.axes] == list(KEYS[:3])
@@ -104,7 +140,7 @@ def test_conditions(tmp_path, drawn):
         }
         for name, shift in (("mfb", -0.1), ("pupil", 0.0))
     ]
-    draw_conditions(tmp_path / "n.png", systems, "test1", "made up")
+    draw_conditions(tmp_path / "n.png", systems, "test1", CORPUS)
     check_png(tmp_path / "n.png")
     figure = drawn[0]
     assert len(figure.axes) == 6
@@ -125,7 +161,7 @@ def test_conditions(tmp_path, drawn):
 def test_the_legend_of_many_systems_fits(tmp_path, drawn):
     known = {"splits": {"test1": scores(0.7)}, "conditions": {"test1": {"white_20db": scores(0.5)}}}
     systems = [{"name": f"student_augmented_{index}", **known} for index in range(8)]
-    draw_conditions(tmp_path / "n.png", systems, "test1", "made up")
+    draw_conditions(tmp_path / "n.png", systems, "test1", CORPUS)
     (figure,) = drawn
     legend = figure.legends[0].get_window_extent()
     assert legend.x0 >= 0 and legend.x1 <= figure.bbox.x1 and legend.y0 >= 0

@@ -1,5 +1,7 @@
 """Scores against numbers worked out by hand and against audmetric."""
 
+from dataclasses import replace
+
 import audmetric
 import numpy as np
 import pytest
@@ -49,7 +51,7 @@ def test_a_split(evaluation):
         low, high = scores["ci95"][key]
         assert low < scores["ccc"][key] < high
     check(ccc_scores(evaluation), expected)
-    assert set(ccc_scores(evaluation)) == {"n", "ccc", "ccc_std_over_seeds"}
+    assert set(ccc_scores(evaluation)) == {"n", "rated", "ccc", "ccc_std_over_seeds"}
 
 
 def test_groups(evaluation):
@@ -70,6 +72,31 @@ def test_groups_of_few_clips_are_left_out(evaluation):
     assert group_scores(evaluation, [None] * 60) == {}
     mixed = [*"ab"] * 30
     check(group_scores(evaluation, mixed)["b"], oracle(evaluation, slice(1, None, 2)))
+
+
+def test_what_was_not_rated_has_no_score(evaluation):
+    """Dominance by nobody, valence of the first 30 clips alone, and a mean over what listeners rated."""
+    labels = evaluation.labels.copy()
+    labels[30:, 1] = labels[:, 2] = np.nan
+    part = replace(evaluation, labels=labels)
+    scores = split_scores(part, 20)
+    expected = oracle(evaluation, slice(None))
+    valence = oracle(evaluation, slice(0, 30))[:, 1]
+    assert scores["rated"] == {"activation": 60, "valence": 30, "dominance": 0} and scores["n"] == 60
+    assert scores["ccc"]["activation"] == pytest.approx(expected[:, 0].mean(), abs=1e-12)
+    assert scores["ccc"]["valence"] == pytest.approx(valence.mean(), abs=1e-12)
+    assert scores["ccc"]["mean"] == pytest.approx((expected[:, 0] + valence).mean() / 2, abs=1e-12)
+    for name in ("ccc", "ccc_std_over_seeds", "ccc_per_seed", "ci95"):
+        assert scores[name]["dominance"] is None and scores[name]["mean"] is not None
+    # of speaker 9 eighteen clips have valence, of Anna and of men none, of speaker 10 all twelve
+    assert scores["by_gender"]["Male"]["ccc"]["valence"] is None
+    assert scores["by_gender"]["Male"]["ccc"]["mean"] == scores["by_gender"]["Male"]["ccc"]["activation"]
+    by_speaker = {name: group["ccc"]["valence"] is None for name, group in scores["by_speaker"].items()}
+    assert by_speaker == {"9": False, "10": False, "Anna": True}
+    labels[19:, 1] = np.nan  # seven of speaker 9: too few
+    assert split_scores(part, 20)["by_speaker"]["9"]["ccc"]["valence"] is None
+    alone = split_scores(replace(part, averaged=(0,)), 20)
+    assert alone["ccc"]["mean"] == alone["ccc"]["activation"] and alone["ci95"]["mean"] == alone["ci95"]["activation"]
 
 
 def test_coverage_is_the_mean_over_seeds():
@@ -131,6 +158,11 @@ def test_improvement_by_hand():
     for key in KEYS:
         low, high = found["ci95"][key]
         assert low <= found["difference"][key] <= high and 0 < found["p_value"][key] <= 1
+    rated = np.where([True, True, False], labels, np.nan)
+    unrated = {TEST: {name: replace(each, labels=rated) for name, each in evaluations[TEST].items()}}
+    (found,) = comparisons(specs, unrated, 20)
+    assert [found[name]["dominance"] for name in ("difference", "relative", "ci95", "p_value")] == [None] * 4
+    assert found["difference"]["mean"] == pytest.approx(1 / 7)
     # nothing can be said relative to what does not agree at all
     backwards = {TEST: {"mfb": fusion, "fusion": mfb}}
     assert comparisons(specs, backwards, 20)[0]["relative"]["dominance"] is None

@@ -38,6 +38,11 @@ def test_known_corpora():
             "{labels: a, license: b, terms: c, language: no}",
             "language: False; give a text or a list of texts; YAML reads no",
         ),
+        ("{labels: a, license: b, terms: c, word_labelled: [power]}", "unknown dimension 'power'; allowed are act"),
+        (
+            "{labels: a, license: b, terms: c, word_labelled: [valence, activation, dominance]}",
+            "every dimension; give rated: false",
+        ),
         ("{labels: a, license: b, terms: c, dataset: speech}", "has dataset: 'speech'; give a Hub id"),
         ("{labels: a, license: b, terms: c, dataset: a/b/c}", "has dataset: 'a/b/c'; give a Hub id"),
     ],
