@@ -8,7 +8,8 @@ writes a student and a fusion model there, with a clip and their outputs for it.
 
     python tests/minimal_environment.py load FOLDER
 
-loads both by remote code, through the Auto classes and both pipelines, and compares.
+loads both by remote code, through the Auto classes and both pipelines, and compares. `tests/minimal_packages.py` makes
+such an environment.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What any model of transformers is expected to do, for both models: initialisation, training, outputs, settings."""
+"""Of both models, beside the common tests of transformers in `tests/peers/`: weights, gradients, outputs, settings."""
 
 import copy
 import inspect
@@ -11,7 +11,7 @@ from transformers.utils import find_labels
 
 from speech_affect import AffectFusionConfig, AffectFusionModel, AffectOutput
 
-from .conftest import SIZES, assert_same_output, assert_same_state
+from .conftest import SIZES, assert_same_output
 
 
 @pytest.fixture(params=["student", "student_f0", "fusion", "fusion_mtl"])
@@ -40,13 +40,6 @@ def test_weights_are_drawn_as_is_stated(make_model):
         assert "bias" not in name or not parameter.any(), name
 
 
-def test_the_same_seed_gives_the_same_weights(make_model):
-    torch.manual_seed(3)
-    first = make_model("fusion_mtl")
-    torch.manual_seed(3)
-    assert_same_state(make_model("fusion_mtl"), first)
-
-
 # --- gradients and training mode ---
 
 
@@ -62,8 +55,7 @@ def test_gradients_reach_the_embedding_and_the_waveform(model, batch):
 
 
 @torch.no_grad()
-def test_evaluation_repeats_itself_and_training_drops_out(model, batch):
-    assert torch.equal(model(**batch).logits, model(**batch).logits)
+def test_training_drops_out(model, batch):
     model.train()
     assert not torch.equal(model(**batch).embedding, model(**batch).embedding)
     without = type(model)(type(model.config).from_dict({**model.config.to_dict(), "dropout": 0.0})).train()
@@ -116,9 +108,6 @@ def test_outputs_on_and_off(model, batch):
     assert list(model(**batch)) == names
     output = model(**batch, **targets(model), output_frame_logits=True)
     assert list(output) == ["loss", *names, "frame_logits", "frame_mask", "loss_parts"]
-    as_tuple = model(**batch, **targets(model), output_frame_logits=True, return_dict=False)
-    assert type(as_tuple) is tuple
-    torch.testing.assert_close(as_tuple, output.to_tuple(), atol=0, rtol=0)
     model.config.return_dict = False
     assert type(model(**batch)) is tuple and type(model(**batch, return_dict=True)) is AffectOutput
     assert next(iter(inspect.signature(model.forward).parameters)) == model.main_input_name == "input_values"
@@ -165,8 +154,6 @@ def test_configuration_round_trips(model, tmp_path):
         assert again.to_dict() == config.to_dict()
     difference, default = config.to_diff_dict(), type(config)().to_dict()
     assert difference["conv_channels"] == 16 and difference.items() <= {**default, **config.to_dict()}.items()
-    config.to_json_file(tmp_path / "config.json", use_diff=False)
-    assert type(config).from_json_file(tmp_path / "config.json").to_dict() == config.to_dict()
     again = AutoConfig.for_model(config.model_type, **SIZES, future_setting=[1, 2])  # of a later version
     assert type(again) is type(config) and again.to_dict()["future_setting"] == [1, 2]
     again.save_pretrained(tmp_path)
