@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import MODEL_MAPPING, AutoModel
 from transformers.configuration_utils import PreTrainedConfig
+from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -48,17 +49,29 @@ def truncate_layers(backbone: PreTrainedConfig, highest_hidden_state: int) -> No
         backbone.layer_types = backbone.layer_types[: backbone.num_hidden_layers]
 
 
-def run_unpadded_whisper(backbone: WhisperEncoder, log_mel: torch.Tensor) -> BaseModelOutput:
+def run_unpadded_whisper(
+    backbone: WhisperEncoder, log_mel: torch.Tensor, mask: torch.Tensor | None = None
+) -> BaseModelOutput:
     """Run Whisper's encoder on (batch, mel bins, frames) of at most 30 s, where its own forward takes 30 s alone.
+
+    Args:
+        log_mel: zero where padded.
+        mask: (batch, frames), True where valid; all are without it.
 
     Returns:
         last hidden state (batch, ceil(frames / 2), width) and all hidden states, as transformers numbers them.
     """
     hidden = nn.functional.gelu(backbone.conv1(log_mel))
+    if mask is not None:
+        hidden = hidden * mask.unsqueeze(1)
     hidden = nn.functional.gelu(backbone.conv2(hidden)).transpose(1, 2)
-    states = [hidden + backbone.embed_positions(torch.arange(hidden.shape[1], device=hidden.device))]
+    positions, embed = torch.arange(hidden.shape[1], device=hidden.device), backbone.embed_positions
+    # a node `embedding` of a graph would have the name of the model's output
+    states = [hidden + (embed.weight[positions] if torch.compiler.is_exporting() else embed(positions))]
+    if mask is not None:
+        mask = create_bidirectional_mask(config=backbone.config, inputs_embeds=hidden, attention_mask=mask[:, ::2])
     for layer in backbone.layers:
-        states.append(layer(states[-1], None))
+        states.append(layer(states[-1], mask))
     states[-1] = backbone.layer_norm(states[-1])
     return BaseModelOutput(last_hidden_state=states[-1], hidden_states=tuple(states))
 
@@ -156,24 +169,37 @@ class SpeechEncoder(FreezableEncoder):
         self.hop = encoder_hop(config.backbone)
 
     def forward(
-        self, input_values: torch.Tensor, lengths: torch.Tensor, hidden_states: list[int | str]
+        self, input_values: torch.Tensor, lengths: torch.Tensor | None, hidden_states: list[int | str]
     ) -> tuple[dict[int | str, torch.Tensor], torch.Tensor]:
         """Compute the frames of each of some hidden states.
 
         Args:
             input_values: (batch, samples), zero where padded.
-            lengths: (batch,) valid samples.
+            lengths: (batch,) valid samples; all are without it.
             hidden_states: which to return, as in [`select_hidden_state`].
 
         Returns:
             frames (batch, frames, width) for each, zero where padded, and their common mask (batch, frames).
 
         Raises:
-            ValueError: a clip is too short for one frame.
+            ValueError: a clip is too short for one frame, or audio that this encoder cannot take when exported.
         """
-        if self.num_frames(int(lengths.min())) < 1:
-            raise ValueError(f"{int(lengths.min())} samples are too few for one frame of {self.family}; give 0.1 s")
-        windows, owners = self._cut_windows(input_values, lengths.tolist())
+        if torch.compiler.is_compiling():
+            obstacle = self._obstacle(input_values.shape[1], lengths is not None)
+            if obstacle is None:
+                return self._encode_in_graph(input_values, lengths, hidden_states)
+            if torch.compiler.is_exporting():
+                raise ValueError(f"an encoder of the family {self.family!r} cannot be exported so: {obstacle}")
+        return self._encode_by_windows(input_values, lengths, hidden_states)
+
+    @torch.compiler.disable(
+        reason="clips of over 30 s, and padding that changes an encoder's frames, are no one graph"
+    )
+    def _encode_by_windows(self, input_values, lengths, hidden_states):
+        lengths = [input_values.shape[1]] * len(input_values) if lengths is None else lengths.tolist()
+        if self.num_frames(min(lengths)) < 1:
+            raise ValueError(f"{min(lengths)} samples are too few for one frame of {self.family}; give 0.1 s")
+        windows, owners = self._cut_windows(input_values, lengths)
         collected: dict = {state: [[] for _ in range(len(input_values))] for state in hidden_states}
         with self.gradients():
             at_once = WINDOWS_AT_ONCE if self.paddable else 1
@@ -186,10 +212,34 @@ class SpeechEncoder(FreezableEncoder):
                             parts.append(parts[-1][-1:].repeat(self.frames_missing, 1))
                         parts.append(frames[state])
         joined = {state: [torch.cat(parts) for parts in rows] for state, rows in collected.items()}
-        counts = torch.tensor([len(frames) for frames in joined[hidden_states[0]]])
-        mask = torch.arange(int(counts.max())) < counts.unsqueeze(1)
+        valid = [frames.new_ones(len(frames), dtype=torch.bool) for frames in joined[hidden_states[0]]]
         padded = {state: pad_sequence(rows, batch_first=True) for state, rows in joined.items()}
-        return padded, mask.to(input_values.device)
+        return padded, pad_sequence(valid, batch_first=True)
+
+    def _obstacle(self, num_samples: int, may_be_padded: bool) -> str | None:
+        """Say why clips cannot be computed as one graph, or return None."""
+        if self.family == "wav2vec2-bert":
+            return "its features are computed outside torch"
+        if num_samples > self.window_size:
+            return f"it takes clips of up to {int(WINDOW_S)} s"
+        if may_be_padded and not (self.paddable or self.family == "whisper"):
+            return "padding changes its frames; give clips of one length without attention_mask"
+        return None
+
+    def _encode_in_graph(self, input_values, lengths, hidden_states):
+        """Compute what [`forward`] does, for clips of one window and without looking at values."""
+        values, num_samples = input_values.float(), input_values.shape[1]
+        counts = num_samples if lengths is None else lengths.unsqueeze(1)
+        if self.do_normalize:
+            valid = torch.arange(num_samples, device=values.device) < counts
+            values = (values - values.sum(dim=1, keepdim=True) / counts) * valid
+            values = values / (values.square().sum(dim=1, keepdim=True) / counts + 1e-7).sqrt()
+        with self.gradients():
+            outputs = self._run_backbone(values, lengths, any(state != "last" for state in hidden_states))
+        mask = torch.arange(self._count_frames(num_samples), device=values.device) < self._count_frames(counts)
+        mask = mask.expand(values.shape[0], -1)
+        frames = {state: select_hidden_state(outputs, state)[:, : mask.shape[1]] for state in hidden_states}
+        return {state: values.masked_fill(~mask.unsqueeze(-1), 0.0) for state, values in frames.items()}, mask
 
     def _cut_windows(self, input_values, lengths: list[int]):
         windows, owners = [], []
@@ -213,41 +263,51 @@ class SpeechEncoder(FreezableEncoder):
 
     def num_frames(self, num_samples: int) -> int:
         """Frames of so many samples in one window; 0 when they are too few."""
+        if self.family == "whisper" and not self.pad_to_window and num_samples <= WhisperLogMel.fft_size // 2:
+            return 0  # the mirrored margin of the first spectrum needs more samples than it has
+        return max(0, self._count_frames(num_samples))
+
+    def _count_frames(self, num_samples):
+        """Frames of so many samples (int or tensor) in one window; 0 or less when they are too few."""
         if self.family == "whisper":
-            # unpadded, the mirrored margin of the first spectrum needs more samples than it has
-            is_enough = self.pad_to_window or num_samples > WhisperLogMel.fft_size // 2
-            return -(-num_samples // (2 * WhisperLogMel.hop)) if is_enough else 0
+            hop = WhisperLogMel.hop
+            return -(-num_samples // (2 * hop)) if self.pad_to_window else (num_samples // hop + 1) // 2
         if self.family == "wav2vec2-bert":
-            return max(0, (num_samples - 400) // 160 + 1) // 2
+            return ((num_samples - 400) // 160 + 1) // 2
         config = self.backbone.config
         for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
             num_samples = (num_samples - kernel) // stride + 1
         for _ in range(config.num_adapter_layers if getattr(config, "add_adapter", False) else 0):
             num_samples = (num_samples - 1) // config.adapter_stride + 1
-        return max(0, num_samples)
+        return num_samples
 
     def _encode(self, windows: list[torch.Tensor], hidden_states) -> list[dict[int | str, torch.Tensor]]:
         """Compute the frames (frames, width) of each window, for each hidden state."""
-        outputs = self._run_backbone(windows, any(state != "last" for state in hidden_states))
+        inputs = [wav2vec2_bert_features(w) for w in windows] if self.family == "wav2vec2-bert" else windows
+        lengths = torch.tensor([len(values) for values in inputs], device=windows[0].device) if self.paddable else None
+        values = pad_sequence(inputs, batch_first=True)
+        outputs = self._run_backbone(values, lengths, any(state != "last" for state in hidden_states))
         stacked = {state: select_hidden_state(outputs, state) for state in hidden_states}
         counts = [self.num_frames(len(window)) for window in windows]
         return [{state: frames[row, :n] for state, frames in stacked.items()} for row, n in enumerate(counts)]
 
-    def _run_backbone(self, windows: list[torch.Tensor], output_hidden_states: bool):
-        options = {"output_hidden_states": output_hidden_states, "return_dict": True}
-        dtype = self.backbone.dtype
-        if self.family == "whisper" and not self.pad_to_window:
-            return run_unpadded_whisper(self.backbone, self.log_mel(torch.stack(windows)).to(dtype))
+    def _run_backbone(self, values: torch.Tensor, lengths: torch.Tensor | None, output_hidden_states: bool):
+        """Run the encoder on a batch of windows, (batch, samples) or wav2vec2-BERT's features, zero where padded."""
+        dtype, options = self.backbone.dtype, {"output_hidden_states": output_hidden_states, "return_dict": True}
+        if self.family == "whisper" and self.pad_to_window:
+            values, lengths = nn.functional.pad(values, (0, self.window_size - values.shape[1])), None
+            if not torch.compiler.is_exporting():
+                return self.backbone(self.log_mel(values).to(dtype), **options)
         if self.family == "whisper":
-            padded = torch.stack([nn.functional.pad(w, (0, self.window_size - len(w))) for w in windows])
-            return self.backbone(self.log_mel(padded).to(dtype), **options)
-        if self.family == "wav2vec2-bert":
-            windows = [wav2vec2_bert_features(window) for window in windows]
-        inputs = pad_sequence(windows, batch_first=True).to(dtype)
-        if self.paddable:
-            counts = torch.tensor([[len(window)] for window in windows], device=inputs.device)
-            options["attention_mask"] = (torch.arange(inputs.shape[1], device=inputs.device) < counts).long()
-        return self.backbone(inputs, **options)
+            log_mel, mask = self.log_mel(values, lengths).to(dtype), None
+            if lengths is not None:
+                frames = torch.arange(log_mel.shape[2], device=values.device)
+                mask = frames < lengths.unsqueeze(1) // WhisperLogMel.hop
+            return run_unpadded_whisper(self.backbone, log_mel, mask)
+        if lengths is not None:
+            mask = torch.arange(values.shape[1], device=values.device) < lengths.unsqueeze(1)
+            options["attention_mask"] = mask.long()
+        return self.backbone(values.to(dtype), **options)
 
 
 def max_tokens(backbone: nn.Module) -> int | None:
@@ -293,8 +353,7 @@ class TextEncoder(FreezableEncoder):
                 encoder does not have.
         """
         input_ids, mask = self._checked(input_ids, attention_mask)
-        mask = mask[:, : int(mask.sum(dim=1).max())]
-        input_ids = input_ids[:, : mask.shape[1]].masked_fill(~mask, self.pad_token_id or 0)
+        input_ids = input_ids.masked_fill(~mask, self.pad_token_id or 0)
         with self.gradients():
             outputs = self.backbone(
                 input_ids=input_ids,
@@ -306,7 +365,7 @@ class TextEncoder(FreezableEncoder):
         return frames, mask
 
     def _checked(self, input_ids, attention_mask) -> tuple[torch.Tensor, torch.Tensor]:
-        """Check both inputs, and return them with the padding at the end."""
+        """Check both inputs, and return them with the padding at the end, cut to the longest text."""
         if input_ids.ndim != 2 or input_ids.is_floating_point():
             raise ValueError(
                 f"input_ids has shape {tuple(input_ids.shape)}, {input_ids.dtype}; give integers (batch, tokens)"
@@ -321,19 +380,23 @@ class TextEncoder(FreezableEncoder):
                 f"it must be that of input_ids, {tuple(input_ids.shape)}"
             )
         input_ids, valid = pad_at_end(input_ids, attention_mask)
-        lengths = valid.sum(dim=1)
-        shortest, longest = int(lengths.min()), int(lengths.max())
-        if shortest < 1:
-            raise ValueError("a text has no token; give a tokenizer that adds special tokens, or leave the clip out")
+        longest = input_ids.shape[1] if torch.compiler.is_compiling() else self._longest(input_ids, valid)
         if self.max_tokens is not None and longest > self.max_tokens:
             raise ValueError(
                 f"a text has {longest} tokens; {self.family} takes {self.max_tokens} at most: "
                 f"call the tokenizer with truncation=True, max_length={self.max_tokens}"
             )
+        return input_ids[:, :longest], valid[:, :longest]
+
+    def _longest(self, input_ids, valid) -> int:
+        """Check the tokens of each text, and return the most that one has."""
+        lengths, used = valid.sum(dim=1), input_ids[valid]
+        if int(lengths.min()) < 1:
+            raise ValueError("a text has no token; give a tokenizer that adds special tokens, or leave the clip out")
         vocabulary = self.backbone.get_input_embeddings().num_embeddings
-        if not 0 <= int(input_ids[valid].min()) <= int(input_ids[valid].max()) < vocabulary:
+        if not 0 <= int(used.min()) <= int(used.max()) < vocabulary:
             raise ValueError(
-                f"input_ids reach {int(input_ids[valid].max())}, but {self.family} has tokens 0 to {vocabulary - 1}: "
+                f"input_ids reach {int(used.max())}, but {self.family} has tokens 0 to {vocabulary - 1}: "
                 "they come from another encoder's tokenizer"
             )
-        return input_ids, valid
+        return int(lengths.max())

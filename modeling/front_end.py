@@ -126,12 +126,13 @@ class AffectFrontEnd(nn.Module):
             input_values, lengths = input_values.masked_fill(~mask, 0.0), mask.sum(dim=1)
         for name, source in self.acoustic.items():
             needed = source.mel_filterbank.window_size
-            if int(lengths.min()) < needed:
+            if not torch.compiler.is_compiling() and int(lengths.min()) < needed:
                 raise ValueError(
                     f"a clip has {int(lengths.min())} samples; {needed} at 16 kHz are one frame of {name}"
                 )
             frames[name], masks[name] = source(input_values, lengths)
-        self._read_frames(SpeechEncoder, (input_values, lengths), frames, masks)
+        inputs = (input_values, None if attention_mask is None else lengths)
+        self._read_frames(SpeechEncoder, inputs, frames, masks)
 
     def _read_frames(self, kind: type[FreezableEncoder], inputs: tuple, frames: dict, masks: dict) -> None:
         """Add the frames of the branches whose encoders are of this kind; each encoder runs once."""
@@ -161,7 +162,7 @@ class AffectFrontEnd(nn.Module):
             raise ValueError("this model needs the waveform: pass input_values from its feature extractor")
         if not self.reads_audio and input_values is not None:
             raise ValueError("this model reads no audio: leave input_values out")
-        if self.reads_text and self.reads_audio and len(input_ids) != len(input_values):
+        if self.reads_text and self.reads_audio and input_ids.shape[0] != input_values.shape[0]:
             raise ValueError(f"input_ids are {len(input_ids)} texts for {len(input_values)} clips; give one for each")
 
     @staticmethod

@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 from transformers import SeamlessM4TFeatureExtractor
-from transformers import initialization as init
 from transformers.audio_utils import mel_filter_bank
 
 
@@ -17,9 +16,8 @@ BLOCK_FRAMES = 30_000
 class MelTransform(nn.Module):
     """A Hann window and mel filters, computed rather than learned, and float32 whatever the model's dtype.
 
-    Powers of a spectrum run from 1e-10 to 1e5, beyond half precision at both ends. So the buffers hold the bits of the
-    float32 numbers as int32, which `model.half()` or `model.to(torch.bfloat16)` does not cast, and subclasses compute
-    outside autocast.
+    Powers of a spectrum run from 1e-10 to 1e5, beyond half precision at both ends. So both are plain tensors on the
+    CPU, which nothing casts or loads, and subclasses compute outside autocast.
 
     Args:
         window_size: samples in a window.
@@ -27,35 +25,19 @@ class MelTransform(nn.Module):
         window_dtype: in which the window is computed before it is rounded to float32.
         num_mel_bins: mel bands.
         mel_options: further arguments of `mel_filter_bank`.
+
+    Attributes:
+        window: (window_size,), float32.
+        filters: (fft_size / 2 + 1, num_mel_bins), float32.
     """
 
     def __init__(self, window_size: int, fft_size: int, window_dtype: torch.dtype, num_mel_bins: int, **mel_options):
         super().__init__()
-        self.window_size, self.fft_size, self.window_dtype = window_size, fft_size, window_dtype
-        self.num_mel_bins, self.mel_options = num_mel_bins, mel_options
-        for name, bits in self._bits().items():  # never on the meta device: a model built there is whole with weights
-            self.register_buffer(name, bits, persistent=False)
-
-    def _bits(self) -> dict[str, torch.Tensor]:
-        window = torch.hann_window(self.window_size, dtype=self.window_dtype, device="cpu").float()
-        filters = mel_filter_bank(self.fft_size // 2 + 1, self.num_mel_bins, **self.mel_options)
-        filters = torch.from_numpy(filters).float()
-        return {"window_bits": window.view(torch.int32), "filters_bits": filters.view(torch.int32)}
-
-    def reset_parameters(self) -> None:
-        """Fill the buffers, which `from_pretrained` leaves empty."""
-        for name, bits in self._bits().items():
-            init.copy_(getattr(self, name), bits)
-
-    @property
-    def window(self) -> torch.Tensor:
-        """(window_size,), float32."""
-        return self.window_bits.view(torch.float32)
-
-    @property
-    def filters(self) -> torch.Tensor:
-        """(fft_size / 2 + 1, num_mel_bins), float32."""
-        return self.filters_bits.view(torch.float32)
+        self.window_size, self.fft_size, self.num_mel_bins = window_size, fft_size, num_mel_bins
+        # never on the meta device: a model built there is whole with its weights
+        self.window = torch.hann_window(window_size, dtype=window_dtype, device="cpu").float()
+        filters = mel_filter_bank(fft_size // 2 + 1, num_mel_bins, **mel_options)
+        self.filters = torch.from_numpy(filters).float()
 
 
 class LogMelFilterbank(MelTransform):
@@ -92,13 +74,13 @@ class LogMelFilterbank(MelTransform):
         """Compute (batch, frames, num_mel_bins) float32 from (batch, samples), at least one window long."""
         with torch.autocast(input_values.device.type, enabled=False):
             windows = input_values.float().unfold(-1, self.window_size, self.hop)
-            if windows.shape[1] <= BLOCK_FRAMES:
+            if torch.compiler.is_exporting() or windows.shape[1] <= BLOCK_FRAMES:  # a graph has one block
                 return self._energies(windows)
             return torch.cat([self._energies(block) for block in windows.split(BLOCK_FRAMES, dim=1)], dim=1)
 
     def _energies(self, windows: torch.Tensor) -> torch.Tensor:
-        power = torch.fft.rfft(windows * self.window, n=self.fft_size).abs().square()
-        return (power @ self.filters).clamp(min=ENERGY_FLOOR).log()
+        power = torch.fft.rfft(windows * self.window.to(windows.device), n=self.fft_size).abs().square()
+        return (power @ self.filters.to(windows.device)).clamp(min=ENERGY_FLOOR).log()
 
 
 class WhisperLogMel(MelTransform):
@@ -125,14 +107,35 @@ class WhisperLogMel(MelTransform):
             mel_scale="slaney",
         )
 
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        """Compute (batch, num_mel_bins, samples / 160) float32 from (batch, samples), zero-padded to 30 s."""
+    def forward(self, windows: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Compute (batch, num_mel_bins, samples / 160) float32 from (batch, samples), zero-padded to 30 s.
+
+        Args:
+            lengths: (batch,) valid samples; each row then is what it is without padding, and zero beyond.
+        """
         with torch.autocast(windows.device.type, enabled=False):
-            spectrum = torch.stft(windows.float(), self.fft_size, self.hop, window=self.window, return_complex=True)
-            mel = (spectrum[..., :-1].abs().square().transpose(1, 2) @ self.filters).transpose(1, 2)
+            windows, padding = windows.float(), None
+            if lengths is not None:
+                frames = torch.arange(windows.shape[1] // self.hop, device=windows.device)
+                padding = frames >= (lengths // self.hop).view(-1, 1, 1)
+                windows = windows.gather(1, self._mirrored(windows.shape[1], lengths))
+            window, filters = self.window.to(windows.device), self.filters.to(windows.device)
+            spectrum = torch.stft(
+                windows, self.fft_size, self.hop, window=window, center=lengths is None, return_complex=True
+            )
+            mel = (spectrum[..., :-1].abs().square().transpose(1, 2) @ filters).transpose(1, 2)
             log_mel = mel.clamp(min=1e-10).log10()
+            if padding is not None:
+                log_mel = log_mel.masked_fill(padding, -10.0)
             loudest = log_mel.amax(dim=(1, 2), keepdim=True)
-            return (torch.maximum(log_mel, loudest - 8.0) + 4.0) / 4.0
+            log_mel = (torch.maximum(log_mel, loudest - 8.0) + 4.0) / 4.0
+            return log_mel if padding is None else log_mel.masked_fill(padding, 0.0)
+
+    def _mirrored(self, samples: int, lengths: torch.Tensor) -> torch.Tensor:
+        """Indices (batch, samples + fft_size) that continue each row beyond its ends as `torch.stft` does."""
+        half, last = self.fft_size // 2, lengths.unsqueeze(1) - 1
+        positions = torch.arange(-half, samples + half, device=lengths.device).abs()
+        return (last - (last - positions).abs()).clamp(min=0)
 
 
 _EXTRACTOR = SeamlessM4TFeatureExtractor()

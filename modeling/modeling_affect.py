@@ -26,7 +26,6 @@ from .checks import (
 from .configuration_affect import AffectFusionConfig, AffectStudentConfig
 from .encoder import SpeechEncoder, TextEncoder
 from .front_end import AffectFrontEnd
-from .log_mel import MelTransform
 from .losses import model_loss
 from .regressor import AffectRegressor, BranchInput
 
@@ -192,7 +191,7 @@ class AffectPreTrainedModel(PreTrainedModel):
         elif isinstance(module, nn.Conv1d):
             init.kaiming_uniform_(module.weight, nonlinearity="relu")
             init.zeros_(module.bias)
-        elif isinstance(module, nn.GRU):
+        elif isinstance(module, nn.RNNBase):
             for name, parameter in module.named_parameters():
                 if name.startswith("weight_ih"):
                     init.xavier_uniform_(parameter)
@@ -200,7 +199,7 @@ class AffectPreTrainedModel(PreTrainedModel):
                     init.orthogonal_(parameter)
                 else:
                     init.zeros_(parameter)
-        elif isinstance(module, (AffectRegressor, BranchInput, MelTransform)):
+        elif isinstance(module, (AffectRegressor, BranchInput)):
             module.reset_parameters()
 
 

@@ -115,8 +115,10 @@ class PitchTracker(nn.Module):
                 f"({self.window_s} s at {self.sampling_rate} Hz): pad or drop shorter clips"
             )
         num_frames = 1 + (input_values.shape[1] - self.window_samples) // self.hop_samples
+        if torch.compiler.is_exporting():  # a graph has one block
+            return self._track(input_values)
         # not so short that most of a block is the neighbours' frames
-        block_frames = max(BLOCK_FRAMES // len(input_values), 5 * (self.lookback_frames + self.lookahead_frames))
+        block_frames = max(BLOCK_FRAMES // input_values.shape[0], 5 * (self.lookback_frames + self.lookahead_frames))
         if num_frames <= block_frames:
             return self._track(input_values)
         blocks = [
@@ -141,9 +143,9 @@ class PitchTracker(nn.Module):
 
     def _frames(self, input_values: Tensor) -> Tensor:
         """Frames less their local mean, `(batch, frames + path_ahead + peak_ahead, fft_samples)`, window first."""
-        ahead = self._path_ahead + self._peak_ahead
-        # Just the zeros for which unfold gives that many frames, whatever the remainder of samples.
-        right = ahead * self.hop_samples + self._fft_samples - self.window_samples - self._overhang_back
+        samples = input_values.shape[1]
+        hops = self._path_ahead + self._peak_ahead + (samples - self.window_samples) // self.hop_samples
+        right = hops * self.hop_samples + self._fft_samples - self._overhang_back - samples
         padded = F.pad(input_values, (self._overhang_back, right))
         frames = padded.unfold(1, self._fft_samples, self.hop_samples)
         return frames - frames[..., self._central_period].mean(-1, keepdim=True)

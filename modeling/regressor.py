@@ -1,9 +1,11 @@
 """Frames to embedding and outputs: SpecAugment, TC-GRU, masked pooling, fusion and the heads."""
 
 import math
+from functools import partial, reduce
 
 import torch
 from torch import nn
+from torch._higher_order_ops.scan import scan
 from transformers import initialization as init
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 
@@ -28,7 +30,8 @@ def pad_at_end(values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, 
     valid_first = positions < mask.sum(dim=1, keepdim=True)
     if not torch.compiler.is_compiling() and torch.equal(mask, valid_first):
         return values, mask
-    order = (positions + mask.int().argmax(dim=1, keepdim=True)) % mask.shape[1]
+    order = positions + mask.int().argmax(dim=1, keepdim=True)
+    order = torch.where(order < mask.shape[1], order, order - mask.shape[1])  # `%` of a size is lost in ONNX
     if not torch.compiler.is_compiling() and not torch.equal(mask.gather(1, order), valid_first):
         raise ValueError(
             "there is padding between valid samples, frames or tokens of a row; it must come before or after them: "
@@ -64,6 +67,34 @@ def mask_frames(frames: torch.Tensor, mask: torch.Tensor, config) -> torch.Tenso
     return frames * kept
 
 
+class GRU(nn.RNNBase):
+    """`nn.GRU` that `torch.compile` and `torch.export` take at any length: they refuse that class, or unroll it."""
+
+    def forward(self, sequence: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch, frames, input_size), (layers, batch, hidden_size) -> the hidden sequence and the last states."""
+        if state is None:
+            state = sequence.new_zeros(self.num_layers, sequence.shape[0], self.hidden_size)
+        if not torch.compiler.is_compiling():
+            weights = [weight for layer in self.all_weights for weight in layer]
+            return torch.gru(sequence, state, weights, True, self.num_layers, self.dropout, self.training, False, True)
+        lasts = []
+        for index, (weight_ih, weight_hh, bias_ih, bias_hh) in enumerate(self.all_weights):
+            sequence = nn.functional.dropout(sequence, self.dropout if index else 0.0, self.training)
+            inputs = nn.functional.linear(sequence, weight_ih, bias_ih).transpose(0, 1)
+            last, sequence = scan(partial(_gru_step, weight=weight_hh, bias=bias_hh), state[index], inputs)
+            sequence = sequence.transpose(0, 1)
+            lasts.append(last)
+        return sequence, torch.stack(lasts)
+
+
+def _gru_step(state: torch.Tensor, gates: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> tuple:
+    reset, update, new = gates.chunk(3, dim=-1)
+    from_reset, from_update, from_new = nn.functional.linear(state, weight, bias).chunk(3, dim=-1)
+    new = torch.tanh(new + torch.sigmoid(reset + from_reset) * from_new)
+    state = new + torch.sigmoid(update + from_update) * (state - new)
+    return state, state.clone()  # what a step returns may not share memory
+
+
 class TimeConvGRU(nn.Module):
     """A causal time convolution, then a unidirectional GRU.
 
@@ -71,29 +102,18 @@ class TimeConvGRU(nn.Module):
 
     Args:
         input_size: width of a frame.
-        kernel_size, stride, conv_channels: of the convolution, in frames and channels.
-        hidden_size, num_layers: of the GRU.
-        dropout: between GRU layers and after the convolution, in training.
+        kernel_size, stride: of the convolution, in frames.
+        config: has `conv_channels`, and of the GRU `gru_hidden_size` and `num_gru_layers`; `dropout` is between the
+            GRU's layers and after the convolution, in training.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        kernel_size: int,
-        stride: int,
-        conv_channels: int,
-        hidden_size: int,
-        num_layers: int,
-        dropout: float,
-    ):
+    def __init__(self, input_size: int, kernel_size: int, stride: int, config):
         super().__init__()
-        self.left_context = kernel_size - 1
-        self.stride = stride
-        self.conv = nn.Conv1d(input_size, conv_channels, kernel_size, stride=stride)
-        self.dropout = nn.Dropout(dropout)
-        self.gru = nn.GRU(
-            conv_channels, hidden_size, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0
-        )
+        self.left_context, self.stride = kernel_size - 1, stride
+        self.conv = nn.Conv1d(input_size, config.conv_channels, kernel_size, stride=stride)
+        self.dropout = nn.Dropout(config.dropout)
+        layers, dropout = config.num_gru_layers, config.dropout if config.num_gru_layers > 1 else 0.0
+        self.gru = GRU("GRU", config.conv_channels, config.gru_hidden_size, layers, batch_first=True, dropout=dropout)
 
     def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the hidden sequence (batch, ceil(frames / stride), hidden_size), zero where padded, and its mask.
@@ -164,7 +184,7 @@ def align_frames(
             "choose hop_s and conv_stride of the acoustic branch accordingly"
         )
     averaged = [average_frames(f, m, slowest // h) for f, m, h in zip(frames, masks, hops, strict=True)]
-    length = min(sequence.shape[1] for sequence, _ in averaged)
+    length = reduce(torch.sym_min, (sequence.shape[1] for sequence, _ in averaged))
     mask = torch.stack([m[:, :length] for _, m in averaged]).all(dim=0)
     return [sequence[:, :length] for sequence, _ in averaged], mask
 
@@ -233,9 +253,8 @@ class AffectRegressor(nn.Module):
         convolutions = [(branch.conv_kernel_size, branch.conv_stride) for branch in branches]
         if self.fusion_level == "frame":
             sizes, convolutions = [sum(sizes)], [convolutions[self.hops.index(max(self.hops))]]
-        head = (config.conv_channels, config.gru_hidden_size, config.num_gru_layers, config.dropout)
         self.tc_grus = nn.ModuleList(
-            TimeConvGRU(size, kernel_size, stride, *head)
+            TimeConvGRU(size, kernel_size, stride, config)
             for size, (kernel_size, stride) in zip(sizes, convolutions, strict=True)
         )
         self.dropout = nn.Dropout(config.dropout)

@@ -68,7 +68,7 @@ def test_only_training_masks_and_nothing_by_default():
 
 @pytest.fixture
 def tc_gru():
-    return TimeConvGRU(8, conv_channels=6, kernel_size=5, stride=3, hidden_size=4, num_layers=2, dropout=0.0)
+    return TimeConvGRU(8, 5, 3, config(conv_channels=6, gru_hidden_size=4, dropout=0.0))
 
 
 def test_a_tc_gru_gives_one_output_per_stride(tc_gru):
