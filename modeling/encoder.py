@@ -39,11 +39,7 @@ def is_paddable(backbone: PreTrainedConfig) -> bool:
 
 
 def truncate_layers(backbone: PreTrainedConfig, highest_hidden_state: int) -> None:
-    """Drop, in the configuration, the layers that no branch reads.
-
-    One layer above the highest hidden state stays: encoders normalise the output of their last layer, so without
-    it that hidden state would change.
-    """
+    """Drop the layers that no branch reads, but for one: encoders normalise the output of their last layer."""
     backbone.num_hidden_layers = min(backbone.num_hidden_layers, highest_hidden_state + 1)
     if getattr(backbone, "layer_types", None):  # of encoders whose layers differ, such as ModernBERT's
         backbone.layer_types = backbone.layer_types[: backbone.num_hidden_layers]

@@ -127,16 +127,18 @@ def dataset_card(corpus: Corpus, counts: dict[str, dict[str, int]], licence: str
     """Return the card of a corpus written as Parquet; `counts` are per split its `rows` and `shards`."""
     # the number of shards is in the pattern: those of an earlier writing under the same name are not mixed in
     files = [{"split": split, "path": f"data/{split}-*-of-{n['shards']:05d}.parquet"} for split, n in counts.items()]
+    splits = corpus.splits.values()
+    rated = [d for d in DIMENSIONS if any(value is not None for rows in splits for value in rows[d])]
     front = {
         "pretty_name": corpus.name,
         "license": "other",
         "task_categories": ["audio-classification"],
-        "tags": ["audio", "speech", "emotion", *DIMENSIONS],
+        "tags": ["audio", "speech", "emotion", *rated],
         "configs": [{"config_name": "default", "data_files": files}],
     }
     low, high = corpus.label_range
     rows = "\n".join(f"| `{split}` | {count['rows']:,} |" for split, count in counts.items())
-    scale = f"{', '.join(DIMENSIONS)} from {low:g} to {high:g}"
+    scale = f"{', '.join(rated)} from {low:g} to {high:g}"
     text = CARD.read_text(encoding="utf-8").format(corpus=corpus, licence=licence, scale=scale, rows=rows)
     return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n{text}"
 

@@ -106,8 +106,12 @@ def read_header(audio: dict) -> Header:
     Raises:
         ValueError: It is not there or not audio.
     """
-    with AudioFile(audio["path"] if audio.get("bytes") is None else audio["bytes"]) as file:
+    with _open(audio) as file:
         return Header(file.sampling_rate, file.num_samples)
+
+
+def _open(audio: dict) -> AudioFile:
+    return AudioFile(audio["path"] if audio.get("bytes") is None else audio["bytes"])
 
 
 def checked_segment(
@@ -154,14 +158,16 @@ def segment_name(file: str, start_s: float | None, end_s: float | None) -> str:
 
 
 def cut(audio: dict, start_s: float | None, end_s: float | None) -> bytes:
-    """Return a segment of a file, `{"path", "bytes"}`, as a WAV file with the same samples: 16-bit, or else float."""
-    with soundfile.SoundFile(audio["path"] if audio["bytes"] is None else io.BytesIO(audio["bytes"])) as file:
-        start, stop = _samples(Header(file.samplerate, file.frames), start_s, end_s)
+    """Return a segment of a file, `{"path", "bytes"}`, as a mono WAV file of the same samples, 16-bit if they are."""
+    with _open(audio) as file:
+        start, stop = _samples(Header(file.sampling_rate, file.num_samples), start_s, end_s)
         file.seek(start)
-        numbers, subtype = ("int16", "PCM_16") if file.subtype == "PCM_16" else ("float32", "FLOAT")
-        samples, written = file.read(stop - start, numbers), io.BytesIO()
-        soundfile.write(written, samples, file.samplerate, subtype, format="WAV")
-        return written.getvalue()
+        samples = next(file.blocks(stop - start), np.zeros(0, dtype=np.float32))
+    numbers, written = samples * 32768, io.BytesIO()
+    is_16_bit = bool((numbers == np.rint(numbers)).all() and (numbers < 32768).all())
+    kind, content = ("PCM_16", numbers.astype(np.int16)) if is_16_bit else ("FLOAT", samples)
+    soundfile.write(written, content, file.sampling_rate, kind, format="WAV")
+    return written.getvalue()
 
 
 def file_fingerprints() -> Callable[[dict], str]:

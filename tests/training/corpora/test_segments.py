@@ -15,7 +15,7 @@ from datasets import Dataset
 from speech_affect_training.audio.clip_loading import SourceClip, clip_duration_s, load_batches
 from speech_affect_training.corpora.corpus import FEATURES, CorpusError, RowError, check_disjoint
 from speech_affect_training.corpora.parquet import load_parquet_corpus, write_parquet
-from speech_affect_training.corpora.segments import Piece, clips_of, parse_time, segment_name
+from speech_affect_training.corpora.segments import Piece, clips_of, cut, parse_time, segment_name
 from speech_affect_training.corpora.table import load_table_corpus
 from speech_affect_training.files import clip_fingerprint
 from speech_affect_training.jobs.data_splits import TRAIN, make_data_splits
@@ -227,6 +227,29 @@ def test_only_the_segment_is_read_and_it_is_that_of_the_whole(tmp_path, format, 
     np.testing.assert_allclose(samples, whole[150_000:166_000], atol=1e-3 if format == "opus" else 1e-6)
 
 
+def test_a_recording_whose_header_has_no_length(table, tmp_path):
+    """As a recorder leaves it that was cut off."""
+    content = bytearray((tmp_path / "long.wav").read_bytes())
+    content[4:8] = content[40:44] = bytes(4)
+    (tmp_path / "long.wav").write_bytes(content)
+    train = load_table_corpus(table, **OPTIONS).splits["train"]
+    assert list(zip(train["start"], train["end"], strict=True)) == TIMES["train"]
+    np.testing.assert_array_equal(samples_of(clips_of(train)[1][1]), numbers(24_000, 32_000))
+    samples, _ = soundfile.read(io.BytesIO(cut(train[1]["audio"], 1.5, 2.0)), dtype="int16")
+    np.testing.assert_array_equal(samples, numbers(24_000, 32_000))
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_a_segment_that_is_cut_out_has_the_same_samples(tmp_path, subtype):
+    noise = np.random.default_rng(0).uniform(-1, 1, 16_000).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", noise, RATE, subtype)
+    whole, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    written = io.BytesIO(cut({"path": str(tmp_path / "a.wav"), "bytes": None}, 0.25, None))
+    assert soundfile.info(written).subtype == ("PCM_16" if subtype == "PCM_16" else "FLOAT")
+    written.seek(0)
+    np.testing.assert_array_equal(soundfile.read(written, dtype="float32")[0], whole[4000:])
+
+
 def test_the_routes_of_a_run_read_the_segment(table, tmp_path):
     corpus = load_table_corpus(table, **OPTIONS)
     (splits,) = make_data_splits(corpus, None, 1, AugmentationSettings(join_probability=0), [])
@@ -247,9 +270,12 @@ def test_the_routes_of_a_run_read_the_segment(table, tmp_path):
 
 
 def test_parquet_holds_the_segment_alone(table, tmp_path):
+    write(table, [row[:5] + row[6:] for row in ROWS], HEADER[:5] + HEADER[6:])
     corpus = load_table_corpus(table, **OPTIONS)
     written = load_parquet_corpus(write_parquet(corpus, tmp_path / "parquet", licence="None."))
+    assert "Speech rated for activation, valence from 1 to 7." in (tmp_path / "parquet" / "README.md").read_text()
     train = written.splits["train"]
+    assert train["dominance"][:] == [None] * 3
     assert train.column_names == list(FEATURES)
     assert train["file"][:] == corpus.splits["train"]["file"][:] and train["activation"][:] == [2.0, 3.0, 4.0]
     samples, rate = soundfile.read(io.BytesIO(train[1]["audio"]["bytes"]), dtype="int16")
