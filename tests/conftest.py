@@ -22,8 +22,20 @@ SPLITS = {"Train": (24, (1, 2, 3)), "Development": (12, (4, 5)), "Test1": (10, (
 WORDS = {"A": "Angry", "H": "Happy", "S": "Sad", "N": "Neutral"}
 
 
-# minutes each: begun last, they would leave the other cores idle
-SLOW_FILES = ("test_benchmarks.py", "test_long_run.py", "test_run.py", "test_readme.py", "test_job_pool.py")
+# half a minute and more each: begun last, they would leave the other cores idle
+SLOW_FILES = (
+    "test_run.py",
+    "test_long_run.py",
+    "test_benchmarks.py",
+    "test_readme.py",
+    "test_faults.py",
+    "test_browser.py",
+    "test_hostile_audio.py",
+    "test_transformers_fusion.py",
+    "test_paper_table.py",
+    "test_launch.py",
+    "test_job_pool.py",
+)
 
 
 def pytest_collection_modifyitems(items):

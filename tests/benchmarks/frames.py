@@ -67,7 +67,7 @@ def run_extraction(settings: Settings, machine: dict) -> Result:
     with ExitStack() as stack:
         contenders = {}
         for processes, words in PROCESSES.items():
-            if processes > len(settings.cores):
+            if processes > len(settings.cores[: 1 if settings.quick else None]):
                 result.add_missing(f"cut_{words}", f"needs {processes} cores")
                 continue
             arguments = (encoder, clips, settings.folder / f"frames_{processes}", _free_port())

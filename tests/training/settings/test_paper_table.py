@@ -26,6 +26,7 @@ from speech_affect_training.run import main
 from speech_affect_training.settings.recipe import RECIPES
 
 
+pytestmark = pytest.mark.usefixtures("figures_are_empty")
 WORDS = ["<s>", "<pad>", "</s>", "<unk>", "good", "bad", "news", "today"]
 LAYERS = 12  # the recipe reads the twelfth
 
