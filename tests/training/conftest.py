@@ -11,6 +11,7 @@ import matplotlib.figure
 import numpy as np
 import pytest
 import soundfile
+from transformers.utils.hub import hf_api
 
 from speech_affect_training.corpora.clip_table import ClipTable
 from speech_affect_training.corpora.corpus import FEATURES, Corpus
@@ -130,6 +131,8 @@ def hub(monkeypatch, tmp_path):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        # made once for the whole process, with the address of that time
+        monkeypatch.setattr(hf_api(), "endpoint", server.url)
         # read from the environment when huggingface_hub was imported
         constants = huggingface_hub.constants
         monkeypatch.setattr(constants, "ENDPOINT", server.url)
