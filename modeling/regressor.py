@@ -1,15 +1,21 @@
 """Frames to embedding and outputs: SpecAugment, TC-GRU, masked pooling, fusion and the heads."""
 
 import math
+import os
 from functools import partial, reduce
 
 import torch
 from torch import nn
-from torch._higher_order_ops.scan import scan
+from torch._higher_order_ops import scan
 from transformers import initialization as init
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 
 from .checks import check_unchanged, fixed_settings
+
+
+if hasattr(os, "register_at_fork"):
+    # the threads of torch do not live on in a forked process, which would wait for them in the GRU for ever
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 def pad_at_end(values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,11 +1,15 @@
 """Private names of libraries that this package uses, as listed in tests/README.md; one test of each."""
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+import torch
 import transformers
 from transformers import Pipeline, PreTrainedModel
+
+from speech_affect import AffectStudentConfig, AffectStudentModel, SpeechEmotionRegressionPipeline
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,9 +17,9 @@ README = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
 TABLE = README[README.index("## Private names") :]
 
 
-def gone(name: str, where: str) -> str:
+def gone(name: str, where: str, library=transformers) -> str:
     return (
-        f"transformers {transformers.__version__} has no {name} any more: replace it in {where}, see tests/README.md"
+        f"{library.__name__} {library.__version__} has no {name} any more: replace it in {where}, see tests/README.md"
     )
 
 
@@ -29,6 +33,23 @@ def test_masks_are_drawn_by_wav2vec2():
 
     name = "_compute_mask_indices"
     assert hasattr(modeling_wav2vec2, name), gone(f"modeling_wav2vec2.{name}", "modeling/regressor.py")
+
+
+def test_a_graph_repeats_a_step_by_scan():
+    found = importlib.util.find_spec("torch._higher_order_ops") and hasattr(torch._higher_order_ops, "scan")
+    assert found, gone("torch._higher_order_ops.scan", "modeling/regressor.py", torch)
+
+
+def test_pipelines_keep_the_options_they_are_made_with():
+    pipe = SpeechEmotionRegressionPipeline(AffectStudentModel(AffectStudentConfig()), on_error="skip")
+    name = "_preprocess_params"
+    assert getattr(pipe, name, {}).get("on_error") == "skip", gone(f"Pipeline.{name}", "modeling/pipeline_affect.py")
+
+
+def test_configurations_are_told_how_to_attend():
+    name = "_attn_implementation"
+    config = AffectStudentConfig(attn_implementation="eager")
+    assert getattr(config, name, None) == "eager", gone(f"PreTrainedConfig.{name}", "modeling/configuration_affect.py")
 
 
 def test_models_name_weights_that_are_ignored():
