@@ -50,6 +50,9 @@ def make_table():
             "speakers": [None] * count,
             "genders": [None] * count,
             "transcripts": [None] * count,
+            "corpora": [""] * count,
+            "languages": [None] * count,
+            "rating_scales": [""] * count,
         }
         return ClipTable(**{**table, **columns})
 

@@ -15,6 +15,10 @@ from speech_affect import DIMENSIONS
 from ..settings.labels import EMOTION_WORDS
 
 
+# columns of a split that joins several corpora -> their values in a corpus that is alone
+ORIGIN = {"corpus": "", "language": None, "rating_scale": ""}
+
+
 @dataclass(frozen=True)
 class ClipTable:
     """A table with one row per clip.
@@ -29,6 +33,9 @@ class ClipTable:
         speakers: Names, None where unknown.
         genders: Names, None where unknown.
         transcripts: None where unknown.
+        corpora: Names of the corpora that the clips come from, empty where there is one alone.
+        languages: ISO 639 codes, None where unknown.
+        rating_scales: Names of what the labels are ratings of; no CCC is taken over clips of different scales.
     """
 
     files: Sequence[str]
@@ -40,6 +47,9 @@ class ClipTable:
     speakers: Sequence[str | None]
     genders: Sequence[str | None]
     transcripts: Sequence[str | None]
+    corpora: Sequence[str]
+    languages: Sequence[str | None]
+    rating_scales: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -61,10 +71,14 @@ def clip_table(rows: datasets.Dataset, fingerprints: Sequence[str]) -> ClipTable
     """Return the table of one split.
 
     Args:
-        rows: The split, with the columns of `corpora.corpus.FEATURES`.
+        rows: The split, with the columns of `corpora.corpus.FEATURES`, and those of `ORIGIN` where it has several
+            corpora.
         fingerprints: Of each row's audio.
     """
     graders = rows["graders"]
+    corpora, languages, scales = (
+        list(rows[name]) if name in rows.column_names else [unknown] * len(rows) for name, unknown in ORIGIN.items()
+    )
     return ClipTable(
         files=list(rows["file"]),
         fingerprints=list(fingerprints),
@@ -75,6 +89,9 @@ def clip_table(rows: datasets.Dataset, fingerprints: Sequence[str]) -> ClipTable
         speakers=list(rows["speaker"]),
         genders=list(rows["gender"]),
         transcripts=list(rows["transcript"]),
+        corpora=corpora,
+        languages=languages,
+        rating_scales=scales,
     )
 
 
@@ -116,6 +133,9 @@ def unlabelled_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipT
         speakers=[None] * count,
         genders=[None] * count,
         transcripts=[None] * count,
+        corpora=[""] * count,
+        languages=[None] * count,
+        rating_scales=[""] * count,
     )
 
 
@@ -123,6 +143,7 @@ def table_fingerprint(table: ClipTable) -> str:
     """Return the SHA-256 of audio, labels and classes together; names of files and speakers do not matter."""
     digest = hashlib.sha256()
     decisive = (table.fingerprints, table.labels, table.rating_variances, table.emotions, table.votes, table.genders)
+    decisive += (table.corpora, table.rating_scales)
     for row in zip(*decisive, strict=True):
         digest.update(repr([v.tolist() if isinstance(v, np.ndarray) else v for v in row]).encode())
     return digest.hexdigest()

@@ -38,6 +38,15 @@ def test_a_split_as_a_table(make_corpus):
     assert table.votes == [("A", "O", "A"), (), ()]
     assert table.speakers == ["1", "Unknown", "1"] and table.genders == [None, "Male", None]
     assert len(clip_table(rows.select([]), [])) == 0
+    assert table.corpora == table.rating_scales == ["", "", ""] and table.languages == [None, None, None]
+
+
+def test_a_split_of_several_corpora(make_corpus):
+    rows = make_corpus({"train": [{"file": "a"}, {"file": "b"}]}).splits["train"]
+    for name, values in (("corpus", ["x", "y"]), ("language", ["de", None]), ("rating_scale", ["x", "word"])):
+        rows = rows.add_column(name, values)
+    table = clip_table(rows, ["1", "2"])
+    assert table.corpora == ["x", "y"] and table.languages == ["de", None] and table.rating_scales == ["x", "word"]
 
 
 def test_graders_words_are_classes(make_corpus):

@@ -45,6 +45,9 @@ def clip_table(seed: int) -> ClipTable:
         speakers=[None] * CLIPS,
         genders=["Female" if index % 3 else "Male" for index in range(CLIPS)],
         transcripts=[None] * CLIPS,
+        corpora=[""] * CLIPS,
+        languages=[None] * CLIPS,
+        rating_scales=[""] * CLIPS,
     )
 
 
