@@ -24,11 +24,13 @@ class DataSplits:
     """The train, development and test tables of the given splits, or of one fold.
 
     Args:
-        name: Empty for the given splits, else the fold, such as `fold0`.
+        name: Empty for the given splits, else the fold, such as `fold0`, or `without_<corpus>`.
         tables: Clips per split.
         audio: Per fingerprint the encoded audio: a file, or a segment of one.
         copies: Augmented copies of the training clips.
         conditions: Per test split and condition the degraded clips.
+        evaluated_as: The split that predictions for `test1` are a part of: all clips in cross-validation (`cv5`), or
+            of the corpora left out one by one (`left_out`); None for the given splits, which stand for themselves.
     """
 
     name: str
@@ -36,6 +38,7 @@ class DataSplits:
     audio: dict[str, dict | Piece]
     copies: list[AugmentedClip] = field(default_factory=list)
     conditions: dict[SplitKey, list[DegradedClip]] = field(default_factory=dict)
+    evaluated_as: SplitKey | None = None
 
     def training_table(self, spec: SystemSpec, unlabelled: Sequence[Piece]) -> ClipTable:
         """Return the clips that a system trains on, without unlabelled files that are clips to develop or test on."""
@@ -78,7 +81,7 @@ def make_data_splits(
     """
     fingerprint_of = file_fingerprints()  # one for all folds
 
-    def make(name: str, part: Corpus) -> DataSplits:
+    def make(name: str, part: Corpus, evaluated_as: SplitKey | None = None) -> DataSplits:
         tables, audio = {}, {}
         for split, rows in part.splits.items():
             clips = clips_of(rows, fingerprint_of)
@@ -86,7 +89,9 @@ def make_data_splits(
             audio.update(clips)
         train = tables[TRAIN]
         sources = [(f, audio[f], speaker) for f, speaker in zip(train.fingerprints, train.speakers, strict=True)]
-        return DataSplits(name, tables, audio, augmented_copies(sources, copies, augmentation))
+        return DataSplits(
+            name, tables, audio, augmented_copies(sources, copies, augmentation), evaluated_as=evaluated_as
+        )
 
     given = make("", corpus)
     for key in [key for key in given.tables if key not in (TRAIN, DEVELOPMENT)]:
@@ -94,4 +99,5 @@ def make_data_splits(
             clips = degraded_clips(given.tables[key], given.audio, condition)
             given.conditions[SplitKey(key.split, condition.name)] = clips
     parts = speaker_folds(corpus, folds) if folds else []
-    return [given, *(make(f"fold{index}", part) for index, part in enumerate(parts))]
+    cv = SplitKey("cv", folds=folds or 0)
+    return [given, *(make(f"fold{index}", part, cv) for index, part in enumerate(parts))]

@@ -27,6 +27,15 @@ class CorpusArguments:
         help="Mapping for the model cards: labels, license, terms, ... (training/settings/corpus_facts.py); or the "
         "name of a known corpus, such as msp_podcast.",
     )
+    corpora: dict | str | None = HfArg(
+        default=None,
+        help="Mapping, for several corpora in place of one: name -> {corpus, data_dir within that of the run, "
+        "corpus_options, language, emotions, share, facts, of} (training/settings/corpora.py).",
+    )
+    label_range: list[float] | None = HfArg(
+        default=None,
+        help="Lowest and highest label of the models, for several corpora; by default those of the first.",
+    )
     unlabelled_dir: list[str] = HfArg(
         default_factory=list,
         help="Folders of audio for students with unlabelled: true; demo stands for the demo corpus's voices.",
@@ -55,7 +64,13 @@ class EvaluationArguments:
     """Evaluation"""
 
     folds: int | None = HfArg(default=None, help="Also cross-validate by speaker with this many folds (split cv5).")
-    cross_validated: list[str] = HfArg(default_factory=list, help="Systems to cross-validate; by default all.")
+    leave_out: list[str] = HfArg(
+        default_factory=list,
+        help="Corpora that are tested on by models trained on the other ones (split left_out); all for each.",
+    )
+    cross_validated: list[str] = HfArg(
+        default_factory=list, help="Systems to cross-validate and to train without corpora; by default all."
+    )
     conditions: dict | str | None = HfArg(
         default=None, help="Mapping: systems, and the white_db, babble_db, room_s that they are tested under."
     )

@@ -1,7 +1,7 @@
 """Facts about a corpus for model cards that no loader can read from it: language, labels, licence."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_type_hints
 
 from huggingface_hub.utils import HFValidationError, validate_repo_id
@@ -100,28 +100,35 @@ KNOWN = {
 }
 
 
-def corpus_facts(given: str | dict, kind: str) -> CorpusFacts | None:
+def corpus_facts(given: str | dict, kind: str | None, by_word: bool = False) -> CorpusFacts | None:
     """Return the facts of a run's corpus; None if they are not given and it is not the demo corpus.
 
     Args:
         given: A mapping with the arguments of `CorpusFacts`, or the name of a known corpus; also as YAML or JSON text.
         kind: Kind of the corpus.
+        by_word: Whether its labels are those of the emotion's word, so that nobody rated it.
 
     Raises:
-        ValueError: An unknown name, or arguments that `CorpusFacts` does not take.
+        ValueError: An unknown name, arguments that `CorpusFacts` does not take, or ratings where there are none.
     """
     if isinstance(given, str):
         given = read_text("corpus_facts", given)
     if not given:
         return KNOWN["demo"] if kind == "demo" else None
     if isinstance(given, str):
-        if given not in KNOWN:
-            raise ValueError(f"corpus_facts is {given!r}; give a mapping or one of {', '.join(KNOWN)}")
+        if given not in KNOWN or by_word:
+            known = "" if by_word else f" or one of {', '.join(KNOWN)}"
+            raise ValueError(f"corpus_facts is {given!r}; give a mapping{known}")
         return KNOWN[given]
     check_mapping("corpus_facts", given, get_type_hints(CorpusFacts))
     if missing := [name for name in ("labels", "license", "terms") if name not in given]:
         raise ValueError(f"corpus_facts lacks {', '.join(missing)}")
-    return CorpusFacts(**given)
+    facts = CorpusFacts(**given)
+    if by_word and "rated" in given and facts.rated:
+        raise ValueError(
+            "corpus_facts has rated: true, but labels of ratings: emotion are those of the emotion's word"
+        )
+    return replace(facts, rated=False) if by_word else facts
 
 
 def _is_hub_id(name: str) -> bool:

@@ -1,12 +1,14 @@
 """The settings of a run: its arguments, checked once."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .arguments import CorpusArguments, EvaluationArguments, MachineArguments, SystemArguments
 from .augmentation import AugmentationSettings
 from .conditions import Condition, read_conditions
+from .corpora import CorpusEntry, read_corpora
 from .corpus_facts import CorpusFacts, corpus_facts
 from .labels import MIN_FOLDS
 from .recipe_file import read_mapping
@@ -28,7 +30,11 @@ class RunSettings(CorpusArguments, SystemArguments, EvaluationArguments, Machine
     """What to run, on which data: the arguments, with texts read and names resolved.
 
     Args:
+        corpus: Kind of the corpus; None where there are several.
         corpus_facts: Facts for the model cards; None if unknown.
+        corpora: Name -> where the corpus is, in a run with several.
+        corpora_shares: Name -> share of each corpus in training batches, once they are loaded; empty where each has as
+            many clips in them as it has.
         encoders: Name -> `{id, revision, pad_to_window}`.
         systems: Name -> system, teachers before their students; without those that `only` leaves out.
         cross_validated: Names of the systems of this run that are cross-validated.
@@ -37,9 +43,12 @@ class RunSettings(CorpusArguments, SystemArguments, EvaluationArguments, Machine
         head: Sizes of the head, for every system.
     """
 
-    corpus: str
+    corpus: str | None
     corpus_options: dict
     corpus_facts: CorpusFacts | None
+    corpora: dict[str, CorpusEntry]
+    label_range: tuple[float, float] | None
+    corpora_shares: dict[str, float] = field(default_factory=dict)
     augmentation: AugmentationSettings
     encoders: dict[str, dict]
     systems: dict[str, SystemSpec]
@@ -51,9 +60,11 @@ class RunSettings(CorpusArguments, SystemArguments, EvaluationArguments, Machine
 def run_settings(given: Mapping[str, Any]) -> RunSettings:
     """Check the fields of all classes in `RUN_ARGUMENTS`; a `ValueError` says what is not allowed."""
     _check_numbers(given)
-    corpus = _corpus(given["corpus"], given["data_dir"])
-    names = ("corpus_options", "encoders", "systems", "head", "augmentation", "conditions")
+    _check_corpora(given)
+    corpus = None if given["corpora"] else _corpus(given["corpus"], given["data_dir"])
+    names = ("corpus_options", "corpora", "encoders", "systems", "head", "augmentation", "conditions")
     mappings = {name: read_mapping(name, given[name] or {}) for name in names}
+    by_word = mappings["corpus_options"].get("ratings") == "emotion"
     check_encoders(mappings["encoders"])
     systems = mappings["systems"]
     specs = system_specs(systems, mappings["encoders"], given["only"])
@@ -69,7 +80,9 @@ def run_settings(given: Mapping[str, Any]) -> RunSettings:
         **given,
         **mappings,
         "corpus": corpus,
-        "corpus_facts": corpus_facts(given["corpus_facts"] or "", corpus),
+        "corpus_facts": corpus_facts(given["corpus_facts"] or "", corpus, by_word),
+        "corpora": read_corpora(mappings["corpora"], given["data_dir"]),
+        "label_range": given["label_range"] and tuple(given["label_range"]),
         "augmentation": AugmentationSettings.from_mapping(mappings["augmentation"]),
         "systems": specs,
         "cross_validated": running("cross_validated", given["cross_validated"] or list(systems)),
@@ -89,6 +102,18 @@ def _check_numbers(given: Mapping[str, Any]) -> None:
     for name, lowest in LOWEST.items():
         if given[name] is not None and given[name] < lowest:
             raise ValueError(f"{name} is {given[name]}; give {lowest} or more")
+
+
+def _check_corpora(given: Mapping[str, Any]) -> None:
+    if given["label_range"] is not None:
+        low, high = given["label_range"] if len(given["label_range"]) == 2 else (0.0, 0.0)
+        if not (given["corpora"] and -math.inf < low < high < math.inf):
+            raise ValueError(
+                f"label_range is {given['label_range']}; give two numbers, the lower first, in a run with corpora"
+            )
+    for name in ("corpus", "corpus_options"):
+        if given["corpora"] and given[name]:
+            raise ValueError(f"{name} is of a run with one corpus; leave it out, or corpora")
 
 
 def _corpus(corpus: str | None, data_dir: str | None) -> str:
