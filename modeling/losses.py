@@ -11,6 +11,10 @@ from torch.nn import functional as F
 from .checks import check_losses
 
 
+# scales of ratings in a batch: an index beyond is a wrong column
+MOST_SCALES = 1000
+
+
 class _AllReduceSum(torch.autograd.Function):
     """Sum over processes; the gradient is the sum of all processes' gradients, so DDP's mean gives the exact one."""
 
@@ -29,9 +33,13 @@ class _AllReduceSum(torch.autograd.Function):
 
 def sum_over_processes(tensor: torch.Tensor, reduce_over_processes: bool) -> torch.Tensor:
     """Sum a tensor over the data-parallel processes, differentiably, if that is wanted and there are several."""
-    if reduce_over_processes and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if reduce_over_processes and _several_processes():
         return _AllReduceSum.apply(tensor)
     return tensor
+
+
+def _several_processes() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def model_loss(
@@ -41,6 +49,7 @@ def model_loss(
     rating_variances: torch.Tensor | None,
     emotion_targets: torch.Tensor | None,
     gender_targets: torch.Tensor | None,
+    rating_scales: torch.Tensor | None,
     reduce_over_processes: bool,
 ) -> tuple[torch.Tensor | None, dict[str, torch.Tensor] | None]:
     """Compute the loss of a model and its parts, of those tasks whose targets are given.
@@ -48,7 +57,7 @@ def model_loss(
     Args:
         config: the model's.
         heads: of [`AffectRegressor.heads`].
-        labels, rating_variances, emotion_targets, gender_targets: as the model's `forward` takes them.
+        labels, rating_variances, emotion_targets, gender_targets, rating_scales: as the model's `forward` takes them.
 
     Returns:
         the weighted sum, and each part before it is weighted; None and None without labels.
@@ -66,7 +75,8 @@ def model_loss(
             raise ValueError(f"labels have shape {tuple(labels.shape)}; they must be {tuple(unit.shape)}")
         check_losses(config)
         targets = _to_unit_scale(labels, unit.dtype, low, high)
-        losses = ccc_losses(unit, targets, reduce_over_processes)  # NaN for a dimension that nobody rated
+        # NaN for a dimension that nobody rated
+        losses = ccc_losses(unit, targets, reduce_over_processes, rating_scales)
         parts.update(zip(config.id2label.values(), losses, strict=True))
         total = weighted_mean(losses, config.ccc_weights)
     if emotion_targets is not None:
@@ -109,7 +119,12 @@ def _logits(config, heads, name: str) -> torch.Tensor:
     return heads[name]
 
 
-def concordance(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_processes: bool) -> torch.Tensor:
+def concordance(
+    predictions: torch.Tensor,
+    targets: torch.Tensor,
+    reduce_over_processes: bool,
+    rating_scales: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Compute Lin's concordance correlation coefficient per dimension, over the batches of all processes as one.
 
     `2 cov(x, y) / (var x + var y + (mean x - mean y)^2)` with population moments (Lin 1989, Biometrics 45:255),
@@ -118,15 +133,25 @@ def concordance(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_pr
     Args:
         predictions: (batch, dimensions).
         targets: (batch, dimensions); NaN where a clip has no rating, which leaves it out of that dimension.
+        rating_scales: (batch,) integer index of the scale that each clip was rated on: the coefficient is computed
+            within each scale, and averaged over those with two rated clips or more, by their numbers of rated clips.
 
     Returns:
         (dimensions,) in [-1, 1], float64; 0 where nothing varies, NaN (without a gradient) where fewer than two clips
         are rated.
+
+    Raises:
+        ValueError: rating_scales of another type or shape, or beyond [`MOST_SCALES`].
     """
     rated = torch.isfinite(targets)
     x = torch.where(rated, predictions, 0.0).double()
     y = torch.where(rated, targets, 0.0).double()
-    sums = torch.stack([rated.double().sum(0), x.sum(0), y.sum(0), (x * x).sum(0), (y * y).sum(0), (x * y).sum(0)])
+    terms = (rated.double(), x, y, x * x, y * y, x * y)
+    if rating_scales is None:
+        sums = torch.stack([term.sum(0) for term in terms])
+    else:
+        members = _scale_members(rating_scales, len(targets), reduce_over_processes)
+        sums = torch.stack([members @ term for term in terms])  # (6, scales, dimensions)
     sums = sum_over_processes(sums, reduce_over_processes)
     n = sums[0].clamp(min=1)
     mean_x, mean_y = sums[1] / n, sums[2] / n
@@ -134,12 +159,33 @@ def concordance(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_pr
     covariance = sums[5] / n - mean_x * mean_y
     varies = spread > 1e-12
     ccc = torch.where(varies, 2 * covariance / torch.where(varies, spread, 1.0), 0.0)
+    if rating_scales is not None:
+        weights = torch.where(sums[0] > 1, sums[0], 0.0)
+        total = weights.sum(0)
+        return torch.where(total > 0, (weights * ccc).sum(0) / total.clamp(min=1), torch.nan)
     return torch.where(sums[0] > 1, ccc, torch.nan)
 
 
-def ccc_losses(predictions: torch.Tensor, targets: torch.Tensor, reduce_over_processes: bool = False) -> torch.Tensor:
+def _scale_members(rating_scales: torch.Tensor, clips: int, reduce_over_processes: bool) -> torch.Tensor:
+    """Return (scales, clips), 1 where the clip was rated on the scale; as many scales in every process."""
+    if not _is_integer(rating_scales) or rating_scales.shape != (clips,):
+        raise ValueError(f"rating_scales are {_describe(rating_scales)}; give integer indices of shape ({clips},)")
+    low, high = rating_scales.aminmax()
+    if low < 0 or high >= MOST_SCALES:
+        raise ValueError(f"rating_scales hold {int(low)} to {int(high)}; give indices from 0 to {MOST_SCALES - 1}")
+    if reduce_over_processes and _several_processes():
+        dist.all_reduce(high, dist.ReduceOp.MAX)
+    return F.one_hot(rating_scales.long(), int(high) + 1).T.double()
+
+
+def ccc_losses(
+    predictions: torch.Tensor,
+    targets: torch.Tensor,
+    reduce_over_processes: bool = False,
+    rating_scales: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Compute `1 - CCC` per dimension, (dimensions,) in [0, 2] or NaN; arguments as in [`concordance`]."""
-    return (1 - concordance(predictions, targets, reduce_over_processes)).to(predictions.dtype)
+    return (1 - concordance(predictions, targets, reduce_over_processes, rating_scales)).to(predictions.dtype)
 
 
 def weighted_mean(values: torch.Tensor, weights) -> torch.Tensor:

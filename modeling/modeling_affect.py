@@ -285,6 +285,7 @@ class AffectModel(AffectPreTrainedModel):
         emotion_targets: torch.Tensor | None = None,
         gender_targets: torch.Tensor | None = None,
         rating_variances: torch.Tensor | None = None,
+        rating_scales: torch.Tensor | None = None,
         output_frame_logits: bool = False,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
@@ -306,6 +307,8 @@ class AffectModel(AffectPreTrainedModel):
             gender_targets: (batch,) integer indices into `config.gender_names`; -100 where it is not known.
             rating_variances: (batch, dimensions), label-scale squared: population variance of the single grades whose
                 mean is the label, 0 or NaN where there is one grade alone. For models that predict uncertainty.
+            rating_scales: (batch,) integer index of the scale that each clip was rated on, such as of its corpus: no
+                CCC is taken over clips of different scales. By default all are on one.
             output_frame_logits: also return estimates at each frame; not for models that read text.
             output_hidden_states: also return the outputs of the TC-GRUs; by default as `config.output_hidden_states`.
             output_attentions: refused, as TC-GRUs have none.
@@ -323,7 +326,7 @@ class AffectModel(AffectPreTrainedModel):
         heads = self.regressor.heads(embedding)
         # in evaluation processes have different numbers of batches: they would wait for each other
         loss, loss_parts = model_loss(
-            self.config, heads, labels, rating_variances, emotion_targets, gender_targets, self.training
+            self.config, heads, labels, rating_variances, emotion_targets, gender_targets, rating_scales, self.training
         )
         outputs = {**self.estimates(heads), **self._sequences(hidden, output_frame_logits, output_hidden_states)}
         # all at once: a field that is set later would be last in the tuple

@@ -44,8 +44,8 @@ def run_fusion(model, rows: slice) -> dict:
     return {name.removeprefix("module."): p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
-def make_batch(with_votes: bool) -> dict:
-    """Seven clips, each label missing somewhere; emotions as classes or as votes."""
+def make_batch(several: bool) -> dict:
+    """Seven clips, each label missing somewhere; emotions as classes on one scale, or as votes on several scales."""
     generator = torch.Generator().manual_seed(1)
     labels = 1 + 6 * torch.rand(7, 3, generator=generator).double()
     labels[2, 1] = torch.nan  # a clip without a valence rating
@@ -54,10 +54,13 @@ def make_batch(with_votes: bool) -> dict:
     classes = torch.tensor([0, 1, -100, 2, 1, -100, 0])
     variances = torch.rand(7, 3, generator=generator).double()
     variances[4, 0] = torch.nan  # one grade alone
+    # the second process has one clip of a scale, and no scale as high as the first has
+    scales = {"rating_scales": torch.tensor([0, 1, 0, 3, 3, 1, 0])} if several else {}
     return {
+        **scales,
         "frames": torch.randn(7, 40, 40, generator=generator).double(),
         "labels": labels,
-        "emotion_targets": votes if with_votes else classes,
+        "emotion_targets": votes if several else classes,
         "gender_targets": torch.tensor([0, 1, -100, 1, 1, -100, -100]),  # none in the second process
         "rating_variances": variances,
     }
@@ -82,7 +85,7 @@ def main(path: str) -> None:
     model = DistributedDataParallel(make_model())
     # an uneven split: 5 clips and 2 clips
     rows = slice(0, 5) if rank == 0 else slice(5, 7)
-    results = {with_votes: run(model, make_batch(with_votes), rows) for with_votes in (False, True)}
+    results = {several: run(model, make_batch(several), rows) for several in (False, True)}
     # without find_unused_parameters: every weight that says it is trained must get a gradient
     gradients = run_fusion(DistributedDataParallel(fusion), slice(2 * rank, 2 * rank + 2))
     if rank == 0:

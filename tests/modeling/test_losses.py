@@ -60,6 +60,51 @@ def test_a_dimension_that_nobody_rated_counts_in_no_mean():
     assert nothing == 1 and not x.grad.any()
 
 
+def test_ccc_within_each_scale_by_hand():
+    """Scale 0: CCC 4/7 and, of two clips, 1; scale 2: CCC 0.8 and one clip; on scale 5 nobody rated any."""
+    nan = torch.nan
+    x = torch.tensor([[1.0, 5], [-1, 2], [2, 7], [3, 9], [1, 9], [5, 5]], requires_grad=True)
+    y = torch.tensor([[2.0, 5], [-2, 3], [3, 7], [4, nan], [2, nan], [nan, nan]])
+    scales = torch.tensor([0, 2, 0, 0, 2, 5])
+    # population moments of -1, 1 and -2, 2: covariance 2, variances 1 and 4
+    losses = ccc_losses(x, y, rating_scales=scales)
+    expected = torch.tensor([(3 * 3 / 7 + 2 * 0.2) / 5, 0.0])
+    torch.testing.assert_close(losses.detach(), expected)
+    losses.sum().backward()
+    assert torch.isfinite(x.grad).all() and not x.grad[[1, 3, 4, 5], [1, 1, 1, 0]].any()
+    pooled = ccc_losses(x.detach(), y)
+    assert (pooled - expected).abs().min() > 0.01
+    torch.testing.assert_close(ccc_losses(x.detach(), y, rating_scales=torch.full((6,), 3)), pooled)
+    nothing = ccc_losses(x.detach(), y, rating_scales=torch.arange(6))
+    assert nothing.isnan().all() and weighted_mean(nothing, None) == 1
+
+
+def test_ccc_within_each_scale_equals_audmetric():
+    torch.manual_seed(5)
+    x, y, scales = torch.randn(60, 3), torch.randn(60, 3), torch.randint(3, (60,))
+    y = y + x + 4 * scales[:, None]
+    each = [
+        [audmetric.concordance_cc(y[scales == s, d].numpy(), x[scales == s, d].numpy()) for d in range(3)]
+        for s in range(3)
+    ]
+    expected = 1 - torch.bincount(scales).float() @ torch.tensor(each, dtype=torch.float32) / 60
+    torch.testing.assert_close(ccc_losses(x, y, rating_scales=scales), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "scales, message",
+    [
+        (torch.zeros(3), r"rating_scales are float32 of shape \(3,\); give integer indices of shape \(3,\)"),
+        (torch.zeros(3, 1).long(), r"int64 of shape \(3, 1\); give integer"),
+        (torch.tensor([0, -1, 1]), "rating_scales hold -1 to 1; give indices from 0 to 999"),
+        (torch.tensor([0, 1000, 1]), "rating_scales hold 0 to 1000; give"),
+    ],
+)
+def test_scales_that_do_not_fit(scales, message):
+    with pytest.raises(ValueError, match=message):
+        ccc_losses(torch.zeros(3, 3), torch.zeros(3, 3), rating_scales=scales)
+
+
 def test_nothing_varies_gives_zero_and_finite_gradients():
     x = torch.full((4, 2), 0.5, requires_grad=True)
     losses = ccc_losses(x, torch.full((4, 2), 0.5))
@@ -191,14 +236,12 @@ def two_processes(tmp_path_factory):
     return torch.load(path, weights_only=True)
 
 
-@pytest.mark.parametrize("with_votes", [False, True])
-def test_loss_and_gradients_of_two_processes_equal_those_of_one(two_processes, with_votes):
-    expected = distributed_loss.run(
-        distributed_loss.make_model(), distributed_loss.make_batch(with_votes), slice(None)
-    )
+@pytest.mark.parametrize("several", [False, True])
+def test_loss_and_gradients_of_two_processes_equal_those_of_one(two_processes, several):
+    expected = distributed_loss.run(distributed_loss.make_model(), distributed_loss.make_batch(several), slice(None))
     assert two_processes["world"] == 2
     assert list(expected["parts"]) == ["activation", "valence", "dominance", "emotion", "gender", "uncertainty"]
-    result = two_processes["results"][with_votes]
+    result = two_processes["results"][several]
     torch.testing.assert_close(result["loss"], expected["loss"], atol=1e-9, rtol=0)
     torch.testing.assert_close(result["parts"], expected["parts"], atol=1e-9, rtol=0)
     torch.testing.assert_close(result["gradients"], expected["gradients"], atol=1e-9, rtol=1e-6)

@@ -83,6 +83,19 @@ def test_targets_of_second_tasks_are_trained_on(make_model, clips, tmp_path):
         assert not torch.equal(model.get_parameter(f"regressor.{head}.weight"), before[f"regressor.{head}.weight"])
 
 
+def test_several_scales_of_ratings_are_kept_apart(make_model, clips, tmp_path):
+    model, extractor = make_model("student"), AffectFeatureExtractor()
+    trainer = make_trainer(model, dataset(clips, rating_scales=[0, 1, 0, 1]), tmp_path, processing_class=extractor)
+    inputs = extractor([clip.numpy() for clip in clips], return_tensors="pt")
+    with torch.no_grad():
+        halves = [({k: v[first::2] for k, v in inputs.items()}, torch.tensor(LABELS)[first::2]) for first in (0, 1)]
+        each = [model(**half, labels=labels).loss.item() for half, labels in halves]
+    metrics = trainer.evaluate()
+    assert metrics["eval_loss"] == pytest.approx(np.mean(each), abs=1e-6)
+    without = trainer.predict(dataset(clips, rating_scales=[0, 1, 0, 1]).remove_columns("labels"))
+    assert without.label_ids is None and without.predictions.shape == (4, 3)
+
+
 @pytest.mark.parametrize(
     "labels", [np.array([[5, 2, 4], [3, 6, 1]]), np.array([[5.5, 2, 4], [3, 6, np.nan]])], ids=["int64", "float64"]
 )
