@@ -4,15 +4,11 @@ import logging
 import shutil
 import time
 from functools import partial
-from pathlib import Path
-from zipfile import is_zipfile
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from safetensors.torch import load_file
-from transformers import EarlyStoppingCallback, Trainer, TrainerState, set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import EarlyStoppingCallback, set_seed
 
 from ..files import read_json, write_json
 from ..frames.frame_dataset import FrameDataset, collate_frames, output_columns
@@ -20,12 +16,11 @@ from ..metrics.calibration import uncertainty_scale
 from .data_splits import DEVELOPMENT, TRAIN
 from .job import Job
 from .prediction import predict, predict_splits, teacher_outputs
+from .resuming import delete_incomplete_checkpoints, train_or_resume
 from .trainer import AffectTrainer, DistillationTrainer, show_progress
 
 
 logger = logging.getLogger(__name__)
-
-STATE = "trainer_state.json"  # of Trainer, in a checkpoint
 
 
 def run_job(job: Job, batch_size: int) -> dict:
@@ -122,45 +117,3 @@ def _save_model(job: Job, weights: dict[str, torch.Tensor], batch_size: int) -> 
         scale = np.where(np.isnan(scale), 1.0, scale)[output_columns(job.config)]  # not rated in development
         model.regressor.set_uncertainty_scale(torch.from_numpy(scale).float())
     model.save_pretrained(job.folder / "model")
-
-
-def delete_incomplete_checkpoints(folder: Path, processes: int) -> None:
-    """Delete the checkpoints in a folder that were being written or deleted when the `processes` were killed.
-
-    Trainer would continue from one all the same, for example without the optimizer's state, and end differently.
-    """
-    for checkpoint in folder.glob("checkpoint-*"):
-        if not _is_complete(checkpoint, processes):
-            logger.info("%s is not complete, and is deleted", checkpoint)
-            shutil.rmtree(checkpoint)
-
-
-def train_or_resume(trainer: Trainer) -> None:
-    """Train, from the last checkpoint if there is one; all checkpoints must be complete.
-
-    A training that had ended is not resumed, as Trainer would make one more step: its best model is loaded.
-    """
-    last = get_last_checkpoint(trainer.args.output_dir)
-    state = TrainerState.load_from_json(str(Path(last) / STATE)) if last else TrainerState()
-    control = state.stateful_callbacks.get("TrainerControl", {})
-    # weights that FSDP shards can only be loaded while it trains
-    if trainer.is_fsdp_enabled or not control.get("args", {}).get("should_training_stop"):
-        trainer.train(resume_from_checkpoint=last)
-        return
-    trainer.state, best = state, Path(last)
-    if trainer.args.load_best_model_at_end and trainer.state.best_global_step:
-        best = best.with_name(f"checkpoint-{trainer.state.best_global_step}")
-    trainer.model.load_state_dict(load_file(best / "model.safetensors"))
-
-
-def _is_complete(checkpoint: Path, processes: int) -> bool:
-    random_states = [f"rng_state_{index}.pth" for index in range(processes)] if processes > 1 else ["rng_state.pth"]
-    needed = ["model.safetensors", "scheduler.pt", *random_states]
-    optimizer = any((checkpoint / name).exists() for name in ("optimizer.pt", "optimizer.bin"))
-    # the main process writes its state last; the directory of a zip file, as each process writes, is at its end
-    return (
-        optimizer
-        and all((checkpoint / name).is_file() for name in needed)
-        and bool(read_json(checkpoint / STATE))
-        and all(is_zipfile(checkpoint / name) for name in random_states)
-    )

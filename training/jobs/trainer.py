@@ -35,20 +35,14 @@ def concordance_metrics(prediction: EvalPrediction, names: Sequence[str] = DIMEN
     return {**{f"ccc_{name}": value for name, value in rated.items()}, "ccc_mean": float(mean_of_rated(ccc))}
 
 
-class AffectTrainer(Trainer):
-    """Train on the model's own loss, and log its parts as means since the last log."""
+class FrameTrainer(Trainer):
+    """Train on a [`FrameDataset`], in batches of clips of similar length if that is wanted, sharded or not."""
 
-    def __init__(self, *args, model, **kwargs):
-        metrics = partial(concordance_metrics, names=list(model.config.id2label.values()))
-        super().__init__(*args, model=model, compute_metrics=metrics, **kwargs)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self._by_length = self.args.train_sampling_strategy == "group_by_length"
         self.args.train_sampling_strategy = "random"  # Trainer cannot group items that have no `input_ids`
-        for name, head in self.model.regressor.named_children():
-            if name.endswith("output"):
-                # bf16 has too few bits for values that are compared with labels
-                head.register_forward_hook(lambda head, inputs, output: output.float())
         self._prepare_sharding()
-        self._logged_parts: dict[str, list[torch.Tensor]] = defaultdict(list)
 
     def _prepare_sharding(self) -> None:
         """Undo, under FSDP, what accelerate assumes of language models."""
@@ -84,6 +78,19 @@ class AffectTrainer(Trainer):
             drop_last=args.dataloader_drop_last,
         )
         return self.accelerator.prepare(loader)
+
+
+class AffectTrainer(FrameTrainer):
+    """Train on the model's own loss, and log its parts as means since the last log."""
+
+    def __init__(self, *args, model, **kwargs):
+        metrics = partial(concordance_metrics, names=list(model.config.id2label.values()))
+        super().__init__(*args, model=model, compute_metrics=metrics, **kwargs)
+        for name, head in self.model.regressor.named_children():
+            if name.endswith("output"):
+                # bf16 has too few bits for values that are compared with labels
+                head.register_forward_hook(lambda head, inputs, output: output.float())
+        self._logged_parts: dict[str, list[torch.Tensor]] = defaultdict(list)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)

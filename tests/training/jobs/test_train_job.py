@@ -15,7 +15,8 @@ from speech_affect import losses
 from speech_affect.regressor import TimeConvGRU
 from speech_affect_training.jobs import train_job
 from speech_affect_training.jobs.data_splits import TRAIN
-from speech_affect_training.jobs.train_job import delete_incomplete_checkpoints, run_job
+from speech_affect_training.jobs.resuming import delete_incomplete_checkpoints
+from speech_affect_training.jobs.train_job import run_job
 from speech_affect_training.jobs.trainer import AffectTrainer
 
 
