@@ -12,7 +12,7 @@ import numpy as np
 
 from speech_affect import DIMENSIONS
 
-from ..settings.labels import EMOTION_WORDS
+from ..settings.labels import EMOTION_WORDS, UNLABELLED
 
 
 # columns of a split that joins several corpora -> their values in a corpus that is alone
@@ -33,7 +33,8 @@ class ClipTable:
         speakers: Names, None where unknown.
         genders: Names, None where unknown.
         transcripts: None where unknown.
-        corpora: Names of the corpora that the clips come from, empty where there is one alone.
+        corpora: Names of the corpora that the clips come from, empty where there is one alone, and `unlabelled` of
+            unlabelled speech.
         languages: ISO 639 codes, None where unknown.
         rating_scales: Names of what the labels are ratings of; no CCC is taken over clips of different scales.
     """
@@ -133,7 +134,7 @@ def unlabelled_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipT
         speakers=[None] * count,
         genders=[None] * count,
         transcripts=[None] * count,
-        corpora=[""] * count,
+        corpora=[UNLABELLED] * count,
         languages=[None] * count,
         rating_scales=[""] * count,
     )

@@ -1,10 +1,10 @@
-"""A dataset of clips with cached frames, its batches, and an order that gives batches of similar length."""
+"""A dataset of clips with cached frames, and its batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from speech_affect import DIMENSIONS
 
@@ -13,8 +13,6 @@ from .frame_cache import FrameCache
 
 
 IGNORED_CLASS = -100
-# batches that are sorted by length together: more of them need less padding, fewer mix the clips better
-BATCHES_PER_BUCKET = 50
 
 
 class FrameDataset(Dataset):
@@ -47,6 +45,9 @@ class FrameDataset(Dataset):
             self.targets["emotion_targets"] = _vote_shares(table.votes, classes, emotion_codes) if votes else classes
         if config.gender_names:
             self.targets["gender_targets"] = _classes(table.genders, config.gender_names)
+        rated = ~np.isnan(table.labels).all(axis=1)
+        if len({scale for scale, kept in zip(table.rating_scales, rated, strict=True) if kept}) > 1:
+            self.targets["rating_scales"] = np.unique(table.rating_scales, return_inverse=True)[1]
 
     def set_teacher(self, logits: np.ndarray, embeddings: np.ndarray) -> None:
         """Add a teacher's outputs (clips, 3) and embeddings (clips, embedding_size) to the targets."""
@@ -99,35 +100,3 @@ def collate_frames(items: list[dict]) -> dict:
         values = torch.from_numpy(np.stack([item[name] for item in items]))
         batch[name] = values.float() if values.is_floating_point() else values
     return batch
-
-
-class LengthBucketSampler(Sampler[int]):
-    """Order clips so that each batch has clips of similar length.
-
-    Shuffled clips are cut into buckets, each is sorted by length and cut into batches, and the batches are shuffled.
-    The order depends on seed and epoch alone, so it is the same in every process and after a resumption. A batch is
-    that of all processes together.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
-        self.lengths = np.asarray(lengths)
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Give the next pass the order of this epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        generator = np.random.default_rng([self.seed, self.epoch])
-        shuffled = generator.permutation(len(self))
-        # the last, smaller batch holds random clips, not the longest or shortest
-        whole, rest = np.split(shuffled, [len(self) - len(self) % self.batch_size])
-        buckets = np.split(whole, range(0, len(whole), BATCHES_PER_BUCKET * self.batch_size)[1:])
-        by_length = np.concatenate([bucket[np.argsort(self.lengths[bucket], kind="stable")] for bucket in buckets])
-        batches = generator.permutation(by_length.reshape(-1, self.batch_size))
-        return iter([*batches.ravel().tolist(), *rest.tolist()])

@@ -46,6 +46,7 @@ class Job:
         arguments: Training arguments of the run.
         patience: Evaluations without a better development CCC before training stops; None to train to the end.
         folder: Folder of this job.
+        shares: Of each corpus in training batches, and of unlabelled speech; empty where all clips are drawn alike.
         teachers: Jobs that a student is distilled from, one per teacher.
     """
 
@@ -58,6 +59,7 @@ class Job:
     arguments: TrainingArguments
     patience: int | None
     folder: Path
+    shares: dict[str, float] = field(default_factory=dict)
     teachers: list[Job] = field(default_factory=list)
 
     @cached_property
@@ -84,6 +86,7 @@ class Job:
             "frames": {name: cache.folder.name for name, cache in self.caches.items()},
             "texts": {str(key): self.text_fingerprints(self.tables[key]) for key in (TRAIN, DEVELOPMENT)},
             "teachers": [teacher.fingerprint for teacher in self.teachers],
+            **({"shares": self.shares} if self.shares else {}),
             # FSDP cannot continue from a checkpoint that Trainer saved without it, nor the other way round
             **({"sharded": True} if os.environ.get("ACCELERATE_USE_FSDP") == "true" else {}),
         }

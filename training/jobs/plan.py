@@ -1,7 +1,8 @@
 """Plan a run: the frames that its systems read, and its jobs in order."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ..encoders.library import EncoderLibrary
 from ..frames.frame_cache import FrameCache
 from ..frames.speech_frames import extract_frames
 from ..frames.text_frames import clip_transcripts, extract_text_frames
+from ..settings.labels import UNLABELLED
 from ..settings.run_settings import RunSettings
 from ..settings.systems import SystemSpec, build_config
 from .data_splits import TRAIN, DataSplits
@@ -137,11 +139,38 @@ def make_jobs(
                 arguments=training,
                 patience=run.early_stopping_patience or None,
                 folder=Path(training.output_dir) / "jobs" / name / data_splits.name / f"seed{seed}",
+                shares=training_shares(tables[TRAIN], run.corpora_shares, run.unlabelled_share),
                 teachers=[jobs[teacher][index] for teacher in spec.teachers],
             )
             for index, seed in enumerate(run.seeds)
         ]
     return jobs
+
+
+def training_shares(
+    table: ClipTable, corpora: Mapping[str, float], unlabelled: float | None = None
+) -> dict[str, float]:
+    """Return the share of each corpus of a table, and of its unlabelled speech, in training batches.
+
+    Args:
+        table: The training clips.
+        corpora: Name -> share among labelled clips; empty where corpora have as many as they have clips.
+        unlabelled: Share of the unlabelled speech; None where it has as many as it has clips.
+
+    Returns:
+        Name -> share, with a sum of 1; empty where all clips are drawn alike.
+    """
+    clips = Counter(table.corpora)
+    speech = clips.pop(UNLABELLED, 0)
+    if not corpora and (unlabelled is None or not speech):
+        return {}
+    rest = 1.0
+    shares = {name: corpora[name] if corpora else float(count) for name, count in clips.items()}
+    if speech:
+        rest -= speech / len(table) if unlabelled is None else unlabelled
+    total = sum(shares.values())
+    found = {name: rest * share / total for name, share in shares.items()}
+    return {**found, UNLABELLED: 1 - rest} if speech else found
 
 
 def _emotions(spec: SystemSpec, train: ClipTable) -> list[str]:

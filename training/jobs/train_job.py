@@ -95,6 +95,7 @@ def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
         train_dataset=train,
         eval_dataset=job.dataset(job.tables[DEVELOPMENT]),
         data_collator=collate_frames,
+        shares=job.shares,
         callbacks=[EarlyStoppingCallback(job.patience)] if job.patience is not None else [],
     )
 

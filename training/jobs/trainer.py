@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,7 @@ from transformers import EvalPrediction, PrinterCallback, ProgressCallback, Trai
 from speech_affect import DIMENSIONS
 from speech_affect.losses import ccc_losses, embedding_distillation_loss, weighted_mean
 
-from ..frames.frame_dataset import LengthBucketSampler
+from ..frames.clip_sampler import ClipSampler
 from ..metrics.rated import mean_of_rated, rated_concordance
 from ..settings.systems import Distillation
 
@@ -36,10 +36,16 @@ def concordance_metrics(prediction: EvalPrediction, names: Sequence[str] = DIMEN
 
 
 class FrameTrainer(Trainer):
-    """Train on a [`FrameDataset`], in batches of clips of similar length if that is wanted, sharded or not."""
+    """Train on a [`FrameDataset`], sharded or not, in batches of clips of similar length if that is wanted.
 
-    def __init__(self, *args, **kwargs):
+    Args:
+        shares: Of each corpus in training batches; without, all clips are drawn alike.
+        args, kwargs: As `Trainer` takes them.
+    """
+
+    def __init__(self, *args, shares: Mapping[str, float] | None = None, **kwargs):
         super().__init__(*args, **kwargs)
+        self._shares = shares
         self._by_length = self.args.train_sampling_strategy == "group_by_length"
         self.args.train_sampling_strategy = "random"  # Trainer cannot group items that have no `input_ids`
         self._prepare_sharding()
@@ -59,17 +65,20 @@ class FrameTrainer(Trainer):
             )
 
     def get_train_dataloader(self) -> DataLoader:
-        """Return batches of clips of similar length under `--train_sampling_strategy group_by_length`."""
-        if not self._by_length:
+        """Return batches with the shares of the corpora; of clips of similar length under `group_by_length`."""
+        if not (self._by_length or self._shares):
             return super().get_train_dataloader()
         args, dataset = self.args, self.train_dataset
-        frames = next(iter(dataset.caches.values()))  # of any branch: all are longer for a longer clip
-        lengths = [len(frames.read(fingerprint)) for fingerprint in dataset.table.fingerprints]
+        lengths = None
+        if self._by_length:
+            frames = next(iter(dataset.caches.values()))  # of any branch: all are longer for a longer clip
+            lengths = [len(frames.read(fingerprint)) for fingerprint in dataset.table.fingerprints]
+        # of all processes, as each waits for the longest clip of any
+        batch_size = args.train_batch_size * args.world_size
         loader = DataLoader(
             dataset,
             batch_size=args.train_batch_size,
-            # of all processes, as each waits for the longest clip of any
-            sampler=LengthBucketSampler(lengths, args.train_batch_size * args.world_size, args.seed),
+            sampler=ClipSampler(dataset.table.corpora, args.seed, self._shares, lengths, batch_size),
             collate_fn=self.data_collator,
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory,

@@ -40,6 +40,11 @@ class CorpusArguments:
         default_factory=list,
         help="Folders of audio for students with unlabelled: true; demo stands for the demo corpus's voices.",
     )
+    unlabelled_share: float | None = HfArg(
+        default=None,
+        help="Share of unlabelled speech in the training batches of such students, between 0 and 1; by default that "
+        "of its clips among all.",
+    )
     augmentation_copies: int = HfArg(default=0, help="Augmented copies per training clip, for augmented systems.")
     augmentation: dict | str | None = HfArg(default=None, help="Mapping: parameters of the augmentation.")
 

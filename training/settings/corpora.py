@@ -10,11 +10,11 @@ from typing import Any, Literal, get_type_hints
 
 from .checks import check_mapping, check_names, check_type
 from .corpus_facts import CorpusFacts, corpus_facts
-from .labels import EMOTIONS, WORD_SCALE
+from .labels import EMOTIONS, UNLABELLED, WORD_SCALE
 
 
 # what else is called by the names of corpora: all of them, speech of no corpus, labels of no listeners
-RESERVED = ("all", "unlabelled", WORD_SCALE)
+RESERVED = ("all", UNLABELLED, WORD_SCALE)
 CORPUS_NAME = "letters, digits, - and _, and not " + " or ".join(RESERVED)
 
 

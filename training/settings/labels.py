@@ -47,5 +47,7 @@ WORD_RATINGS = {
     "B": (-0.62, -0.65, -0.33),
     "K": (-0.46, 0.68, 0.20),
 }
+# the corpus of speech that nobody labelled
+UNLABELLED = "unlabelled"
 # the rating scale of labels that are those of the emotion's word
 WORD_SCALE = "word"

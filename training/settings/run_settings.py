@@ -99,6 +99,9 @@ def _check_numbers(given: Mapping[str, Any]) -> None:
     for seed in seeds:
         if not 0 <= seed < 2**32:
             raise ValueError(f"seeds has {seed}; give whole numbers from 0 to {2**32 - 1}")
+    share = given["unlabelled_share"]
+    if share is not None and not 0 < share < 1:
+        raise ValueError(f"unlabelled_share is {share:g}; give a number between 0 and 1, such as 0.3")
     for name, lowest in LOWEST.items():
         if given[name] is not None and given[name] < lowest:
             raise ValueError(f"{name} is {given[name]}; give {lowest} or more")

@@ -1,4 +1,4 @@
-"""Items and batches: frames padded and masked, the targets of a model's tasks, and batches of similar length."""
+"""Items and batches: frames padded and masked, and the targets of a model's tasks."""
 
 from types import SimpleNamespace
 
@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from speech_affect_training.frames import frame_dataset
 from speech_affect_training.frames.frame_cache import FrameCache
-from speech_affect_training.frames.frame_dataset import FrameDataset, LengthBucketSampler, collate_frames
+from speech_affect_training.frames.frame_dataset import FrameDataset, collate_frames
 
 
 @pytest.fixture
@@ -85,37 +84,13 @@ def test_targets_are_those_of_the_models_outputs(caches, make_table):
     assert dataset[1]["teacher_logits"].tolist() == [5.0, 3.0]
 
 
-@pytest.mark.parametrize("count, batch_size", [(1, 4), (4, 4), (64, 1), (500, 3)])
-def test_the_sampler_gives_every_clip_once(count, batch_size):
-    lengths = np.random.default_rng(0).integers(1, 99, count)
-    sampler = LengthBucketSampler(lengths, batch_size, seed=0)
-    assert len(sampler) == count and sorted(sampler) == list(range(count))
-
-
-def test_batches_are_neighbours_in_length_within_a_bucket_alone(monkeypatch):
-    lengths = np.random.default_rng(1).permutation(40)
-    order = list(LengthBucketSampler(lengths, 8, seed=3))
-    batches = [sorted(lengths[order[i : i + 8]]) for i in range(0, 40, 8)]
-    assert sorted(batches) == [list(range(i, i + 8)) for i in range(0, 40, 8)]
-    assert batches != sorted(batches) and batches != sorted(batches, reverse=True)
-    monkeypatch.setattr(frame_dataset, "BATCHES_PER_BUCKET", 2)
-    order = list(LengthBucketSampler(np.arange(40), 4, seed=0))
-    batches = [sorted(order[i : i + 4]) for i in range(0, 40, 4)]
-    # two of four neighbours would be a step of 3 apart at most, were all sorted together
-    assert max(batch[-1] - batch[0] for batch in batches) > 3
-
-
-def test_the_smaller_batch_is_last_and_its_clips_are_random():
-    sizes = [[order[-2], order[-1]] for order in (list(LengthBucketSampler(range(42), 8, seed=s)) for s in range(20))]
-    assert len({tuple(rest) for rest in sizes}) > 15
-
-
-def test_seed_and_epoch_decide_the_order():
-    lengths = np.random.default_rng(2).integers(1, 99, 60)
-    sampler, again = (LengthBucketSampler(lengths, 8, seed=5) for _ in range(2))
-    first = list(sampler)
-    assert list(sampler) == first == list(again)
-    for each in (sampler, again):
-        each.set_epoch(3)
-    assert list(sampler) == list(again) != first
-    assert list(LengthBucketSampler(lengths, 8, seed=6)) != first
+def test_scales_come_where_clips_with_labels_have_several(caches, make_table):
+    labels = make_table(4).labels
+    labels[3] = np.nan
+    table = make_table(4, labels=labels, rating_scales=["word", "emodb", "word", ""])
+    dataset = FrameDataset(table, caches, config())
+    batch = collate_frames([dataset[index] for index in range(4)])
+    assert batch["rating_scales"].dtype == torch.int64
+    assert batch["rating_scales"].tolist() == [2, 1, 2, 0]
+    one = make_table(4, labels=labels, rating_scales=["word", "word", "word", ""])
+    assert "rating_scales" not in FrameDataset(one, caches, config())[0]

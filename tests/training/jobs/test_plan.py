@@ -11,7 +11,13 @@ from speech_affect_training.frames.frame_cache import FrameCache
 from speech_affect_training.frames.frame_shards import ShardReader
 from speech_affect_training.jobs import plan
 from speech_affect_training.jobs.data_splits import TRAIN, make_data_splits
-from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames, systems_of
+from speech_affect_training.jobs.plan import (
+    leave_out_unreachable,
+    make_jobs,
+    prepare_frames,
+    systems_of,
+    training_shares,
+)
 from speech_affect_training.settings.recipe import parse_arguments
 
 
@@ -181,3 +187,27 @@ def test_emotion_classes_are_those_that_are_learnt(parse, make_corpus, task, cla
 
 
 GRADE = {"worker": "w", "activation": 1.0, "valence": 1.0, "dominance": 1.0, "emotion_secondary": None}
+
+
+def test_shares_of_corpora_and_of_unlabelled_speech(make_table):
+    table = make_table(10, corpora=["a"] * 4 + ["b"] * 2 + ["unlabelled"] * 4)
+    labelled = table.take(range(6))
+    assert training_shares(table, {}) == training_shares(labelled, {}, 0.3) == {}
+    given = {"a": 1.0, "b": 3.0, "left_out": 9.0}
+    assert training_shares(labelled, given, 0.3) == {"a": 0.25, "b": 0.75}
+    for shares, expected in (
+        (training_shares(table, given), {"a": 0.15, "b": 0.45, "unlabelled": 0.4}),
+        (training_shares(table, given, 0.2), {"a": 0.2, "b": 0.6, "unlabelled": 0.2}),
+        (training_shares(table, {}, 0.1), {"a": 0.6, "b": 0.3, "unlabelled": 0.1}),
+        (training_shares(make_table(3, corpora=["", "", "unlabelled"]), {}, 0.25), {"": 0.75, "unlabelled": 0.25}),
+    ):
+        assert shares == pytest.approx(expected)
+
+
+def test_unlabelled_speech_has_its_share(parse, corpus, tmp_path, write_clip):
+    for name in "xyz":
+        write_clip(name, 0.6)
+    run, training = parse("--unlabelled_share", "0.2")
+    pieces = unlabelled_pieces(run.unlabelled_dir)
+    jobs = plan_of(run, training, corpus, pieces)[""]
+    assert jobs["pupil"][0].shares == pytest.approx({"": 0.8, "unlabelled": 0.2}) and jobs["mfb"][0].shares == {}

@@ -5,6 +5,7 @@ and neither loading in other processes nor rounding to bf16 changes what it shou
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from speech_affect_training.jobs.trainer import AffectTrainer
 
 
 IN_STEPS = ("--eval_strategy", "steps", "--save_strategy", "steps", "--eval_steps", "2", "--save_steps", "2")
+EVEN = {"big": 0.5, "small": 0.5}
 BUCKETS = ("--train_sampling_strategy", "group_by_length")
 
 
@@ -184,6 +186,35 @@ def test_batches_of_similar_length(make_teacher, monkeypatch):
         first, second, third = sorted(epoch)
         assert max(first) < min(second) and max(second) < min(third)
     assert len({str(epoch) for epoch in (widths[:3], widths[3:6], widths[6:])}) > 1
+
+
+@pytest.mark.parametrize("more", [(), BUCKETS], ids=["random", "by_length"])
+def test_batches_have_the_shares_of_the_corpora(make_teacher, monkeypatch, more):
+    """Scales in batches show the corpora; an interrupted training ends the same."""
+    names = ["big"] * 18 + ["small"] * 6
+    jobs = [make_teacher(name, *more) for name in "ab"]
+    table = replace(jobs[0].tables[TRAIN], corpora=names, rating_scales=names)
+    tables = {**jobs[0].tables, TRAIN: table}
+    assert replace(jobs[0], tables=tables).settings() != replace(jobs[0], tables=tables, shares=EVEN).settings()
+    jobs = [replace(job, tables=tables, shares=EVEN) for job in jobs]
+    batches, compute_loss = [], AffectTrainer.compute_loss
+
+    def watched(self, model, inputs, **kwargs):
+        if model.training:
+            batches.append(inputs["rating_scales"].tolist())
+        return compute_loss(self, model, inputs, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AffectTrainer, "compute_loss", watched)
+        run_job(jobs[0], 8)
+    assert [len(batch) for batch in batches] == [8] * 9 and sum(map(sum, batches)) == 36
+    if not more:
+        assert {sum(batch) for batch in batches} <= {3, 4, 5}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, AffectTrainer, "training_step", 8)
+        run_job(jobs[1], 8)
+    run_job(jobs[1], 8)
+    assert_same(jobs[1], jobs[0])
 
 
 def test_bf16_leaves_loss_and_checkpoint_in_float32(make_teacher, monkeypatch):

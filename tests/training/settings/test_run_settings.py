@@ -63,6 +63,8 @@ def test_systems_that_are_left_out_are_neither_degraded_nor_cross_validated():
         ("conditions: {systems: [a]}", "give systems and what they are tested under"),
         ("conditions: {systems: [a], room_s: [60]}", "value of a room is 60.0; 0.01 to 10 s are allowed"),
         ("systems: {a: {role: student, augmented: true}}", "'a' is augmented, but augmentation_copies is 0; give"),
+        ("unlabelled_share: 1.0", "unlabelled_share is 1; give a number between 0 and 1, such as 0.3"),
+        ("unlabelled_share: 0.0", "unlabelled_share is 0; give"),
         (
             "systems: {a: {role: teacher}, b: {role: student, teacher: a, unlabelled: true}}",
             "system 'b' trains on unlabelled audio; give --unlabelled_dir",
