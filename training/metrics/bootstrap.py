@@ -3,9 +3,10 @@
 Sources: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile intervals); Davison and
 Hinkley, "Bootstrap Methods and their Application", 1997, section 4.2 (one added to the counts of a p-value).
 
-Clips are drawn with replacement. Seeds (repeated trainings) are not: in every resample CCC is averaged over them, so
-an interval is that of the mean over these seeds. Clips of one speaker are not independent, so the uncertainty on new
-speakers is larger than these intervals show.
+Clips are drawn with replacement, within each group where they are of several, such as of several corpora. Seeds
+(repeated trainings) are not: in every resample CCC is averaged over them, so an interval is that of the mean over
+these seeds. Clips of one speaker are not independent, so the uncertainty on new speakers is larger than these
+intervals show.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .ccc.concordance import ccc_from_statistics
-from .rated import finite_where_rated, mean_of_rated, rated_concordance
+from .rated import concordance_within, finite_where_rated, mean_of_rated, rows_of_groups
 
 
 # Bytes of resampling weights held at a time.
@@ -48,6 +49,7 @@ def bootstrap_ccc(
     seed: int = 0,
     confidence: float = 0.95,
     averaged: Sequence[int] | None = None,
+    groups: Sequence | None = None,
 ) -> list[Interval]:
     """Compute percentile bootstrap intervals of CCC over clips.
 
@@ -61,6 +63,8 @@ def bootstrap_ccc(
         confidence: Share of the resamples inside the interval, between 0 and 1.
         averaged: The dimensions that the mean is over, by default all; those in which fewer than two clips were rated
             are left out.
+        groups: Of each clip the name of its group, such as its corpus: clips are then drawn within each group, and
+            CCC is the mean over groups of that within each, without groups in which fewer than two clips were rated.
 
     Returns:
         An interval for each dimension, then for their mean. A resample that is constant counts as CCC 0.
@@ -69,8 +73,8 @@ def bootstrap_ccc(
         ValueError: Shapes that do not fit, values that are empty, or not finite where there is a reference.
     """
     predictions, references = _checked_system(predictions, references, "predictions")
-    estimate = _seed_mean_ccc(predictions, references, averaged)
-    (samples,) = _resampled_ccc([predictions], references, num_samples, seed, averaged)
+    estimate = _seed_mean_ccc(predictions, references, averaged, groups)
+    (samples,) = _resampled_ccc([predictions], references, num_samples, seed, averaged, groups)
     rows = zip(estimate, *_percentile_interval(samples, confidence), strict=True)
     return [Interval(*map(float, row)) for row in rows]
 
@@ -84,6 +88,7 @@ def paired_bootstrap(
     seed: int = 0,
     confidence: float = 0.95,
     averaged: Sequence[int] | None = None,
+    groups: Sequence | None = None,
 ) -> list[Difference]:
     """Compute the difference in CCC of two systems on the same clips, drawn alike for both in every resample.
 
@@ -96,7 +101,7 @@ def paired_bootstrap(
     Args:
         predictions_a: Predictions of system A, shaped as for `bootstrap_ccc`.
         predictions_b: Predictions of system B; its number of seeds may differ from that of A.
-        references, num_samples, seed, confidence, averaged: As for `bootstrap_ccc`.
+        references, num_samples, seed, confidence, averaged, groups: As for `bootstrap_ccc`.
 
     Returns:
         A difference for each dimension, then for their mean; NaN where too few clips were rated.
@@ -107,8 +112,8 @@ def paired_bootstrap(
     predictions_a, checked_references = _checked_system(predictions_a, references, "predictions_a")
     predictions_b, _ = _checked_system(predictions_b, references, "predictions_b")
     systems = [predictions_a, predictions_b]
-    estimate_a, estimate_b = (_seed_mean_ccc(system, checked_references, averaged) for system in systems)
-    samples_a, samples_b = _resampled_ccc(systems, checked_references, num_samples, seed, averaged)
+    estimate_a, estimate_b = (_seed_mean_ccc(system, checked_references, averaged, groups) for system in systems)
+    samples_a, samples_b = _resampled_ccc(systems, checked_references, num_samples, seed, averaged, groups)
     differences = samples_a - samples_b
     tail = np.minimum((differences <= 0).sum(axis=0), (differences >= 0).sum(axis=0))
     p_values = np.minimum(1.0, 2 * (tail + 1) / (num_samples + 1))
@@ -117,7 +122,7 @@ def paired_bootstrap(
     return [Difference(*map(float, row)) for row in rows]
 
 
-def resample_indices(num_clips: int, num_samples: int, seed: int) -> Iterator[np.ndarray]:
+def resample_indices(num_clips: int, num_samples: int, seed: int | Sequence[int]) -> Iterator[np.ndarray]:
     """Yield the clips of each resample: `num_samples` arrays of shape `(num_clips,)`, drawn with replacement."""
     generator = np.random.default_rng(seed)
     for _ in range(num_samples):
@@ -162,9 +167,28 @@ def _variance(mean: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
 
 
 def _resampled_ccc(
-    systems: list[np.ndarray], references: np.ndarray, num_samples: int, seed: int, averaged: Sequence[int] | None
+    systems: list[np.ndarray],
+    references: np.ndarray,
+    num_samples: int,
+    seed: int,
+    averaged: Sequence[int] | None,
+    groups: Sequence | None,
 ) -> list[np.ndarray]:
     """Return for each system the CCC of every resample, `(num_samples, dimensions + 1)`, all on the same clips."""
+    total, counted = [np.zeros((num_samples, references.shape[1])) for _ in systems], np.zeros(references.shape[1])
+    for number, rows in enumerate(rows_of_groups(groups, len(references))):
+        enough = (~np.isnan(references[rows])).sum(axis=0) > 1
+        # to NumPy the seed with a 0 behind it, of the first group, is the seed itself
+        each = _resampled_group([s[:, rows] for s in systems], references[rows], num_samples, [seed, number])
+        for index, ccc in enumerate(each):
+            total[index] = total[index] + np.where(enough, ccc, 0.0)
+        counted += enough
+    return [_with_mean(sums / np.where(counted, counted, np.nan), averaged) for sums in total]
+
+
+def _resampled_group(
+    systems: list[np.ndarray], references: np.ndarray, num_samples: int, seed: Sequence[int]
+) -> list[np.ndarray]:
     num_clips = len(references)
     chunk = max(1, _CHUNK_BYTES // (8 * num_clips))
     resamplers = [_resampler(system, references) for system in systems]
@@ -175,13 +199,15 @@ def _resampled_ccc(
         counts = np.stack([np.bincount(next(indices), minlength=num_clips) for _ in range(size)])
         for resampler, result in zip(resamplers, results, strict=True):
             result.append(resampler(counts / num_clips))
-    too_few = (~np.isnan(references)).sum(axis=0) < 2
-    return [_with_mean(np.where(too_few, np.nan, np.concatenate(result)), averaged) for result in results]
+    return [np.concatenate(result) for result in results]
 
 
-def _seed_mean_ccc(predictions: np.ndarray, references: np.ndarray, averaged: Sequence[int] | None) -> np.ndarray:
+def _seed_mean_ccc(
+    predictions: np.ndarray, references: np.ndarray, averaged: Sequence[int] | None, groups: Sequence | None
+) -> np.ndarray:
     """Return the CCC of all clips, averaged over seeds, `(dimensions + 1,)`."""
-    return _with_mean(np.mean([rated_concordance(one, references) for one in predictions], axis=0), averaged)
+    each = [concordance_within(one, references, groups) for one in predictions]
+    return _with_mean(np.mean(each, axis=0), averaged)
 
 
 def _with_mean(ccc: np.ndarray, averaged: Sequence[int] | None) -> np.ndarray:

@@ -103,6 +103,58 @@ def test_a_resample_without_a_rated_clip_says_nothing():
     assert not np.isnan([*first, *mean]).any()
 
 
+def slow_within(predictions, references, groups, num_samples, seed):
+    """(resamples, dimensions + 1): the clips of each group drawn by themselves, CCC averaged over the groups."""
+    each = []
+    for number, name in enumerate(sorted(set(groups))):
+        rows = np.flatnonzero(np.array(groups) == name)
+        draws = resample_indices(len(rows), num_samples, [seed, number])
+        each.append([concordance_correlation(predictions[rows[d]], references[rows[d]]) for d in draws])
+    ccc = np.mean(each, axis=0)
+    return np.column_stack([ccc, ccc.mean(axis=1)])
+
+
+def test_groups_are_drawn_from_and_scored_one_by_one():
+    predictions, references = made_up()
+    groups = ["b"] * 12 + ["a"] * 47 + ["c"]  # of one clip there is no CCC
+    references[:12] += 5
+    predictions[:12] += 5.5  # would lift a CCC over all clips
+    result = bootstrap_ccc(predictions, references, num_samples=60, seed=2, confidence=0.8, groups=groups)
+    samples = slow_within(predictions[:59], references[:59], groups[:59], 60, 2)
+    ccc = [concordance_correlation(predictions[rows], references[rows]) for rows in (slice(0, 12), slice(12, 59))]
+    estimate = np.mean(ccc, axis=0)
+    bounds = np.quantile(samples, [0.1, 0.9], axis=0)
+    expected = np.stack([[*estimate, estimate.mean()], *bounds], axis=1)
+    np.testing.assert_allclose(as_array(result, "estimate", "low", "high"), expected, atol=1e-10)
+    other = predictions + np.random.default_rng(5).normal(size=predictions.shape)
+    test = paired_bootstrap(predictions, other, references, num_samples=60, seed=2, groups=groups)
+    difference = samples - slow_within(other[:59], references[:59], groups[:59], 60, 2)
+    tail = np.minimum((difference <= 0).sum(axis=0), (difference >= 0).sum(axis=0))
+    np.testing.assert_allclose([row.p_value for row in test], 2 * (tail + 1) / 61)
+    np.testing.assert_allclose([row.low for row in test], np.quantile(difference, 0.025, axis=0), atol=1e-10)
+
+
+def test_one_group_is_drawn_from_as_without_groups():
+    predictions, references = made_up()
+    for seed in (0, 3, 2**32 - 1, 2**40):
+        settings = {"num_samples": 20, "seed": seed}
+        alone = bootstrap_ccc(predictions, references, groups=["emodb"] * 60, **settings)
+        assert alone == bootstrap_ccc(predictions, references, **settings)
+        samples = slow_samples(predictions[None], references, 20, seed)
+        np.testing.assert_allclose([row.low for row in alone], np.quantile(samples, 0.025, axis=0), atol=1e-10)
+
+
+def test_a_group_counts_in_the_dimensions_that_it_was_rated_in():
+    predictions, references = made_up()
+    references[:30, 1] = np.nan
+    references[30:, 2] = np.nan
+    result = bootstrap_ccc(predictions, references, num_samples=40, groups=["a"] * 30 + ["b"] * 30)
+    second = bootstrap_ccc(predictions[:30, 2], references[:30, 2], num_samples=40)
+    assert result[2] == pytest.approx(second[0], abs=1e-12)
+    expected = concordance_correlation(predictions[30:, 1], references[30:, 1])
+    assert result[1].estimate == expected and result[1].low < expected < result[1].high
+
+
 def test_chunks_do_not_change_the_result(monkeypatch):
     predictions, references = made_up()
     whole = as_array(bootstrap_ccc(predictions, references, num_samples=20), "low", "high")
