@@ -22,6 +22,7 @@ MAX_HEAD_WEIGHTS = 10**9
 WHOLE_NUMBERS = {**HEAD_SIZES, **MASKS, "num_mel_bins": 1024, "conv_kernel_size": 1024, "conv_stride": 1024}
 SHARES = ("dropout", "mask_time_prob", "mask_feature_prob")
 LOSS_WEIGHTS = ("emotion_loss_weight", "gender_loss_weight", "uncertainty_loss_weight")
+CHOICES = {"fusion_level": ("embedding", "frame"), "normalization": (None, "running")}
 SWITCHES = ("predict_uncertainty", "do_normalize", "pad_to_window", "frozen")
 MAX_WINDOW_S = 1.0
 MAX_BRANCHES = 64
@@ -67,6 +68,8 @@ def check_setting(name: str, value) -> None:
         raise ValueError(f"{name} is {value!r:.200}; it must be finite and at least 0")
     elif name in SWITCHES and not isinstance(value, bool):
         raise ValueError(f"{name} is {value!r:.200}; it must be True or False")
+    elif name in CHOICES and value not in CHOICES[name]:
+        raise ValueError(f"{name} is {value!r:.200}; allowed are {' and '.join(map(repr, CHOICES[name]))}")
     elif name in _CHECKS:
         _CHECKS[name](name, value)
 
@@ -109,11 +112,6 @@ def _check_hidden_state(name: str, value) -> None:
         raise ValueError(f"hidden_state is {value!r:.200}; allowed are 'last', 'weighted_sum' or the index of one")
 
 
-def _check_fusion_level(name: str, value) -> None:
-    if value not in ("embedding", "frame"):
-        raise ValueError(f"fusion_level is {value!r:.200}; allowed are 'embedding' and 'frame'")
-
-
 _CHECKS = {
     "label_range": _check_label_range,
     "ccc_weights": _check_ccc_weights,
@@ -122,7 +120,6 @@ _CHECKS = {
     "sampling_rate": _check_sampling_rate,
     "source": _check_source,
     "hidden_state": _check_hidden_state,
-    "fusion_level": _check_fusion_level,
 }
 
 
@@ -223,6 +220,10 @@ def check_branches(config) -> None:
         if branch.source not in config.encoders:
             allowed = ", ".join([*ACOUSTIC_SOURCES, *config.encoders])
             raise ValueError(f"branch source {branch.source!r} is unknown; allowed are {allowed}")
+        if branch.normalization is not None:
+            raise ValueError(
+                f"normalization of branch {branch.name!r} is {branch.normalization!r}; only acoustic branches have it"
+            )
         layers = config.encoders[branch.source].backbone.num_hidden_layers
         if isinstance(branch.hidden_state, int) and not 0 <= branch.hidden_state <= layers:
             raise ValueError(

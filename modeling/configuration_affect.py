@@ -123,6 +123,8 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
         num_mel_bins (`int`, *optional*, defaults to 40): Mel bands of the acoustic sources.
         window_s (`float`, *optional*, defaults to 0.025): Analysis window of the acoustic sources, in seconds.
         hop_s (`float`, *optional*, defaults to 0.010): Hop of the acoustic sources, in seconds.
+        normalization (`str`, *optional*):
+            `"running"` subtracts from each mel band its mean over the frames so far, the present one included.
         conv_kernel_size (`int`, *optional*, defaults to 9):
             Frames that the branch's time convolution sees, the present one and those before it.
         conv_stride (`int`, *optional*, defaults to 8): Stride of the time convolution, in frames.
@@ -137,6 +139,7 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
     num_mel_bins: int = 40
     window_s: float = 0.025
     hop_s: float = 0.010
+    normalization: str | None = None
     conv_kernel_size: int = 9
     conv_stride: int = 8
 
@@ -148,7 +151,8 @@ class AffectBranchConfig(_PartConfig, PreTrainedConfig):
     @property
     def name(self) -> str:
         """The branch's name, as cached frames and weights are keyed by it (no dots: it names a module)."""
-        return self.source if self.is_acoustic else f"{self.source}-{self.hidden_state}"
+        kind = self.normalization if self.is_acoustic else self.hidden_state
+        return self.source if kind is None else f"{self.source}-{kind}"
 
 
 @strict

@@ -5,7 +5,7 @@ from torch import nn
 
 from .configuration_affect import AffectBranchConfig
 from .encoder import FreezableEncoder, SpeechEncoder, TextEncoder
-from .log_mel import LogMelFilterbank
+from .log_mel import LogMelFilterbank, subtract_running_mean
 from .pitch import PitchTracker, pitch_features
 from .regressor import pad_at_end
 
@@ -26,6 +26,7 @@ class AcousticFrames(nn.Module):
         window_s, hop_s = config.window_s, config.hop_s
         self.mel_filterbank = LogMelFilterbank(config.num_mel_bins, window_s, hop_s, sampling_rate)
         self.pitch_tracker = PitchTracker(sampling_rate, hop_s, window_s) if config.source == "mfb_f0" else None
+        self.normalization = config.normalization
         self.lookback_frames = self.lookahead_frames = 0
         if self.pitch_tracker is not None:
             self.lookback_frames = self.pitch_tracker.lookback_frames + 1  # the pitch delta is from the frame before
@@ -38,7 +39,7 @@ class AcousticFrames(nn.Module):
             input_values: (batch, samples), zero where padded.
             lengths: (batch,) valid samples.
         """
-        frames = self.features(input_values)
+        frames, _ = self.normalized(self.features(input_values))
         counts = self.mel_filterbank.num_frames(lengths)
         mask = torch.arange(frames.shape[1], device=frames.device) < counts.unsqueeze(1)
         return frames, mask
@@ -49,6 +50,16 @@ class AcousticFrames(nn.Module):
         if self.pitch_tracker is None:
             return frames
         return torch.cat([frames, pitch_features(*self.pitch_tracker(input_values))], dim=-1)
+
+    def normalized(
+        self, frames: torch.Tensor, count: int = 0, total: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Normalise the mel bands of (..., frames, width) of [`features`], as [`subtract_running_mean`] does."""
+        if self.normalization is None:
+            return frames, None
+        bands = self.mel_filterbank.num_mel_bins
+        mel, total = subtract_running_mean(frames[..., :bands], count, total)
+        return torch.cat([mel, frames[..., bands:]], dim=-1), total
 
 
 class AffectFrontEnd(nn.Module):

@@ -83,6 +83,30 @@ class LogMelFilterbank(MelTransform):
         return (power @ self.filters.to(windows.device)).clamp(min=ENERGY_FLOOR).log()
 
 
+def subtract_running_mean(
+    frames: torch.Tensor, count: int = 0, total: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Subtract from each frame the mean of all frames up to it, the frame itself included.
+
+    In double precision: over hours, sums in single precision would stray.
+
+    Args:
+        frames: (..., frames, width).
+        count: number of the frames before these.
+        total: (..., width), their sum, float64; None where there is none.
+
+    Returns:
+        (..., frames, width) in the dtype of the frames, and the sum (..., width), float64, up to the last of them.
+    """
+    # MPS has no double precision
+    wide = frames.to("cpu" if frames.device.type == "mps" else frames.device, torch.float64)
+    totals = wide.cumsum(dim=-2)
+    if total is not None:
+        totals = totals + total.unsqueeze(-2)
+    counts = torch.arange(1, frames.shape[-2] + 1, dtype=totals.dtype, device=totals.device) + count
+    return (wide - totals / counts.unsqueeze(-1)).to(frames.device, frames.dtype), totals[..., -1, :].clone()
+
+
 class WhisperLogMel(MelTransform):
     """Whisper's log-mel spectrogram of one padded window, in torch, so that it runs on the model's device.
 

@@ -68,6 +68,8 @@ class AcousticStream:
         self._name, self._source = name, source
         self._waiting = torch.zeros(0)
         self._given = 0  # frames at the start of `_waiting` that are kept only as neighbours of later ones
+        self._count = 0  # of frames so far, and the sum of their mel bands
+        self._total: torch.Tensor | None = None
 
     def push(self, samples: torch.Tensor, is_last: bool) -> dict[str, torch.Tensor]:
         """Return {name: (frames, width)} from (samples,), empty without a frame."""
@@ -78,6 +80,8 @@ class AcousticStream:
             self._waiting = waiting
             return {}
         frames = self._source.features(waiting.unsqueeze(0))[0, self._given : final]
+        frames, self._total = self._source.normalized(frames, self._count, self._total)
+        self._count += len(frames)
         past = max(0, final - self._source.lookback_frames)
         self._waiting, self._given = waiting[past * grid.hop :].clone(), final - past  # no view of the whole chunk
         return {self._name: frames}

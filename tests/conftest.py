@@ -130,7 +130,7 @@ def recipe_settings(encoder):
         "systems": {
             "mfb": {"role": "baseline", "branches": ["mfb"]},
             "fusion": {"role": "teacher", "branches": ["mfb", whisper], "emotions": "agreed"},
-            "student": {"role": "student"},
+            "student": {"role": "student", "branches": [{"source": "mfb", "normalization": "running"}]},
             "student_kd": {"role": "student", "teacher": "fusion"},
         },
         "head": {"conv_channels": 8, "gru_hidden_size": 8, "embedding_size": 8},

@@ -24,7 +24,7 @@ try:
     from .encoder import encoder_frames
     from .graph import OnnxGraph
     from .head import affect_heads, align_frames, array, stream_state, time_conv_gru
-    from .mel import log_mel
+    from .mel import log_mel, subtract_running_mean
     from .metadata import OnnxMetadata, streaming_path
     from .quantization import store_int8
 except ImportError as error:
@@ -44,8 +44,9 @@ def build_onnx(model: AffectModel, precision: str = "float32", *, streaming: boo
 
     The streaming graph takes audio block by block. Its further inputs `context`, `hidden`, `pooled_sum` and
     `pooled_count` are zeros for the first block, and for every other the outputs `next_context`, `next_hidden`,
-    `next_pooled_sum` and `next_pooled_count` of the block before; `logits` are then of all audio so far. A model with
-    encoders takes one clip of 0.1 to 30 s at a time, and has no streaming graph.
+    `next_pooled_sum` and `next_pooled_count` of the block before; `logits` are then of all audio so far. Where the
+    branch is normalised there is `mel_sum` as well, the only one that is float64. A model with encoders takes one clip
+    of 0.1 to 30 s at a time, and has no streaming graph.
 
     Args:
         model: reads audio alone, with its front end.
@@ -94,6 +95,11 @@ def _check_model(model: AffectModel) -> None:
             "the branch 'mfb_f0' follows pitch along the whole clip, which the exported graph cannot; export a model "
             "with 'mfb'"
         )
+    if not model.config.encoders and len(model.config.branches) > 1:
+        raise ValueError(
+            f"this model has {len(model.config.branches)} acoustic branches and no encoder, which is not exported; "
+            "export a model with one of them"
+        )
 
 
 def _check_equal(model: AffectModel, exported: onnx.ModelProto) -> None:
@@ -115,12 +121,18 @@ def _check_equal(model: AffectModel, exported: onnx.ModelProto) -> None:
 def _of_mel_energies(graph: OnnxGraph, model, waveform: str, num_samples: str, streaming: bool) -> None:
     """Add the outputs of a model whose only branch is of mel energies, and on demand the state of a stream."""
     [name], [tc_gru], regressor = model.regressor.names, model.regressor.tc_grus, model.regressor
-    filterbank = model.front_end.acoustic[name].mel_filterbank
-    statistics = [array(values) for values in _statistics(regressor, name)]
+    source = model.front_end.acoustic[name]
+    filterbank, statistics = source.mel_filterbank, [array(values) for values in _statistics(regressor, name)]
     frames, _ = log_mel(graph, waveform, filterbank)
     lengths = graph.op("Sub", num_samples, [filterbank.window_size - filterbank.hop])
     lengths = graph.op("Div", lengths, [filterbank.hop])
     state = stream_state(graph, tc_gru) if streaming else None
+    before = None
+    if state and source.normalization:  # a block that is not the last has whole strides
+        count = graph.op("Mul", graph.cast(state["pooled_count"], "float64"), np.float64(tc_gru.stride))
+        before = (count, graph.input("mel_sum", "float64", ["batch", filterbank.num_mel_bins]))
+    if source.normalization:
+        frames, mel_sum = subtract_running_mean(graph, frames, before)
     pooled_sum, pooled_count, context, hidden = time_conv_gru(graph, tc_gru, frames, statistics, lengths, state)
     if state:
         pooled_sum = graph.op("Add", state["pooled_sum"], pooled_sum)
@@ -133,6 +145,8 @@ def _of_mel_energies(graph: OnnxGraph, model, waveform: str, num_samples: str, s
     graph.output("next_hidden", hidden, [layers, "batch", size])
     graph.output("next_pooled_sum", pooled_sum, ["batch", size])
     graph.output("next_pooled_count", pooled_count, ["batch", 1])
+    if before:
+        graph.output("next_mel_sum", mel_sum, ["batch", filterbank.num_mel_bins], "float64")
 
 
 def _pooled_of_clip(graph: OnnxGraph, model, clip: str) -> str:
@@ -141,6 +155,8 @@ def _pooled_of_clip(graph: OnnxGraph, model, clip: str) -> str:
     frames: dict[str, str] = {}
     for name, source in front_end.acoustic.items():
         raw, _ = log_mel(graph, clip, source.mel_filterbank)
+        if source.normalization:
+            raw, _ = subtract_running_mean(graph, raw)
         mean, std = (array(values)[:, None] for values in _statistics(regressor, name))
         frames[name] = graph.op("Div", graph.op("Sub", raw, mean), std)
     for source, encoder in front_end.encoders.items():

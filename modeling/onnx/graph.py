@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 # the lowest that have all operators in use: onnxruntime 1.20 and later read them, and so do most converters
 OPSET = 18
 IR_VERSION = 9
-_ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
+_ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int64": TensorProto.INT64}
 
 
 class OnnxGraph:
@@ -29,7 +29,7 @@ class OnnxGraph:
         """Add an input and return its name.
 
         Args:
-            dtype: `"float32"` or `"int64"`.
+            dtype: `"float32"`, `"float64"` or `"int64"`.
             shape: per axis its size, or a name where it varies.
         """
         self._inputs.append(helper.make_tensor_value_info(name, _ELEMENT_TYPES[dtype], shape))

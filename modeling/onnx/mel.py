@@ -37,6 +37,28 @@ def log_mel(graph: OnnxGraph, waveform: str, filterbank: LogMelFilterbank) -> tu
     return graph.op("Log", graph.op("Max", energies, np.float32(ENERGY_FLOOR))), frames
 
 
+def subtract_running_mean(graph: OnnxGraph, frames: str, state: tuple[str, str] | None = None) -> tuple[str, str]:
+    """Subtract from (batch, bands, frames) the mean of each band up to each frame, in double precision as the model.
+
+    Args:
+        frames: float32.
+        state: of a stream, the number of frames before these (batch, 1) and their sum (batch, bands), both float64.
+
+    Returns:
+        The frames, float32, and the sum (batch, bands) float64 up to the last of them.
+    """
+    wide = graph.cast(frames, "float64")
+    totals = graph.op("CumSum", wide, np.int64(2))
+    ones = graph.op("Expand", np.float64(1), graph.size(frames, 2))
+    counts = graph.op("CumSum", ones, np.int64(0))
+    if state:
+        before, total = (graph.op("Unsqueeze", each, [2]) for each in state)
+        counts, totals = graph.op("Add", counts, before), graph.op("Add", totals, total)
+    difference = graph.op("Sub", wide, graph.op("Div", totals, counts))
+    last = graph.op("Squeeze", graph.op("Slice", totals, [-1], [np.iinfo(np.int64).max], [2]), [2])
+    return graph.cast(difference, "float32"), last
+
+
 def band_energies(graph: OnnxGraph, waveform: str, spectrum: Spectrum) -> tuple[str, str]:
     """Return the energies of the bands in every window, (batch, bands, frames), and the number of frames, (1,) int64.
 

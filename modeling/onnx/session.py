@@ -86,9 +86,12 @@ def _provider_names(providers) -> list[str]:
 
 def initial_state(session, batch: int) -> dict[str, np.ndarray]:
     """Return the inputs with which the streaming graph starts; the plain graph has none."""
-    states = (value for value in session.get_inputs() if value.name not in AUDIO_INPUTS)
-    shapes = {value.name: [size if isinstance(size, int) else batch for size in value.shape] for value in states}
-    return {name: np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()}
+    state = {}
+    for value in session.get_inputs():
+        if value.name not in AUDIO_INPUTS:
+            shape = [size if isinstance(size, int) else batch for size in value.shape]
+            state[value.name] = np.zeros(shape, np.float64 if value.type == "tensor(double)" else np.float32)
+    return state
 
 
 def run_session(session, inputs: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -129,7 +129,8 @@ def make_model():
     def make(kind: str, **settings):
         settings = {**SIZES, **(TASKS if kind == "fusion_mtl" else {}), **settings}
         if kind.startswith("student"):
-            branch = {"source": "mfb_f0" if kind == "student_f0" else "mfb"}
+            branch = {"source": "mfb_f0" if "f0" in kind else "mfb"}
+            branch["normalization"] = "running" if "running" in kind else None
             model = AffectStudentModel(AffectStudentConfig(branch=branch, **settings))
         else:
             encoders = {

@@ -26,7 +26,7 @@ from .conftest import (
 )
 
 
-@pytest.fixture(params=["student", "student_f0", "fusion", "fusion_mtl"])
+@pytest.fixture(params=["student", "student_f0_running", "fusion", "fusion_mtl"])
 def model(request, make_model):
     return make_model(request.param)
 

@@ -14,7 +14,7 @@ from speech_affect import AffectFusionConfig, AffectFusionModel, AffectOutput
 from .conftest import SIZES, assert_same_output
 
 
-@pytest.fixture(params=["student", "student_f0", "fusion", "fusion_mtl"])
+@pytest.fixture(params=["student", "student_f0_running", "fusion", "fusion_mtl"])
 def model(request, make_model):
     return make_model(request.param)
 

@@ -43,11 +43,17 @@ def test_widths_and_hops(tiny_backbone):
         encoders={"hubert": {"backbone": tiny_backbone("hubert")}},
         branches=[
             {"source": "mfb"},
-            {"source": "mfb_f0"},
+            {"source": "mfb_f0", "normalization": "running"},
             {"source": "hubert"},
             {"source": "hubert", "hidden_state": "weighted_sum"},
         ],
     )
+    assert [branch.name for branch in config.branches] == [
+        "mfb",
+        "mfb_f0-running",
+        "hubert-last",
+        "hubert-weighted_sum",
+    ]
     assert [config.branch_width(b) for b in config.branches] == [40, 43, 32, 4 * 32]
     assert [config.branch_hop(b) for b in config.branches] == [160, 160, 320, 320]
 
@@ -56,6 +62,8 @@ WRONG_SETTINGS = [
     (AffectBranchConfig, {"hidden_state": "first"}, "allowed are 'last', 'weighted_sum' or the index"),
     (AffectFusionConfig, {"branches": [{"hop_s": 0.05}]}, "0 < hop_s <= window_s"),
     (AffectBranchConfig, {"num_mel_bins": 0}, "num_mel_bins is 0"),
+    (AffectBranchConfig, {"normalization": "clip"}, "normalization is 'clip'; allowed are None and 'running'"),
+    (AffectBranchConfig, {"normalization": True}, "normalization is True; allowed are None and 'running'"),
     (AffectFusionConfig, {"branches": [{"source": "hubert"}]}, "source 'hubert' is unknown; allowed are mfb, mfb_f0"),
     (AffectFusionConfig, {"branches": [{"source": "mfb"}, {"source": "mfb"}]}, "branches repeat"),
     (AffectFusionConfig, {"branches": ["mfb"]}, "expected an AffectBranchConfig or a dict, got 'mfb'"),
@@ -174,6 +182,12 @@ def test_a_hidden_state_that_does_not_exist(tiny_backbone):
     encoders = {"hubert": {"backbone": tiny_backbone("hubert")}}
     with pytest.raises(ValueError, match="hidden_state 4 of 'hubert' does not exist: it has 0 to 3"):
         AffectFusionConfig(encoders=encoders, branches=[{"source": "hubert", "hidden_state": 4}])
+
+
+def test_hidden_states_are_not_normalised(tiny_backbone):
+    encoders = {"hubert": {"backbone": tiny_backbone("hubert")}}
+    with pytest.raises(ValueError, match="of branch 'hubert-last' is 'running'; only acoustic branches have it"):
+        AffectFusionConfig(encoders=encoders, branches=[{"source": "hubert", "normalization": "running"}])
 
 
 def test_a_dict_that_is_no_configuration():

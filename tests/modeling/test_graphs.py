@@ -44,14 +44,15 @@ def everything(tiny_backbone):
         "whole": {"backbone": whisper, "frozen": False},
     }
     states = {"wav2vec2": "weighted_sum", "cut": 1, "whole": "last"}
-    branches = [{"source": "mfb"}, *({"source": name, "hidden_state": state} for name, state in states.items())]
+    branches = [{"source": "mfb", "normalization": "running"}]
+    branches += [{"source": name, "hidden_state": state} for name, state in states.items()]
     settings = {"encoders": encoders, "branches": branches, "fusion_level": "frame", "num_gru_layers": 1}
     return AffectFusionModel(AffectFusionConfig(**SIZES, **TASKS, **settings)).eval()
 
 
 @torch.no_grad()
 def test_an_exported_student_takes_any_batch_and_length(make_model):
-    model = make_model("student_f0", **TASKS)
+    model = make_model("student_f0_running", **TASKS)
     program = exported(model, strict=True, longest=100_000_000).module()
     for shape in SHAPES:
         assert_same_output(program, model, batch_of(*shape), atol=1e-5)
@@ -121,7 +122,7 @@ def test_transcripts():
 
 
 def test_the_exporters_of_transformers(make_model, tmp_path):
-    model = make_model("student", **TASKS)
+    model = make_model("student_running", **TASKS)
     for exporter, settings in ((DynamoExporter(), DynamoConfig), (OnnxExporter(), OnnxConfig)):
         folder = tmp_path / settings.__name__
         exporter.export(model, batch_of(2, 16_000), settings(dynamic=True)).save_pretrained(folder)

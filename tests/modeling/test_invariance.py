@@ -24,8 +24,8 @@ THREADS_TOLERANCE = 1e-5
 GAIN_TOLERANCE = 1e-3
 # label points: two resamplings fade out between 7 and 8 kHz in different ways
 RATE_TOLERANCE = 0.35
-# their inputs are waveforms of unit variance, or spectra of unit variance in each band
-GAIN_IS_REMOVED = sorted({"weighted_sum", *BACKBONES} - {"whisper"})
+# their inputs are waveforms of unit variance, or spectra of which each band has unit variance or no mean
+GAIN_IS_REMOVED = sorted({"running", "weighted_sum", *BACKBONES} - {"whisper"})
 SECONDS = (0.9, 0.31, 1.3, 0.62)  # windows of encoders are half a second here: one or several, with and without rest
 
 

@@ -9,7 +9,7 @@ from speech_affect import AffectFeatureExtractor, AffectFusionModel, AffectStude
 from .conftest import LOADED_ATOL, TASKS, padded
 
 
-@pytest.fixture(params=["student", "student_f0", "mfb", "weighted_sum", "fusion", "fusion_frame"])
+@pytest.fixture(params=["student", "student_f0_running", "mfb", "weighted_sum", "fusion", "fusion_frame"])
 def model(request, make_model):
     return make_model(request.param)
 

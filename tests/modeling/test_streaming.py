@@ -25,7 +25,7 @@ from .conftest import BACKBONES
 HEADS = {"emotion_names": ["A", "H", "N"], "gender_names": ["f", "m"], "predict_uncertainty": True}
 FIELDS = ("logits", "embedding", "uncertainty", "emotion_logits", "gender_logits")
 WINDOW = 8000  # half a second in place of 30 s, so that short clips have several windows
-STUDENTS = ["mfb", "mfb_f0", "wide_stride"]
+STUDENTS = ["mfb", "mfb_f0", "running", "wide_stride"]
 FUSIONS = ["fusion_embedding", "fusion_frame", "weighted_sum", "uneven_frames"]
 FAMILIES = ["data2vec-audio", "hubert", "hubert-group", "wav2vec2", "wav2vec2-bert", "wavlm", "whisper"]
 KINDS = [*STUDENTS, *FUSIONS, *FAMILIES, "whisper_unpadded"]
@@ -49,14 +49,15 @@ def make_model(kind: str):
     hubert, whisper = {"source": "hubert"}, {"source": "whisper", "hidden_state": 1}
     both = {"hubert": encoder("hubert", do_normalize=True), "whisper": encoder("whisper", pad_to_window=False)}
     if kind in STUDENTS:
-        branch = {"mfb_f0": {"source": "mfb_f0"}, "wide_stride": {"conv_kernel_size": 3, "conv_stride": 7}}.get(
-            kind, {}
-        )
+        branch = {"source": "mfb_f0" if kind in ("mfb_f0", "running") else "mfb"}
+        branch |= {"normalization": "running"} if kind == "running" else {}
+        branch |= {"conv_kernel_size": 3, "conv_stride": 7} if kind == "wide_stride" else {}
         model = AffectStudentModel(AffectStudentConfig(branch=branch, **HEADS))
     elif kind == "fusion_embedding":
         model = make_fusion([{"source": "mfb_f0"}, hubert, {**hubert, "hidden_state": 1}, whisper], both)
     elif kind == "fusion_frame":
-        model = make_fusion([{"source": "mfb"}, hubert, whisper], both, fusion_level="frame")
+        acoustic = {"source": "mfb", "normalization": "running"}
+        model = make_fusion([acoustic, hubert, whisper], both, fusion_level="frame")
     elif kind == "weighted_sum":
         branch = {**hubert, "hidden_state": "weighted_sum", "conv_stride": 2}
         model = make_fusion([branch], {"hubert": both["hubert"]})
@@ -228,7 +229,7 @@ def held_bytes(value, seen: set) -> int:
     return held_bytes(vars(value), seen) if hasattr(value, "__dict__") else 0
 
 
-@pytest.mark.parametrize("kind", ["mfb", "mfb_f0", "fusion_embedding", "fusion_frame"])
+@pytest.mark.parametrize("kind", ["mfb", "running", "fusion_embedding", "fusion_frame"])
 def test_what_is_held_does_not_grow(kind):
     stream, clip = AffectStream(make_model(kind), 44100), speech(2.0, 44100)
     held = []

@@ -82,6 +82,7 @@ def test_results_figures_and_tables(finished):
     }
     table = (out / "results.md").read_text()
     assert "## test1: CCC on 10 clips" in table and "| student_kd | student | mfb |" in table
+    assert "| student | student | mfb-running |" in table
 
 
 def test_checkpoints(finished, tiny_corpus):

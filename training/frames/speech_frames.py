@@ -17,8 +17,8 @@ from .extraction import extract_missing
 from .frame_cache import FrameCache
 
 
-# settings of an acoustic branch that its frames depend on
-ACOUSTIC_SETTINGS = ("source", "num_mel_bins", "window_s", "hop_s")
+# settings of an acoustic branch that its frames depend on, as far as it has them
+ACOUSTIC_SETTINGS = ("source", "num_mel_bins", "window_s", "hop_s", "normalization")
 
 
 def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> dict[str, FrameCache]:
@@ -28,7 +28,7 @@ def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> d
     caches = {}
     for branch in _front_end_config(branches, library).branches:
         if branch.is_acoustic:
-            settings = {k: v for k, v in branch.to_dict().items() if k in ACOUSTIC_SETTINGS}
+            settings = {k: v for k in ACOUSTIC_SETTINGS if (v := getattr(branch, k)) is not None}
             caches[branch.name] = FrameCache(root, branch.name, settings, "float32")
         else:
             settings = {"hidden_state": branch.hidden_state, **library.identity(branch.source)}

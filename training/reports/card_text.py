@@ -62,7 +62,8 @@ def branch_text(branch: dict, encoders: dict[str, dict]) -> str:
         return f"{which.get(state, f'hidden state {state}')} of `{encoders[branch['source']]['id']}`{of}, kept frozen"
     frames = f"{branch['window_s'] * 1000:g} ms window, {branch['hop_s'] * 1000:g} ms hop"
     pitch = " with pitch, its delta and voicing" if branch["source"] == "mfb_f0" else ""
-    return f"{branch['num_mel_bins']} log mel-filterbank energies{pitch} ({frames})"
+    less = ", each less its mean so far" if branch.get("normalization") else ""
+    return f"{branch['num_mel_bins']} log mel-filterbank energies{less}{pitch} ({frames})"
 
 
 def training_lines(entry: dict) -> list[str]:

@@ -100,7 +100,7 @@ def _checkpoint(best: Job) -> dict:
 
 def _branch(branch, config) -> dict:
     described = {"source": branch.source, "text": config.is_text_branch(branch)}
-    names = ("num_mel_bins", "window_s", "hop_s") if branch.is_acoustic else ("hidden_state",)
+    names = ("num_mel_bins", "window_s", "hop_s", "normalization") if branch.is_acoustic else ("hidden_state",)
     return described | {name: getattr(branch, name) for name in names}
 
 

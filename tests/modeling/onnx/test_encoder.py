@@ -46,7 +46,7 @@ STATES = {"source": "encoder", "hidden_state": "weighted_sum", "conv_kernel_size
         ("whisper", [MEL, {"source": "encoder", "hidden_state": 1}], "embedding", {"pad_to_window": False}),
         ("whisper", [{"source": "encoder", "hidden_state": "last"}], "embedding", {}),
         # of the 9 frames of energies in 1761 samples the last stands alone beside the encoder's fifth
-        ("hubert", [MEL, STATES], "frame", {"do_normalize": True}),
+        ("hubert", [{**MEL, "normalization": "running"}, STATES], "frame", {"do_normalize": True}),
     ],
     ids=["whisper", "whisper-padded", "hubert-frame"],
 )

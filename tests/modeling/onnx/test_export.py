@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from speech_affect import AffectStudentConfig, AffectStudentModel
+from speech_affect import AffectFusionConfig, AffectFusionModel, AffectStudentConfig, AffectStudentModel
 from speech_affect.onnx.export import LARGEST_BYTES, build_onnx, export_onnx, main
 from speech_affect.onnx.quantization import SMALLEST_WEIGHT, store_int8
 from speech_affect.onnx.session import initial_state, run_session
@@ -82,11 +82,6 @@ def session(model):
     return session_of(build_onnx(model))
 
 
-@pytest.fixture(scope="module")
-def streaming_session(model):
-    return session_of(build_onnx(model, streaming=True))
-
-
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(400, 24_000), min_size=1, max_size=8))
 def test_any_lengths_in_one_batch_equal_the_model(model, session, lengths):
@@ -106,6 +101,7 @@ def test_any_lengths_in_one_batch_equal_the_model(model, session, lengths):
         {"branch": {"source": "mfb", "conv_kernel_size": 1, "conv_stride": 1}},
         {"branch": {"source": "mfb", "conv_kernel_size": 5, "conv_stride": 3}, "num_gru_layers": 1},
         {"branch": {"source": "mfb", "window_s": 0.032, "hop_s": 0.008, "num_mel_bins": 64}, "num_gru_layers": 3},
+        {"branch": {"source": "mfb", "normalization": "running"}},
         {"branch": {"source": "mfb", "window_s": 401 / 16000, "hop_s": 0.01}},
         {"label_range": (0.0, 1.0), "emotion_names": ["a", "b"]},
     ],
@@ -128,10 +124,18 @@ def test_estimates_stay_within_the_labels(model):
     assert_equal(outputs, reference(bold, noise(1, 8000)))
 
 
+@pytest.fixture(scope="module", params=[None, "running"])
+def streamed(request):
+    """A model, and its streaming graph."""
+    model = student(branch={"normalization": request.param}, **TASKS)
+    return model, session_of(build_onnx(model, streaming=True))
+
+
 # a whole number of strides of 8 frames of 160 samples each; windows of 400 samples
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1600, 60_000), st.lists(st.integers(1, 12), min_size=1, max_size=60))
-def test_blocks_with_state_equal_the_whole(model, streaming_session, samples, strides):
+def test_blocks_with_state_equal_the_whole(streamed, samples, strides):
+    model, streaming_session = streamed
     waveforms = noise(2, samples, seed=samples)
     position, state = 0, initial_state(streaming_session, 2)
     blocks = iter(strides)
@@ -145,6 +149,7 @@ def test_blocks_with_state_equal_the_whole(model, streaming_session, samples, st
     assert outputs["next_pooled_count"].tolist() == [[-(-frames // 8)]] * 2
 
 
+AUDIO = {"input_values": ["batch", "samples"], "num_samples": ["batch"]}
 STATE = {
     "context": ["batch", 40, 8],
     "hidden": [2, "batch", 16],
@@ -156,13 +161,12 @@ STATE = {
 @pytest.mark.parametrize("int8", [False, True])
 def test_the_state_is_inputs_of_the_streaming_graph_alone(model, tmp_path, int8, capfd):
     path = export_onnx(model, tmp_path / "model.onnx", int8=int8)
-    audio = {"input_values": ["batch", "samples"], "num_samples": ["batch"]}
     values = {"embedding": ["batch", 12], "logits": ["batch", 3], "uncertainty": ["batch", 3]}
     values |= {"emotion_logits": ["batch", 3], "gender_logits": ["batch", 2]}
     following = {f"next_{name}": shape for name, shape in STATE.items()}
     for file, inputs, outputs in (
-        (path, audio, values),
-        (tmp_path / "model_streaming.onnx", audio | STATE, values | following),
+        (path, AUDIO, values),
+        (tmp_path / "model_streaming.onnx", AUDIO | STATE, values | following),
     ):
         graph = onnx.load(file).graph
         # an input with a default is what onnxruntime warns of, and onnxruntime-web refuses
@@ -173,6 +177,20 @@ def test_the_state_is_inputs_of_the_streaming_graph_alone(model, tmp_path, int8,
         assert run(session, noise(2, 8000), **initial_state(session, 2))["logits"].shape == (2, 3)
     assert capfd.readouterr().err == ""
     assert sorted(each.name for each in tmp_path.iterdir()) == ["model.onnx", "model_streaming.onnx"]
+
+
+def test_the_state_of_a_running_mean(tmp_path):
+    export_onnx(student(branch={"normalization": "running"}), tmp_path / "model.onnx", int8=True)
+    plain = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [value.name for value in plain.get_inputs()] == ["input_values", "num_samples"]
+    session = onnxruntime.InferenceSession(tmp_path / "model_streaming.onnx")
+    shapes = {value.name: (value.shape, value.type) for value in session.get_inputs()}
+    assert shapes["mel_sum"] == (["batch", 40], "tensor(double)") and set(shapes) == {*AUDIO, *STATE, "mel_sum"}
+    start = initial_state(session, 1)
+    assert start["mel_sum"].dtype == np.float64
+    outputs = run(session, np.zeros((1, 400 + 7 * 160), np.float32), **start)
+    # by hand: eight frames of silence
+    np.testing.assert_allclose(outputs["next_mel_sum"], np.full((1, 40), 8 * np.log(1e-7)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model_streaming.onnx"])
@@ -264,6 +282,10 @@ def test_half_precision_is_exported_in_single():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (
+            lambda: AffectFusionModel(AffectFusionConfig(branches=[{}, {"normalization": "running"}])),
+            "this model has 2 acoustic branches and no encoder, which is not exported; export a model with one",
+        ),
         (lambda: student(branch={"source": "mfb_f0"}), "'mfb_f0' follows pitch along the whole clip"),
         (
             lambda: AffectStudentModel(AffectStudentConfig(**SMALL), with_front_end=False),

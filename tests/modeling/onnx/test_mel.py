@@ -6,7 +6,9 @@ import pytest
 
 from speech_affect.log_mel import ENERGY_FLOOR, LogMelFilterbank
 from speech_affect.onnx.graph import OnnxGraph
-from speech_affect.onnx.mel import Spectrum, band_energies, log_mel
+from speech_affect.onnx.mel import Spectrum, band_energies, log_mel, subtract_running_mean
+
+from ..test_log_mel import an_hour_of_energies
 
 
 def session_of(graph: OnnxGraph):
@@ -77,3 +79,21 @@ def test_bands_may_use_the_lowest_and_the_highest_bin():
     windows = np.lib.stride_tricks.sliding_window_view(waveforms[0], 8)[::4] * window
     expected = (np.abs(np.fft.rfft(windows)) ** 2).sum(axis=1)
     np.testing.assert_allclose(session_of(graph).run(None, {"waveform": waveforms})[0][0, 0], expected, rtol=1e-5)
+
+
+def test_a_running_mean_stays_exact_over_an_hour():
+    graph = OnnxGraph()
+    frames = graph.input("frames", "float32", ["batch", 3, "frames"])
+    state = (graph.input("count", "float64", ["batch", 1]), graph.input("total", "float64", ["batch", 3]))
+    less, total = subtract_running_mean(graph, frames, state)
+    graph.output("less", less, ["batch", 3, "frames"])
+    graph.output("next_total", total, ["batch", 3], "float64")
+    session, energies = session_of(graph), an_hour_of_energies().transpose(0, 2, 1)
+    expected = energies - np.cumsum(energies.astype(np.longdouble), axis=2) / np.arange(1, 360_001)
+    for size in (360_000, 100_000):
+        count, total, parts = np.zeros((1, 1)), np.zeros((1, 3)), []
+        for block in np.split(energies, range(size, 360_000, size), axis=2):
+            less, total = session.run(None, {"frames": block, "count": count, "total": total})
+            parts.append(less)
+            count = count + block.shape[2]
+        np.testing.assert_allclose(np.concatenate(parts, axis=2), expected.astype(np.float32), atol=1e-6)

@@ -6,6 +6,7 @@ import soundfile
 import torch
 from transformers import AutoFeatureExtractor, AutoModel
 
+from speech_affect import AffectStudentConfig, AffectStudentModel
 from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.frames.speech_frames import extract_frames, frame_caches
 
@@ -39,3 +40,23 @@ def test_another_encoder_is_another_cache(library, tiny_encoder, tmp_path):
         [cache.folder for cache in frame_caches(BRANCHES, each, tmp_path).values()] for each in (library, unpadded)
     )
     assert folders[0] == others[0] and not set(folders[1:]) & set(others[1:])
+
+
+def test_normalised_frames_have_a_cache_beside_the_raw_ones(clips, library, tmp_path):
+    branches = [{"source": source, **n} for source in ("mfb", "mfb_f0") for n in ({}, {"normalization": "running"})]
+    caches = extract_frames(clips, branches, library, tmp_path / "frames", 2)
+    assert {cache.folder.name.rpartition("-")[0] for cache in caches.values()} == set(caches)
+    # of frames that nothing is subtracted from, the key is what it was before there was a choice
+    assert caches["mfb"].settings == {"source": "mfb", "num_mel_bins": 40, "window_s": 0.025, "hop_s": 0.01}
+    model = AffectStudentModel(AffectStudentConfig(branch=branches[1])).eval()
+    for fingerprint, audio in clips.items():
+        for source in ("mfb", "mfb_f0"):
+            raw, normalised = (caches[name].read(fingerprint) for name in (source, f"{source}-running"))
+            mel = raw[:, :40].astype(np.float64)
+            means = np.cumsum(mel, axis=0) / np.arange(1, len(mel) + 1)[:, None]
+            np.testing.assert_allclose(normalised[:, :40], mel - means, atol=1e-5)
+            np.testing.assert_allclose(normalised[:, 40:], raw[:, 40:], atol=1e-5)
+        wave, _ = soundfile.read(audio["path"], dtype="float32")
+        frames, _ = model.front_end(torch.from_numpy(wave)[None])
+        cached = caches["mfb-running"].read(fingerprint)
+        np.testing.assert_allclose(frames["mfb-running"][0].numpy(), cached, atol=1e-5)
