@@ -113,6 +113,18 @@ def test_sizes_that_change_after_building_are_not_saved(trained):
         model.save_pretrained(trained / "again")
 
 
+def test_another_normalisation_is_another_model(trained, tmp_path):
+    model = AutoModel.from_pretrained(trained)
+    model.config.branch.normalization = "running"
+    for use in (model.save_pretrained, lambda folder: export_onnx(model, tmp_path / "model.onnx")):
+        with pytest.raises(ValueError, match="'mfb-running'.*, but the model was built with .*'mfb'"):
+            use(tmp_path / "again")
+    # statistics of raw frames do not fit
+    _, info = AutoModel.from_pretrained(trained, branch={"normalization": "running"}, output_loading_info=True)
+    statistics = {f"regressor.inputs.mfb-running.frame_{name}" for name in ("mean", "std")}
+    assert info["missing_keys"] == statistics
+
+
 def test_a_new_head_may_have_other_names(trained):
     two = {0: "valence", 1: "dominance"}
     with pytest.raises(ValueError, match="other shapes than the configuration asks for"):
