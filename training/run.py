@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from transformers import AutoModel, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from speech_affect_training.corpora.corpus import check_disjoint
-from speech_affect_training.corpora.load import load_corpus, unlabelled_folders
+from speech_affect_training.corpora.load import unlabelled_folders
+from speech_affect_training.corpora.several import load_run_corpus, shares_of
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.hub.background_push import Publication
@@ -61,10 +63,13 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
 
     # 2. Corpus: the main process makes or prepares it, the others find it finished
     with state.main_process_first():
-        corpus = load_corpus(run.corpus, run.data_dir, run.corpus_options, cache, run.corpus_note)
+        corpus, origins = load_run_corpus(run, cache)
         unlabelled = unlabelled_pieces(unlabelled_folders(run.unlabelled_dir, cache))
     check_disjoint(corpus)
-    all_splits = make_data_splits(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
+    run = replace(run, corpora_shares=shares_of(origins))
+    all_splits = make_data_splits(
+        corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions, run.leave_out
+    )
 
     # 3. Frames: every branch of every system, once per clip
     run = leave_out_unreachable(run, cache)
@@ -80,7 +85,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
         jobs[splits.name] = make_jobs(run, training, splits, unlabelled, caches, library, corpus.label_range)
     workers = run.job_workers or default_workers()
     provenance = {
-        "corpus": describe_corpus(corpus, all_splits[0].tables, run.corpus_facts),
+        "corpus": describe_corpus(corpus, all_splits[0].tables, run.corpus_facts, origins),
         "encoders": describe_encoders(library),
         "environment": describe_environment(workers),
     }

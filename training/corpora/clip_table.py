@@ -76,30 +76,33 @@ def clip_table(rows: datasets.Dataset, fingerprints: Sequence[str]) -> ClipTable
             corpora.
         fingerprints: Of each row's audio.
     """
-    graders = rows["graders"]
-    corpora, languages, scales = (
-        list(rows[name]) if name in rows.column_names else [unknown] * len(rows) for name, unknown in ORIGIN.items()
-    )
+    columns = {name: [unknown] * len(rows) for name, unknown in ORIGIN.items()}
+    columns |= rows.remove_columns("audio")[:]  # whole columns: row by row would take minutes
+    labels = [np.asarray(columns[dimension], dtype=np.float64) for dimension in DIMENSIONS]
     return ClipTable(
-        files=list(rows["file"]),
+        files=columns["file"],
         fingerprints=list(fingerprints),
-        labels=np.stack([np.asarray(rows[d], dtype=np.float64) for d in DIMENSIONS], axis=1),
-        rating_variances=np.array([_variances(grades) for grades in graders]).reshape(-1, len(DIMENSIONS)),
-        emotions=list(rows["emotion"]),
-        votes=[_votes(grades) for grades in graders],
-        speakers=list(rows["speaker"]),
-        genders=list(rows["gender"]),
-        transcripts=list(rows["transcript"]),
-        corpora=corpora,
-        languages=languages,
-        rating_scales=scales,
+        labels=np.stack(labels, axis=1),
+        rating_variances=np.array([_variances(grades) for grades in columns["graders"]]).reshape(-1, len(DIMENSIONS)),
+        emotions=columns["emotion"],
+        votes=[_votes(grades) for grades in columns["graders"]],
+        speakers=columns["speaker"],
+        genders=columns["gender"],
+        transcripts=columns["transcript"],
+        corpora=columns["corpus"],
+        languages=columns["language"],
+        rating_scales=columns["rating_scale"],
     )
+
+
+def class_of(word: str | None) -> str | None:
+    """Return the code of the class that a grader's word names: `Angry` is A, `Other-Curious` O; None for others."""
+    return EMOTION_WORDS.get((word or "").partition("-")[0].strip().casefold())
 
 
 def _votes(grades: list[dict] | None) -> tuple[str, ...]:
-    """Codes of the classes that the graders' own words name: `Angry` is A, `Other-Curious` O; others none."""
-    words = ((grade["emotion"] or "").partition("-")[0] for grade in grades or ())
-    codes = (EMOTION_WORDS.get(word.strip().casefold()) for word in words)
+    """Codes of the classes that the graders' own words name; others none."""
+    codes = (class_of(grade["emotion"]) for grade in grades or ())
     return tuple(code for code in codes if code is not None)
 
 

@@ -18,6 +18,7 @@ from speech_affect import DIMENSIONS
 
 from ..files import sha256_of_file
 from ..settings.labels import LEARNT_FROM, SPLITS, UNKNOWN
+from .clip_table import ORIGIN
 
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,9 @@ FEATURES = Features(
 
 # of a corpus with segments: seconds within the file of `audio`, null for its beginning and its end
 SEGMENT = Features({"start": Value("float64"), "end": Value("float64")})
+
+# of a corpus that knows where its clips come from; see `clip_table.ORIGIN`
+ORIGIN_FEATURES = Features(dict.fromkeys(ORIGIN, Value("string")))
 
 _EMPTY = {"", "na", "n/a", "nan", "none", "null"}
 _SAMPLE_BYTES = 4096
@@ -117,7 +121,8 @@ class Corpus:
     Args:
         name: Short name for reports.
         splits: One dataset per split, keyed by names out of `SPLITS`, each with the columns of `FEATURES`
-            (`audio` as `{"bytes", "path"}`), and those of `SEGMENT` where files hold several clips; ratings are in the
+            (`audio` as `{"bytes", "path"}`), those of `SEGMENT` where files hold several clips, and those of
+            `ORIGIN_FEATURES` where clips of several corpora, languages or rating scales are joined; ratings are in the
             unit of `label_range`, null where a clip was not rated.
         label_range: Lowest and highest rating possible.
         note: Where the labels and splits come from, for reports.
@@ -138,7 +143,10 @@ class Corpus:
         for name, split in self.splits.items():
             if name not in SPLITS:
                 raise CorpusError(f"split {name!r} of {self.name}: allowed are {', '.join(SPLITS)}.")
-            if set(split.column_names) not in (set(FEATURES), {*FEATURES, *SEGMENT}):
+            optional = {
+                name for group in (SEGMENT, ORIGIN_FEATURES) if set(group) <= set(split.column_names) for name in group
+            }
+            if set(split.column_names) != {*FEATURES, *optional}:
                 raise CorpusError(
                     f"split {name!r} of {self.name} has the columns {split.column_names}; needed are {list(FEATURES)}."
                 )
@@ -211,11 +219,11 @@ def listed(items: Iterable[str], limit: int = 10) -> str:
     return ", ".join(items[:limit]) + (f" and {len(items) - limit} more" if len(items) > limit else "")
 
 
-_Clip = namedtuple("_Clip", "split index file path size start end")
+_Clip = namedtuple("_Clip", "split index file path size start end corpus")
 
 
 def check_disjoint(corpus: Corpus, audio: bool = True) -> None:
-    """Check that no speaker who is learnt from is tested on, and that no audio occurs in more than one split.
+    """Check that no speaker who is learnt from is tested on, and that no audio occurs twice in splits or corpora.
 
     Test splits may share speakers with each other, as those of MSP-Podcast may. Files are compared by size first,
     then by a few bytes; only those still alike are hashed as a whole.
@@ -240,11 +248,13 @@ def check_disjoint(corpus: Corpus, audio: bool = True) -> None:
     groups = _same_audio(corpus) if audio else []
     if groups:
         places = listed(" = ".join(f"{clip.split}/{clip.file}" for clip in group) for group in groups)
-        raise ValueError(f"{corpus.name}: {len(groups)} clips have the same audio in more than one split: {places}.")
+        raise ValueError(
+            f"{corpus.name}: {len(groups)} clips have the same audio in more than one split or corpus: {places}."
+        )
 
 
 def _same_audio(corpus: Corpus) -> list[list[_Clip]]:
-    """Groups of clips with equal audio content, or with a part of it in common, that span splits."""
+    """Groups of clips with equal audio content, or with a part of it in common, that span splits or corpora."""
     digest_of_file = functools.cache(sha256_of_file)  # many segments can be of one file
 
     def content(clip: _Clip, start: int = 0, length: int | None = None) -> bytes:
@@ -267,12 +277,12 @@ def _same_audio(corpus: Corpus) -> list[list[_Clip]]:
 
 
 def _clips(split: str, rows: datasets.Dataset) -> Iterator[_Clip]:
-    def column(name: str) -> Iterable[float | None]:
+    def column(name: str) -> Iterable:
         return rows[name][:] if name in rows.column_names else itertools.repeat(None, len(rows))
 
-    columns = zip(rows["file"][:], audio_sizes(rows), column("start"), column("end"), strict=True)
-    for index, (file, (path, size), start, end) in enumerate(columns):
-        yield _Clip(split, index, file, path, size, start or 0.0, math.inf if end is None else end)
+    columns = (rows["file"][:], audio_sizes(rows), column("start"), column("end"), column("corpus"))
+    for index, (file, (path, size), start, end, of) in enumerate(zip(*columns, strict=True)):
+        yield _Clip(split, index, file, path, size, start or 0.0, math.inf if end is None else end, of)
 
 
 def _by_key(clips: list[_Clip], key: Callable[[_Clip], object]) -> Iterable[list[_Clip]]:
@@ -296,4 +306,4 @@ def _overlapping(clips: list[_Clip]) -> list[list[_Clip]]:
 
 
 def _spans_splits(clips: list[_Clip]) -> bool:
-    return len({clip.split for clip in clips}) > 1
+    return len({(clip.split, clip.corpus) for clip in clips}) > 1

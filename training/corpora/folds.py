@@ -1,4 +1,6 @@
-"""Speaker-disjoint splits: leave-speakers-out cross-validation, and train, development and test1 of a table."""
+"""Speaker-disjoint splits: leave-speakers-out cross-validation, corpora left out one by one, and train, development
+and test1 of a table.
+"""
 
 import random
 from collections import Counter, defaultdict
@@ -7,7 +9,8 @@ from dataclasses import replace
 
 import datasets
 
-from ..settings.labels import MIN_FOLDS, TEST_SPLIT, UNKNOWN
+from ..settings.checks import check_names
+from ..settings.labels import LEARNT_FROM, MIN_FOLDS, TEST_SPLIT, UNKNOWN
 from .corpus import Corpus, CorpusError
 
 
@@ -32,11 +35,12 @@ def speaker_folds(corpus: Corpus, folds: int) -> list[Corpus]:
             f"folds is {folds}; cross-validation needs at least {MIN_FOLDS}: to test, develop and train."
         )
     pooled = datasets.concatenate_datasets(list(corpus.splits.values()))
-    speakers = pooled["speaker"]
+    speakers = pooled["speaker"][:]
     unknown = sum(speaker in (None, UNKNOWN) for speaker in speakers)
     if unknown:
         raise CorpusError(f"{corpus.name}: {unknown} clips have no speaker; folds by speaker need one for every clip.")
-    group_of = deal_groups(speakers, pooled["gender"], folds)
+    corpora = pooled["corpus"][:] if "corpus" in pooled.column_names else [""] * len(pooled)
+    group_of = deal_groups(speakers, pooled["gender"][:], folds, corpora)
     groups = [group_of[speaker] for speaker in speakers]
     result = []
     for test in range(folds):
@@ -49,17 +53,20 @@ def speaker_folds(corpus: Corpus, folds: int) -> list[Corpus]:
     return result
 
 
-def deal_groups(speakers: Sequence[str], genders: Sequence[str | None], groups: int) -> dict[str, int]:
+def deal_groups(
+    speakers: Sequence[str], genders: Sequence[str | None], groups: int, corpora: Sequence[str] | None = None
+) -> dict[str, int]:
     """Deal speakers into groups so that each has about as many of each gender, and about as many clips.
 
-    Gender by gender, the speaker with the most clips goes to the group with the fewest speakers of that gender; of
-    those to the one with the fewest speakers, and of those to the one with the fewest clips. The result depends on
-    the clips alone, not on their order.
+    Corpus by corpus and gender by gender, the speaker with the most clips goes to the group with the fewest speakers
+    of that corpus and gender; of those to the one with the fewest of that corpus, then with the fewest speakers, and
+    of those to the one with the fewest clips. The result depends on the clips alone, not on their order.
 
     Args:
         speakers: The speaker of each clip.
         genders: The gender of each clip's speaker.
         groups: Number of groups.
+        corpora: The corpus of each clip; None where there is one.
 
     Returns:
         Speaker -> group, from 0.
@@ -70,23 +77,62 @@ def deal_groups(speakers: Sequence[str], genders: Sequence[str | None], groups: 
     clips = Counter(speakers)
     if len(clips) < groups:
         raise CorpusError(f"{groups} folds need at least as many speakers; there are {len(clips)}.")
-    gender_of: dict[str, str] = {}
-    for speaker, gender in sorted(set(zip(speakers, map(str, genders), strict=True))):
-        gender_of.setdefault(speaker, gender)
+    kind_of: dict[str, tuple[str, str]] = {}
+    for speaker, *kind in sorted(set(zip(speakers, corpora or [""] * len(speakers), map(str, genders), strict=True))):
+        kind_of.setdefault(speaker, tuple(kind))
     dealt: dict[str, int] = {}
-    clips_in, speakers_in, of_gender_in = [0] * groups, [0] * groups, defaultdict(lambda: [0] * groups)
-    for speaker in sorted(clips, key=lambda name: (gender_of[name], -clips[name], name)):
-        of_gender = of_gender_in[gender_of[speaker]]
-        group = min(range(groups), key=lambda g: (of_gender[g], speakers_in[g], clips_in[g], g))
+    clips_in, speakers_in, alike_in = [0] * groups, [0] * groups, defaultdict(lambda: [0] * groups)
+    for speaker in sorted(clips, key=lambda name: (kind_of[name], -clips[name], name)):
+        alike, of_corpus = alike_in[kind_of[speaker]], alike_in[kind_of[speaker][0]]
+        group = min(range(groups), key=lambda g: (alike[g], of_corpus[g], speakers_in[g], clips_in[g], g))
         dealt[speaker] = group
-        of_gender[group] += 1
-        speakers_in[group] += 1
+        for counts in (alike, of_corpus, speakers_in):
+            counts[group] += 1
         clips_in[group] += clips[speaker]
     return dealt
 
 
+def without_corpora(corpus: Corpus, names: Sequence[str]) -> dict[str, Corpus]:
+    """Leave corpora out one by one: all clips of each are tested, by what all clips of the others train.
+
+    Args:
+        corpus: Labelled clips of several corpora.
+        names: The corpora to leave out; `["all"]` for each.
+
+    Returns:
+        Corpus left out -> the splits train (of the others, with their test splits), development (of the others) and
+        test1.
+
+    Raises:
+        ValueError: There are no several corpora, none has this name, or the others have no development split.
+    """
+    splits = corpus.splits.values()
+    known = sorted({name for rows in splits if "corpus" in rows.column_names for name in rows.unique("corpus")})
+    if len(known) < 2:
+        raise CorpusError(f"leave_out is {', '.join(names)}, but {corpus.name} is one corpus; give several (corpora).")
+    names = known if list(names) == ["all"] else names
+    check_names("leave_out", names, known, "corpus")
+    pooled = datasets.concatenate_datasets(list(splits))
+    places = [(split, own) for split, rows in corpus.splits.items() for own in rows["corpus"][:]]
+    result = {}
+    for left_out in names:
+        rows: dict[str, list[int]] = {"train": [], "development": [], TEST_SPLIT: []}
+        for index, (split, own) in enumerate(places):
+            rows[TEST_SPLIT if own == left_out else "development" if split == "development" else "train"].append(index)
+        for needed in LEARNT_FROM:
+            if not rows[needed]:
+                raise CorpusError(
+                    f"without {left_out}, {corpus.name} has no clips in split {needed!r}; do not leave it out."
+                )
+        parts = datasets.DatasetDict({split: pooled.select(indices) for split, indices in rows.items()})
+        result[left_out] = replace(corpus, splits=parts)
+    return result
+
+
 def deal_speakers(speakers: Sequence[str], seed: int) -> dict[str, str]:
     """Deal speakers out to train, development and test1, 60/20/20 by number of speakers, at least one each.
+
+    Of two speakers one is to train and one to test, and one alone is to train.
 
     Args:
         speakers: The speaker of each row.
@@ -94,17 +140,9 @@ def deal_speakers(speakers: Sequence[str], seed: int) -> dict[str, str]:
 
     Returns:
         Speaker -> split.
-
-    Raises:
-        CorpusError: Fewer than three speakers.
     """
     names = sorted(set(speakers))
-    if len(names) < 3:
-        raise CorpusError(
-            f"speaker-disjoint splits need at least 3 speakers; the table has {len(names)} ("
-            f"{', '.join(names)}). Give a split_column instead."
-        )
     random.Random(seed).shuffle(names)
     held_out = max(1, round(HELD_OUT_SHARE * len(names)))
-    splits = ["development"] * held_out + [TEST_SPLIT] * held_out
+    splits = ["development"] * (held_out if len(names) > 2 else 0) + [TEST_SPLIT] * (held_out if names[1:] else 0)
     return dict(zip(names, splits + ["train"] * (len(names) - len(splits)), strict=True))

@@ -25,14 +25,27 @@ DEMO_NOTE = (
 
 
 def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path, note: str | None = None) -> Corpus:
-    """Load a corpus and keep its labelled clips.
+    """Load a corpus as [`read_corpus`] does and keep its labelled clips.
+
+    Args:
+        kind, data_dir, options, cache: As there.
+        note: What readers of the results should know of this corpus.
+
+    Raises:
+        ValueError: As there, or nothing is left to train or to develop on.
+    """
+    corpus = read_corpus(kind, data_dir, options, cache)
+    return labelled_clips(replace(corpus, note=f"{corpus.note} {note}") if note else corpus)
+
+
+def read_corpus(kind: str, data_dir: str | None, options: dict, cache: Path) -> Corpus:
+    """Read a corpus.
 
     Args:
         kind: `demo` (made on first use), `msp_podcast` or `table`.
         data_dir: Folder or table of the corpus, for `msp_podcast` as released or as Parquet; not used by `demo`.
         options: Further arguments of the loader.
         cache: Folder where the demo corpus is kept.
-        note: What readers of the results should know of this corpus.
 
     Raises:
         ValueError: The loader does not have an option, or the corpus cannot be read as it is.
@@ -52,7 +65,7 @@ def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path, not
     corpus = load(source, **options)
     if kind == "demo":
         corpus = replace(load_msp_podcast_corpus(corpus), name="demo", note=DEMO_NOTE)
-    return labelled_clips(replace(corpus, note=f"{corpus.note} {note}") if note else corpus)
+    return corpus
 
 
 def unlabelled_folders(folders: list[str], cache: Path) -> list[Path]:
@@ -77,5 +90,8 @@ def labelled_clips(corpus: Corpus) -> Corpus:
     for needed in LEARNT_FROM:
         if needed not in kept:
             found = ", ".join(kept) or "none"
-            raise ValueError(f"{corpus.name} has no labelled clips in split {needed!r}; splits with labels: {found}")
+            raise ValueError(
+                f"{corpus.name} has no labelled clips in split {needed!r}; splits with labels: {found} (speakers are "
+                "dealt out to all splits where there are three)"
+            )
     return replace(corpus, splits=kept)

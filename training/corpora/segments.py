@@ -186,11 +186,11 @@ def clips_of(
         fingerprint_of: Of a file, as [`file_fingerprints`] returns it.
     """
     fingerprint_of = fingerprint_of or file_fingerprints()
-    clips: list[tuple[str, dict | Piece]] = [(fingerprint_of(audio), audio) for audio in rows["audio"]]
+    clips: list[tuple[str, dict | Piece]] = [(fingerprint_of(audio), audio) for audio in rows["audio"][:]]
     if not set(SEGMENT) <= set(rows.column_names):
         return clips
     headers: dict[str, Header] = {}
-    for row, (start_s, end_s) in enumerate(zip(rows["start"], rows["end"], strict=True)):
+    for row, (start_s, end_s) in enumerate(zip(rows["start"][:], rows["end"][:], strict=True)):
         if start_s is not None or end_s is not None:
             whole, audio = clips[row]
             header = headers.get(whole) or headers.setdefault(whole, read_header(audio))

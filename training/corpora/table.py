@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
+from typing import Literal
 
 import datasets
 import pyarrow as pa
@@ -25,9 +26,13 @@ from tqdm.auto import tqdm
 
 from speech_affect import DIMENSIONS
 
-from ..settings.labels import EMOTION_WORDS, EMOTIONS, SPLITS, UNKNOWN
+from ..settings.corpora import CORPUS_NAMES, is_corpus_name
+from ..settings.corpus_facts import LANGUAGE
+from ..settings.labels import EMOTION_WORDS, EMOTIONS, SPLITS, UNKNOWN, WORD_SCALE
+from .clip_table import ORIGIN
 from .corpus import (
     FEATURES,
+    ORIGIN_FEATURES,
     SEGMENT,
     BadRows,
     Corpus,
@@ -42,11 +47,12 @@ from .folds import deal_speakers
 from .paths import check_inside, converted, real_folders
 from .segments import checked_segment, parse_time, read_header, segment_name
 from .table_batches import SPLIT_OF, Batch, Table, read_tables
+from .word_ratings import word_ratings
 
 
 SHOWN_AFTER_S = 2  # a progress bar for what takes longer
-_LABELS = Features({name: feature for name, feature in {**FEATURES, **SEGMENT}.items() if name != "audio"})
-_ALL = Features({**FEATURES, **SEGMENT})
+_ALL = Features({**FEATURES, **SEGMENT, **ORIGIN_FEATURES})
+_LABELS = Features({name: feature for name, feature in _ALL.items() if name != "audio"})
 _PLACE = pa.schema([("path", pa.string()), ("split", pa.string()), ("index", pa.int64())])
 _CHECKED = pa.schema([*_LABELS.arrow_schema, *_PLACE])
 
@@ -64,6 +70,9 @@ def load_table_corpus(
     emotion_column: str | None = None,
     transcript_column: str | None = None,
     split_column: str | None = None,
+    corpus_column: str | None = None,
+    language_column: str | None = None,
+    ratings: Literal["columns", "emotion"] = "columns",
     start_column: str | None = "start",
     end_column: str | None = "end",
     audio_dir: str | os.PathLike | None = None,
@@ -74,7 +83,7 @@ def load_table_corpus(
     """Load rated speech out of a table.
 
     The splits are those of `split_column`; without it, those of the source where it has several; else the speakers
-    are dealt out 60/20/20 to train, development and test1.
+    of each corpus are dealt out 60/20/20 to train, development and test1 (two to train and test1, one to train).
 
     Args:
         source: A `.csv` or `.parquet` file, a folder written by `save_to_disk` or holding Parquet files, or the id of
@@ -87,9 +96,12 @@ def load_table_corpus(
         emotion_column: One-letter codes of MSP-Podcast, or the words for them (`anger`, `happy`, ...).
         transcript_column: The spoken words.
         split_column: train, dev, validation, test, test1, test2, test3, ... (see `table_batches.SPLIT_OF`).
-        start_column, end_column: Times within the file where a row rates a segment of it (see `segments.parse_time`):
-            seconds, or timedeltas such as `0 days 00:00:01.5`, as audformat writes them; an empty one is the beginning
-            or the end of the file. Both are read where the table has `start` and `end`; None to leave them.
+        corpus_column: Names of the corpora in the table, with which names of files and speakers then begin.
+        language_column: ISO 639 codes.
+        ratings: `"columns"`, or `"emotion"` where nobody rated the clips: the ratings of the word for each clip's
+            emotion (`settings.labels.WORD_RATINGS`), moved to `label_range`.
+        start_column, end_column: Times within the file where a row rates a segment (see `segments.parse_time`), empty
+            for its beginning or end. Both are read where the table has `start` and `end`; None to leave them.
         audio_dir: The folder that holds all audio, by default that of the table; what leads out of it is refused.
             Paths start there, or at the table: `../audio/a.wav` is read where `audio_dir` is that folder.
         on_error: `"raise"` to stop at the first bad row, `"skip"` to leave bad rows out and log how many.
@@ -101,18 +113,27 @@ def load_table_corpus(
         its base name, made unique by the row number; a segment's is followed by its times, `a.wav#t=1.5,2.25`.
 
     Raises:
-        CorpusError: The source or a column is not there, a row is bad and `on_error` is `"raise"`, a path leaves the
-            audio folder, or splits are to be made and there are no speakers.
+        CorpusError: The source or a column is not there, a row is bad, or there are no speakers to make splits by.
     """
-    columns = {"audio": audio_column, "speaker": speaker_column, "gender": gender_column, "emotion": emotion_column}
-    columns |= {"transcript": transcript_column, "split": split_column, "start": start_column, "end": end_column}
-    columns |= zip(DIMENSIONS, (activation_column, valence_column, dominance_column), strict=True)
-    columns = {role: column for role, column in columns.items() if column is not None}
-    label_range, bad_rows = check_label_range(label_range), BadRows(on_error)
-    return _load(os.fspath(source), columns, label_range, audio_dir, bad_rows, seed, cache_dir)
+    return _load(os.fspath(source), _columns(locals()), label_range, audio_dir, BadRows(on_error), seed, cache_dir)
+
+
+def _columns(arguments: dict) -> dict[str, str]:
+    """The columns by role, without those of ratings where labels are those of the emotion's word."""
+    given = {name: value for name, value in arguments.items() if name.endswith("_column") and value is not None}
+    columns, ratings = {name.removesuffix("_column"): value for name, value in given.items()}, arguments["ratings"]
+    if ratings == "emotion" and "emotion" in columns:
+        return {role: column for role, column in columns.items() if role not in DIMENSIONS}
+    if ratings != "columns" or not set(DIMENSIONS) & set(columns):
+        raise CorpusError(
+            f"ratings is {ratings!r}, columns are {', '.join(columns)}; allowed are 'columns' with a column of "
+            "ratings, and 'emotion' with emotion_column."
+        )
+    return columns
 
 
 def _load(source, columns, label_range, audio_dir, bad_rows, seed, cache_dir) -> Corpus:
+    label_range = check_label_range(label_range)
     tables, folder = read_tables(source, columns, cache_dir, bad_rows)
     deal = "split" not in columns and len(tables) == 1
     if deal and "speaker" not in columns:
@@ -129,6 +150,10 @@ def _load(source, columns, label_range, audio_dir, bad_rows, seed, cache_dir) ->
     split_column = columns.get("split")
     origin = f"dealt out by speaker, seed {seed}" if deal else f"by {split_column}" if split_column else "as given"
     note = f"{os.path.basename(source)}, splits {origin}; rows left out: {bad_rows.total}."
+    if reader.by_word:
+        note += (
+            " Nobody rated these clips: labels are the mean ratings of the emotion's word (Russell, Mehrabian 1977)."
+        )
     return Corpus(Path(source).stem, splits, label_range, note, bad_rows.total)
 
 
@@ -136,10 +161,14 @@ def _splits(reader: TableReader, tables: Sequence[Table], seed: int) -> DatasetD
     parts: dict[str, list[Dataset]] = {split: [] for split in SPLITS}
     for table in tables:
         checked = deque(reader.check(table))
-        dealt = None
-        if reader.deal and checked:
-            speakers = set().union(*(pc.unique(batch["speaker"]).to_pylist() for batch in checked))
-            dealt = deal_speakers(sorted(speakers), seed)
+        dealt: dict[str, str] = {}
+        if reader.deal:
+            speakers: dict[str, set[str]] = {}
+            for batch in checked:
+                for row in batch.group_by(["corpus", "speaker"]).aggregate([]).to_pylist():
+                    speakers.setdefault(row["corpus"], set()).add(row["speaker"])
+            for of_corpus in speakers.values():
+                dealt |= deal_speakers(sorted(of_corpus), seed)
         chosen: dict[str, list[pa.Table]] = {split: [] for split in SPLITS}
         while checked:
             batch = checked.popleft()  # so that no row is held twice
@@ -150,9 +179,8 @@ def _splits(reader: TableReader, tables: Sequence[Table], seed: int) -> DatasetD
             if batches:
                 parts[split].append(reader.build(table, pa.concat_tables(batches)))
     splits = DatasetDict({split: datasets.concatenate_datasets(part) for split, part in parts.items() if part})
-    if not reader.has_segments:
-        splits = splits.remove_columns(list(SEGMENT))
-    return splits
+    unused = ([] if reader.has_segments else list(SEGMENT)) + ([] if reader.has_origin else list(ORIGIN_FEATURES))
+    return splits.remove_columns(unused)
 
 
 @dataclass
@@ -182,6 +210,8 @@ class TableReader:
     def __post_init__(self):
         self._real_folder = functools.cache(os.path.realpath)
         self._allowed = real_folders(self.base) if self.base else ()
+        self.by_word = not set(DIMENSIONS) & set(self.columns)
+        self.has_origin = self.by_word or bool({"corpus", "language"} & set(self.columns))
         self._header = functools.lru_cache(1 << 16)(lambda path: read_header({"path": path}))
 
     def check(self, table: Table) -> Iterator[pa.Table]:
@@ -203,6 +233,7 @@ class TableReader:
                 row["file"], row["path"] = self._locate(batch.paths[index], embedded, number)
                 row |= self._segment(record, row, batch, index)
                 self._note_file(row, number)
+                row["file"] = _of_corpus(row, row["file"])
                 yield {**row, "index": number - 1}
             except RowError as error:
                 self.bad_rows.add(table.source, number, error)
@@ -226,21 +257,38 @@ class TableReader:
         split = None if self.deal else SPLIT_OF.get(str(given).strip().casefold())
         if split is None and not self.deal:
             raise RowError("unknown split", f"the split is {given!r}; allowed are {', '.join(SPLIT_OF)}")
-        names = [self.columns.get(dimension, dimension) for dimension in DIMENSIONS]
-        ratings = parse_ratings([record.get(dimension) for dimension in DIMENSIONS], self.label_range, names)
+        emotion = _emotion(record.get("emotion"), self.columns.get("emotion"))
+        if self.by_word:
+            ratings = word_ratings(emotion, self.label_range)
+        else:
+            names = [self.columns.get(dimension, dimension) for dimension in DIMENSIONS]
+            ratings = parse_ratings([record.get(dimension) for dimension in DIMENSIONS], self.label_range, names)
+        origin = self._origin(record)
         speaker = _text(record.get("speaker")) or UNKNOWN
         if self.deal and speaker == UNKNOWN:
             column = self.columns["speaker"]
             raise RowError("unknown speaker", f"{column} is empty; splits by speaker need each speaker")
         return {
             **dict(zip(DIMENSIONS, ratings, strict=True)),
-            "emotion": _emotion(record.get("emotion"), self.columns.get("emotion")),
-            "speaker": speaker,
+            "emotion": emotion,
+            "speaker": speaker if speaker == UNKNOWN else _of_corpus(origin, speaker),
             "gender": _text(record.get("gender")) or UNKNOWN,
             "transcript": _text(record.get("transcript")),
             "graders": [],
             "split": split,
+            **origin,
         }
+
+    def _origin(self, record: dict) -> dict:
+        corpus, language = (_text(record.get(role)) for role in ("corpus", "language"))
+        if "corpus" in self.columns and not is_corpus_name(corpus or ""):
+            column = self.columns["corpus"]
+            raise RowError("bad corpus name", f"{column} is {record['corpus']!r}; allowed are {CORPUS_NAMES}")
+        if language is not None and not LANGUAGE.fullmatch(language):
+            column = self.columns["language"]
+            raise RowError("bad language", f"{column} is {language!r}; allowed are ISO 639 codes such as en")
+        corpus = corpus or ORIGIN["corpus"]
+        return {"corpus": corpus, "language": language, "rating_scale": WORD_SCALE if self.by_word else corpus}
 
     def _segment(self, record: dict, row: dict, batch: Batch, index: int) -> dict:
         """The start and end of a segment, and the name that has them; both None for a whole file."""
@@ -312,6 +360,10 @@ def _dataset(rows: pa.Table, features: Features) -> Dataset:
 def _way(path: str) -> str:
     folder = json.dumps(os.path.dirname(path), ensure_ascii=False)
     return f"if it is to be read, give the folder that holds all audio: --corpus_options '{{audio_dir: {folder}}}'"
+
+
+def _of_corpus(origin: dict, name: str) -> str:
+    return f"{origin['corpus']}/{name}" if origin["corpus"] else name
 
 
 def _text(value: object) -> str | None:

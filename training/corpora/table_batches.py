@@ -178,10 +178,10 @@ def _present(source: str, names: Sequence[str], columns: dict[str, str]) -> dict
         if found := _meant(names, role, present):
             hint = f" If nobody rated {role}, give {role}_column=null."
             raise _no_column(source, names, role, role, found, hint)
-    if not set(DIMENSIONS) & set(present):
+    if set(DIMENSIONS) & set(columns) and not set(DIMENSIONS) & set(present):
         raise CorpusError(
             f"{source} has no column of ratings; it has {shortened(', '.join(names))}. Give activation_column, "
-            f"valence_column or dominance_column.{separator_hint(names)}"
+            f"valence_column or dominance_column, or ratings='emotion'.{separator_hint(names)}"
         )
     _check_times(source, names, present, [role for role in SEGMENT if role in absent])
     return present

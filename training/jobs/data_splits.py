@@ -7,7 +7,7 @@ from ..audio.augmentation import AugmentedClip, augmented_copies, augmented_tabl
 from ..audio.degradation import DegradedClip, degraded_clips
 from ..corpora.clip_table import ClipTable, clip_table, join_tables, unlabelled_table
 from ..corpora.corpus import Corpus
-from ..corpora.folds import speaker_folds
+from ..corpora.folds import speaker_folds, without_corpora
 from ..corpora.segments import Piece, clips_of, file_fingerprint, file_fingerprints
 from ..settings.augmentation import AugmentationSettings
 from ..settings.conditions import Condition
@@ -66,8 +66,9 @@ def make_data_splits(
     copies: int,
     augmentation: AugmentationSettings,
     conditions: Sequence[Condition],
+    leave_out: Sequence[str] = (),
 ) -> list[DataSplits]:
-    """Make the given splits, and behind them the folds.
+    """Make the given splits, behind them the folds, and behind these the corpora left out one by one.
 
     Args:
         corpus: Labelled clips.
@@ -75,9 +76,10 @@ def make_data_splits(
         copies: Augmented copies of each training clip.
         augmentation: Parameters of the augmentation.
         conditions: Noises and rooms under which the given test splits are predicted too.
+        leave_out: Names of corpora; `["all"]` for each of them.
 
     Raises:
-        CorpusError: The corpus cannot be divided into so many folds.
+        ValueError: The corpus cannot be divided into so many folds, or does not have a corpus to leave out.
     """
     fingerprint_of = file_fingerprints()  # one for all folds
 
@@ -99,5 +101,7 @@ def make_data_splits(
             clips = degraded_clips(given.tables[key], given.audio, condition)
             given.conditions[SplitKey(key.split, condition.name)] = clips
     parts = speaker_folds(corpus, folds) if folds else []
-    cv = SplitKey("cv", folds=folds or 0)
-    return [given, *(make(f"fold{index}", part, cv) for index, part in enumerate(parts))]
+    crossed = [make(f"fold{index}", part, SplitKey("cv", folds=len(parts))) for index, part in enumerate(parts)]
+    others = without_corpora(corpus, leave_out) if leave_out else {}
+    without = [make(f"without_{name}", part, SplitKey("left_out")) for name, part in others.items()]
+    return [given, *crossed, *without]

@@ -4,9 +4,11 @@ import hashlib
 import json
 import platform
 import subprocess
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from accelerate import PartialState
@@ -15,10 +17,11 @@ from speech_affect import DIMENSIONS
 
 from ..corpora.clip_table import ClipTable, table_fingerprint
 from ..corpora.corpus import Corpus
+from ..corpora.several import Origin
 from ..encoders.library import EncoderLibrary
 from ..settings import cores
-from ..settings.corpus_facts import CorpusFacts
-from ..settings.labels import UNKNOWN
+from ..settings.corpus_facts import CorpusFacts, joined_facts
+from ..settings.labels import UNKNOWN, WORD_SCALE
 from ..settings.split_key import SplitKey
 
 
@@ -50,21 +53,27 @@ def describe_encoders(library: EncoderLibrary) -> dict[str, dict]:
     }
 
 
-def describe_corpus(corpus: Corpus, tables: dict[SplitKey, ClipTable], facts: CorpusFacts | None = None) -> dict:
+def describe_corpus(
+    corpus: Corpus,
+    tables: dict[SplitKey, ClipTable],
+    facts: CorpusFacts | None = None,
+    origins: Mapping[str, Origin] = MappingProxyType({}),
+) -> dict:
     """Return name, note, facts, scale, sizes and fingerprint of a corpus, whose splits are these tables.
 
     `averaged` are the dimensions that means are over: what listeners rated, without labels of the emotion's word.
+    `corpora` describes each of several corpora, whose facts together are those given, or what is common to theirs.
     """
-    splits = {
-        str(key): {
-            "clips": len(table),
-            "speakers": len(set(table.speakers) - {None, UNKNOWN}),
-            "rated": table.rated_clips(),
-        }
-        for key, table in tables.items()
-    }
+    splits = _sizes(tables)
     word_labelled = list(facts.word_labelled) if facts else []
-    labelled = [d for d in DIMENSIONS if any(split["rated"][d] for split in splits.values())]
+    labelled = _labelled(splits)
+    corpora = {name: _describe_origin(name, origin, tables) for name, origin in origins.items()}
+    if corpora:
+        rated = {d for one in corpora.values() for d in _labelled(one["splits"]) if d not in one["word_labelled"]}
+        word_labelled = [d for d in labelled if d not in rated] if rated else []
+        facts = facts or joined_facts({name: origin.facts for name, origin in origins.items()})
+        spoken = sorted({code for one in corpora.values() for code in one["languages"]})
+        facts = facts and replace(facts, rated=bool(rated), word_labelled=word_labelled, language=spoken)
     fingerprints = {str(key): table_fingerprint(table) for key, table in tables.items()}
     return {
         "name": corpus.name,
@@ -74,8 +83,43 @@ def describe_corpus(corpus: Corpus, tables: dict[SplitKey, ClipTable], facts: Co
         "skipped_rows": corpus.skipped,
         "fingerprint": hashlib.sha256(json.dumps(fingerprints).encode()).hexdigest(),
         "splits": splits,
+        "corpora": corpora,
         "word_labelled": word_labelled,
         "averaged": [d for d in labelled if d not in word_labelled] or labelled,
+    }
+
+
+def _sizes(tables: dict[SplitKey, ClipTable]) -> dict[str, dict]:
+    return {
+        str(key): {
+            "clips": len(table),
+            "speakers": len(set(table.speakers) - {None, UNKNOWN}),
+            "rated": table.rated_clips(),
+        }
+        for key, table in tables.items()
+    }
+
+
+def _labelled(splits: dict[str, dict]) -> list[str]:
+    return [d for d in DIMENSIONS if any(split["rated"][d] for split in splits.values())]
+
+
+def _describe_origin(name: str, origin: Origin, tables: dict[SplitKey, ClipTable]) -> dict:
+    """Describe one of several corpora; `word_labelled` are the dimensions whose labels are no ratings of its clips."""
+    own = {key: table.take([i for i, of in enumerate(table.corpora) if of == name]) for key, table in tables.items()}
+    own = {key: table for key, table in own.items() if len(table)}
+    splits, facts = _sizes(own), origin.facts
+    unrated = (facts and not facts.rated) or all(set(table.rating_scales) == {WORD_SCALE} for table in own.values())
+    by_word = DIMENSIONS if unrated else facts.word_labelled if facts else ()
+    languages = {code for table in own.values() for code in table.languages if code}
+    return {
+        "facts": asdict(facts) if facts else None,
+        "languages": sorted(languages) or (facts.languages if facts else []),
+        "label_range": list(origin.label_range),
+        "note": origin.note,
+        "share": origin.share,
+        "splits": splits,
+        "word_labelled": [d for d in _labelled(splits) if d in by_word],
     }
 
 

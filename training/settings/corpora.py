@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_type_hints
 
 from .checks import check_mapping, check_names, check_type
-from .corpus_facts import CorpusFacts, corpus_facts
+from .corpus_facts import LANGUAGE, CorpusFacts, corpus_facts
 from .labels import EMOTIONS, UNLABELLED, WORD_SCALE
 
 
 # what else is called by the names of corpora: all of them, speech of no corpus, labels of no listeners
 RESERVED = ("all", UNLABELLED, WORD_SCALE)
-CORPUS_NAME = "letters, digits, - and _, and not " + " or ".join(RESERVED)
+CORPUS_NAMES = "letters, digits, - and _, and not " + " or ".join(RESERVED)
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class CorpusEntry:
         if (self.corpus == "demo") is not (self.data_dir is None):
             needs = "is generated and has no data_dir" if self.corpus == "demo" else "needs data_dir"
             raise ValueError(f"corpus {self.corpus} {needs}")
-        if self.language is not None and not re.fullmatch(r"[a-z]{2,3}", self.language):
+        if self.language is not None and not LANGUAGE.fullmatch(self.language):
             raise ValueError(f"language is {self.language!r}; give an ISO 639 code such as en")
         for code in (*self.emotions, *self.emotions.values()):
             check_names("emotions", [code], EMOTIONS, "code")
         if self.of and "corpus_column" not in self.corpus_options:
             raise ValueError("of is for a table that holds several corpora; give corpus_options its corpus_column")
         for name, part in self.of.items():
-            check_corpus_name(name)
+            _check_corpus_name(name)
             check_mapping(f"of.{name}", part, {"share": float | None, "facts": dict | str | None})
         for name in self.of or [""]:
             share = self.share_of(name)
@@ -77,11 +77,9 @@ class CorpusEntry:
         return corpus_facts(own or shared or {}, self.corpus, self.corpus_options.get("ratings") == "emotion")
 
 
-def check_corpus_name(name: str) -> str:
-    """Return a name that files, settings and results can have; a `ValueError` says what is allowed."""
-    if not re.fullmatch(r"[\w-]+", name) or name in RESERVED:
-        raise ValueError(f"a corpus is named {name!r}; allowed are {CORPUS_NAME}")
-    return name
+def is_corpus_name(name: str) -> bool:
+    """Return whether a corpus may have this name in files, settings and results."""
+    return re.fullmatch(r"[\w-]+", name) is not None and name not in RESERVED
 
 
 def read_corpora(corpora: dict[str, Any], data_dir: str | None) -> dict[str, CorpusEntry]:
@@ -96,7 +94,7 @@ def read_corpora(corpora: dict[str, Any], data_dir: str | None) -> dict[str, Cor
     """
     entries = {}
     for name, given in corpora.items():
-        check_corpus_name(name)
+        _check_corpus_name(name)
         place = f"corpora.{name}"
         check_mapping(place, given, get_type_hints(CorpusEntry))
         check_type(place, "corpus", given.get("corpus"), get_type_hints(CorpusEntry)["corpus"])
@@ -109,6 +107,11 @@ def read_corpora(corpora: dict[str, Any], data_dir: str | None) -> dict[str, Cor
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from error
     return entries
+
+
+def _check_corpus_name(name: str) -> None:
+    if not is_corpus_name(name):
+        raise ValueError(f"a corpus is named {name!r}; allowed are {CORPUS_NAMES}")
 
 
 def _inside(folder: str | None, path: str | None) -> str | None:

@@ -1,6 +1,7 @@
 """Facts about a corpus for model cards that no loader can read from it: language, labels, licence."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import get_type_hints
 
@@ -10,6 +11,9 @@ from speech_affect import DIMENSIONS
 
 from .checks import check_mapping, check_names
 from .recipe_file import read_text
+
+
+LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class CorpusFacts:
             if isinstance(value, str) and not value.strip():
                 raise ValueError(f"corpus_facts has {name}: {value!r}; give a text")
         for code in self.languages:
-            if not re.fullmatch(r"[a-z]{2,3}", code):
+            if not LANGUAGE.fullmatch(code):
                 raise ValueError(f"corpus_facts has language {code!r}; give ISO 639 codes such as en")
         check_names("word_labelled of corpus_facts", self.word_labelled, DIMENSIONS, "dimension")
         if set(self.word_labelled) == set(DIMENSIONS):
@@ -129,6 +133,41 @@ def corpus_facts(given: str | dict, kind: str | None, by_word: bool = False) -> 
             "corpus_facts has rated: true, but labels of ratings: emotion are those of the emotion's word"
         )
     return replace(facts, rated=False) if by_word else facts
+
+
+def joined_facts(facts: Mapping[str, CorpusFacts | None]) -> CorpusFacts | None:
+    """Return the facts about several corpora together; None where those about one of them are not known.
+
+    Where they differ, texts name the corpora that they are of, and a licence of the weights is none.
+
+    Args:
+        facts: Name of each corpus -> facts about it.
+    """
+    every = list(facts.values())
+    if not every or None in every:
+        return None
+
+    def text(field: str) -> str:
+        names: dict[str, list[str]] = {}
+        for name, own in facts.items():
+            names.setdefault(getattr(own, field), []).append(name)
+        return " ".join(f"{', '.join(of)}: {text}" for text, of in names.items())
+
+    def common(field: str) -> str | None:
+        values = {getattr(own, field) for own in every}
+        return values.pop() if len(values) == 1 else None
+
+    return CorpusFacts(
+        labels=common("labels") or text("labels"),
+        license=common("license") or " and ".join(dict.fromkeys(own.license for own in every)),
+        terms=common("terms") or text("terms"),
+        rated=any(own.rated for own in every),
+        weights_license=common("weights_license"),
+        license_link=common("license_link"),
+        language=sorted({code for own in every for code in own.languages}),
+        dataset=common("dataset"),
+        citation="\n\n".join(dict.fromkeys(own.citation for own in every if own.citation)) or None,
+    )
 
 
 def _is_hub_id(name: str) -> bool:

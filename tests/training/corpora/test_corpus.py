@@ -45,7 +45,9 @@ def test_copies_in_two_splits_are_named(make_release):
     other.write_bytes(content)  # of equal size, and equal in the middle
     check_disjoint(corpus)
     shutil.copy(source, other)
-    match = r"1 clips have the same audio in more than one split: train/MSP-PODCAST_0002_0001.wav = .*test2/MSP"
+    match = (
+        r"1 clips have the same audio in more than one split or corpus: train/MSP-PODCAST_0002_0001.wav = .*test2/MSP"
+    )
     with pytest.raises(ValueError, match=match):
         check_disjoint(corpus)
     check_disjoint(corpus, audio=False)
@@ -70,7 +72,11 @@ def test_a_corpus_checks_itself(make_release):
         ({2: 0}, {}, "1 speakers occur in more than one split: 0 in train and development"),
         ({4: 1}, {}, "1 speakers occur in more than one split: 1 in train and test1"),
         ({5: 3}, {}, "1 speakers occur in more than one split: 3 in development and test1"),
-        ({}, {4: 1}, "1 clips have the same audio in more than one split: train/.*_0001.wav = test1/.*_0004.wav"),
+        (
+            {},
+            {4: 1},
+            "1 clips have the same audio in more than one split or corpus: train/.*_0001.wav = test1/.*_0004.wav",
+        ),
     ],
 )
 def test_a_run_checks_its_splits_before_anything_else(tiny_recipe, tmp_path, speakers, same_audio, message):

@@ -25,7 +25,7 @@ BAD_ROWS = {
     "infinite": ((*GOOD[:3], "inf", *GOOD[4:]), "EmoVal is 'inf'; allowed is a number from 1 to 7"),
     "too low": ((*GOOD[:4], "0.99", *GOOD[5:]), "EmoDom is '0.99'; allowed is a number from 1 to 7"),
     "split": ((*GOOD[:7], "Trainn"), "Split_Set is 'Trainn'; allowed are Train, Validation, Development, Test1"),
-    "emotion": ((GOOD[0], "Happy", *GOOD[2:]), "EmoClass is 'Happy'; allowed are A, H, S, N, U, F, D, C, O, X"),
+    "emotion": ((GOOD[0], "Happy", *GOOD[2:]), "EmoClass is 'Happy'; allowed are A, H, S, N, U, F, D, C, B, K, O, X"),
     "parent": (("../secret.wav", *GOOD[1:]), "'../secret.wav' leaves the corpus folder; allowed is a path inside it"),
     "hidden parent": (("a/../../secret.wav", *GOOD[1:]), "leaves the corpus folder"),
     "backslash": (("..\\secret.wav", *GOOD[1:]), "leaves the corpus folder"),
