@@ -28,7 +28,7 @@ from speech_affect_training.jobs.data_splits import make_data_splits
 from speech_affect_training.jobs.errors import user_message
 from speech_affect_training.jobs.job_pool import default_workers, run_jobs
 from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames
-from speech_affect_training.jobs.provenance import describe_corpus, describe_encoders, describe_environment
+from speech_affect_training.jobs.provenance import by_word_of, describe_corpus, describe_encoders, describe_environment
 from speech_affect_training.jobs.run_lock import only_run_in
 from speech_affect_training.probing.probe import probe_encoders
 from speech_affect_training.reports.model_card import write_cards
@@ -80,15 +80,15 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     caches = prepare_frames(run, all_splits, unlabelled, library, cache / "frames")
 
     # 4. Jobs: baseline, teachers, students, each once per data splits and seed
-    jobs = {}
-    for splits in all_splits:
-        jobs[splits.name] = make_jobs(run, training, splits, unlabelled, caches, library, corpus.label_range)
     workers = run.job_workers or default_workers()
     provenance = {
         "corpus": describe_corpus(corpus, all_splits[0].tables, run.corpus_facts, origins),
         "encoders": describe_encoders(library),
         "environment": describe_environment(workers),
     }
+    jobs, by_word = {}, by_word_of(provenance["corpus"])
+    for splits in all_splits:
+        jobs[splits.name] = make_jobs(run, training, splits, unlabelled, caches, library, corpus.label_range, by_word)
     write = partial(write_system, corpus.splits["development"], library, output, provenance)
     every = [job for systems in jobs.values() for system in systems.values() for job in system]
     run_jobs(every, training.per_device_eval_batch_size, workers, publication.after_job(jobs[""], write))

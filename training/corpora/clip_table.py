@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import datasets
@@ -12,7 +12,7 @@ import numpy as np
 
 from speech_affect import DIMENSIONS
 
-from ..settings.labels import EMOTION_WORDS, UNLABELLED
+from ..settings.labels import EMOTION_WORDS, UNLABELLED, WORD_SCALE
 
 
 # columns of a split that joins several corpora -> their values in a corpus that is alone
@@ -122,6 +122,20 @@ def join_tables(tables: Sequence[ClipTable]) -> ClipTable:
         return np.concatenate(columns) if isinstance(columns[0], np.ndarray) else [v for col in columns for v in col]
 
     return ClipTable(**{f.name: join([getattr(table, f.name) for table in tables]) for f in fields(ClipTable)})
+
+
+def listened(table: ClipTable, by_word: Mapping[str, Collection[str]]) -> np.ndarray:
+    """Return (clips, dimensions), true where a label is the rating of listeners.
+
+    Args:
+        table: The clips.
+        by_word: Name of each corpus -> its dimensions whose labels stand for the emotion's word.
+    """
+    words = [
+        [scale == WORD_SCALE or dimension in by_word.get(corpus, ()) for dimension in DIMENSIONS]
+        for corpus, scale in zip(table.corpora, table.rating_scales, strict=True)
+    ]
+    return ~np.isnan(table.labels) & ~np.array(words, dtype=bool).reshape(-1, len(DIMENSIONS))
 
 
 def unlabelled_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipTable:

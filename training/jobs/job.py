@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from speech_affect import AffectFusionModel, AffectStudentModel
+from speech_affect import DIMENSIONS, AffectFusionModel, AffectStudentModel
 
 from ..corpora.clip_table import ClipTable, table_fingerprint
 from ..files import read_json
@@ -46,6 +47,7 @@ class Job:
         arguments: Training arguments of the run.
         patience: Evaluations without a better development CCC before training stops; None to train to the end.
         folder: Folder of this job.
+        averaged: The dimensions whose mean CCC on development chooses the epoch.
         shares: Of each corpus in training batches, and of unlabelled speech; empty where all clips are drawn alike.
         teachers: Jobs that a student is distilled from, one per teacher.
     """
@@ -59,6 +61,7 @@ class Job:
     arguments: TrainingArguments
     patience: int | None
     folder: Path
+    averaged: Sequence[str] = DIMENSIONS
     shares: dict[str, float] = field(default_factory=dict)
     teachers: list[Job] = field(default_factory=list)
 
@@ -86,6 +89,7 @@ class Job:
             "frames": {name: cache.folder.name for name, cache in self.caches.items()},
             "texts": {str(key): self.text_fingerprints(self.tables[key]) for key in (TRAIN, DEVELOPMENT)},
             "teachers": [teacher.fingerprint for teacher in self.teachers],
+            **({} if set(self.config.id2label.values()) <= set(self.averaged) else {"averaged": list(self.averaged)}),
             **({"shares": self.shares} if self.shares else {}),
             # FSDP cannot continue from a checkpoint that Trainer saved without it, nor the other way round
             **({"sharded": True} if os.environ.get("ACCELERATE_USE_FSDP") == "true" else {}),

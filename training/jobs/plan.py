@@ -2,13 +2,15 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from transformers import TrainingArguments
 
-from ..corpora.clip_table import ClipTable
+from speech_affect import DIMENSIONS
+
+from ..corpora.clip_table import ClipTable, listened
 from ..corpora.segments import Piece
 from ..encoders.encoder_sources import resolve_encoder
 from ..encoders.library import EncoderLibrary
@@ -18,7 +20,7 @@ from ..frames.text_frames import clip_transcripts, extract_text_frames
 from ..settings.labels import UNLABELLED
 from ..settings.run_settings import RunSettings
 from ..settings.systems import SystemSpec, build_config
-from .data_splits import TRAIN, DataSplits
+from .data_splits import DEVELOPMENT, TRAIN, DataSplits
 from .job import Job
 
 
@@ -113,13 +115,22 @@ def make_jobs(
     caches: dict[str, FrameCache],
     library: EncoderLibrary,
     label_range: tuple[float, float],
+    by_word: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, list[Job]]:
-    """Return per system its jobs on these data splits, one per seed, teachers first."""
+    """Return per system its jobs on these data splits, one per seed, teachers first.
+
+    Args:
+        run, training, data_splits, unlabelled, caches, library: Of the run.
+        label_range: Lowest and highest label.
+        by_word: As [`listened`] takes it: what listeners rated chooses the epoch, if they rated any.
+    """
     train = data_splits.tables[TRAIN]
     genders = [gender for gender in train.genders if gender is not None]
     dimensions = [dimension for dimension, clips in train.rated_clips().items() if clips > 1]
     if not dimensions:
         raise ValueError(f"{data_splits.name or 'the corpus'} has no dimension that two training clips were rated in")
+    heard = listened(data_splits.tables[DEVELOPMENT], by_word or {}).sum(axis=0)
+    averaged = [d for d, clips in zip(DIMENSIONS, heard, strict=True) if d in dimensions and clips > 1] or dimensions
     evaluated = {key: table for key, table in data_splits.tables.items() if key != TRAIN}
     jobs: dict[str, list[Job]] = {}
     for name, spec in systems_of(run, data_splits).items():
@@ -139,6 +150,7 @@ def make_jobs(
                 arguments=training,
                 patience=run.early_stopping_patience or None,
                 folder=Path(training.output_dir) / "jobs" / name / data_splits.name / f"seed{seed}",
+                averaged=averaged,
                 shares=training_shares(tables[TRAIN], run.corpora_shares, run.unlabelled_share),
                 teachers=[jobs[teacher][index] for teacher in spec.teachers],
             )

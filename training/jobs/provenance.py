@@ -123,6 +123,12 @@ def _describe_origin(name: str, origin: Origin, tables: dict[SplitKey, ClipTable
     }
 
 
+def by_word_of(corpus: dict) -> dict[str, list[str]]:
+    """Return for each corpus in [`describe_corpus`] the dimensions whose labels stand for the emotion's word."""
+    corpora = corpus["corpora"] or {"": corpus}
+    return {name: one["word_labelled"] for name, one in corpora.items()}
+
+
 def _git_commit() -> str | None:
     folder = Path(__file__).resolve().parent
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

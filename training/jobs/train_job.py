@@ -17,7 +17,7 @@ from .data_splits import DEVELOPMENT, TRAIN
 from .job import Job
 from .prediction import predict, predict_splits, teacher_outputs
 from .resuming import delete_incomplete_checkpoints, train_or_resume
-from .trainer import AffectTrainer, DistillationTrainer, show_progress
+from .trainer import AffectTrainer, DistillationTrainer, concordance_metrics, show_progress
 
 
 logger = logging.getLogger(__name__)
@@ -89,11 +89,14 @@ def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
     if job.teachers:
         train.set_teacher(*teacher_outputs(job, batch_size))
         make = partial(DistillationTrainer, distillation=job.spec.distillation)
+    development = job.tables[DEVELOPMENT]
+    names = list(job.config.id2label.values())
     return make(
         model=model,
         args=job.training_arguments(),
         train_dataset=train,
-        eval_dataset=job.dataset(job.tables[DEVELOPMENT]),
+        eval_dataset=job.dataset(development),
+        compute_metrics=partial(concordance_metrics, names=names, averaged=job.averaged, corpora=development.corpora),
         data_collator=collate_frames,
         shares=job.shares,
         callbacks=[EarlyStoppingCallback(job.patience)] if job.patience is not None else [],

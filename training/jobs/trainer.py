@@ -3,7 +3,6 @@
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -15,24 +14,37 @@ from speech_affect import DIMENSIONS
 from speech_affect.losses import ccc_losses, embedding_distillation_loss, weighted_mean
 
 from ..frames.clip_sampler import ClipSampler
-from ..metrics.rated import mean_of_rated, rated_concordance
+from ..metrics.rated import concordance_within
 from ..settings.systems import Distillation
 
 
-def concordance_metrics(prediction: EvalPrediction, names: Sequence[str] = DIMENSIONS) -> dict[str, float]:
+def concordance_metrics(
+    prediction: EvalPrediction,
+    names: Sequence[str] = DIMENSIONS,
+    averaged: Sequence[str] = DIMENSIONS,
+    corpora: Sequence[str] | None = None,
+) -> dict[str, float]:
     """Compute the CCC of each dimension over the whole evaluation set, and their mean, as `Trainer` takes metrics.
 
-    A dimension in which fewer than two clips were rated has none, and does not count in the mean.
+    Args:
+        prediction: What the model gives, and the labels.
+        names: Of the model's outputs.
+        averaged: The dimensions that the mean is over, unless in none of them two clips were rated.
+        corpora: Of each clip; CCC is the mean over corpora of that within each. None for one corpus.
+
+    Returns:
+        `ccc_<dimension>` and `ccc_mean`. A dimension in which nowhere two clips were rated has none.
 
     Raises:
         ValueError: That is so of every dimension.
     """
     logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
-    ccc = rated_concordance(logits.astype(np.float64), prediction.label_ids.astype(np.float64))
+    ccc = concordance_within(logits.astype(np.float64), prediction.label_ids.astype(np.float64), corpora)
     rated = {name: float(value) for name, value in zip(names, ccc, strict=True) if not np.isnan(value)}
     if not rated:
         raise ValueError(f"of {len(logits)} clips to develop on, no two were rated in the same dimension: add more")
-    return {**{f"ccc_{name}": value for name, value in rated.items()}, "ccc_mean": float(mean_of_rated(ccc))}
+    mean = np.mean([value for name, value in rated.items() if name in averaged] or list(rated.values()))
+    return {**{f"ccc_{name}": value for name, value in rated.items()}, "ccc_mean": float(mean)}
 
 
 class FrameTrainer(Trainer):
@@ -92,9 +104,8 @@ class FrameTrainer(Trainer):
 class AffectTrainer(FrameTrainer):
     """Train on the model's own loss, and log its parts as means since the last log."""
 
-    def __init__(self, *args, model, **kwargs):
-        metrics = partial(concordance_metrics, names=list(model.config.id2label.values()))
-        super().__init__(*args, model=model, compute_metrics=metrics, **kwargs)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         for name, head in self.model.regressor.named_children():
             if name.endswith("output"):
                 # bf16 has too few bits for values that are compared with labels

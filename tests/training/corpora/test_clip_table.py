@@ -8,6 +8,7 @@ from speech_affect_training.corpora.clip_table import (
     ClipTable,
     clip_table,
     join_tables,
+    listened,
     table_fingerprint,
     unlabelled_table,
 )
@@ -101,3 +102,13 @@ def test_identity_is_of_all_that_is_learnt(make_table):
     found = {identity, *(table_fingerprint(replace(table, **change)) for change in changes)}
     found |= {table_fingerprint(table.take(rows)) for rows in ([0, 1], [1, 0, 2], [])}
     assert len(found) == 11
+
+
+def test_what_listeners_rated(make_table):
+    labels = make_table(4).labels
+    labels[1, 0] = np.nan
+    table = make_table(4, labels=labels, corpora=["a", "a", "b", "a"], rating_scales=["a", "a", "b", "word"])
+    heard = listened(table, {"a": ["dominance"]})
+    assert heard.tolist() == [[True, True, False], [False, True, False], [True] * 3, [False] * 3]
+    assert listened(make_table(2), {}).all() and listened(make_table(2), {"": ["valence"]})[:, 1].sum() == 0
+    assert listened(make_table(0), {}).shape == (0, 3)

@@ -211,3 +211,21 @@ def test_unlabelled_speech_has_its_share(parse, corpus, tmp_path, write_clip):
     pieces = unlabelled_pieces(run.unlabelled_dir)
     jobs = plan_of(run, training, corpus, pieces)[""]
     assert jobs["pupil"][0].shares == pytest.approx({"": 0.8, "unlabelled": 0.2}) and jobs["mfb"][0].shares == {}
+
+
+def test_the_epoch_is_chosen_by_what_listeners_rated(parse, make_corpus):
+    rows = [{"file": "a", "speaker": "1"}, {"file": "b", "speaker": "1", "valence": None}]
+    held_out = [{"file": "c", "speaker": "2"}, {"file": "d", "speaker": "2"}]
+    corpus = make_corpus({"train": rows, "development": held_out})
+    run, training = parse(systems={"mfb": {"role": "baseline"}}, conditions={})
+    (splits,) = make_data_splits(corpus, None, 0, run.augmentation, [])
+    caches = {"mfb": FrameCache(Path("nowhere"), "mfb", {}, "float32")}
+
+    def job(by_word):
+        library = EncoderLibrary(run.encoders, [], None)
+        return make_jobs(run, training, splits, [], caches, library, (1.0, 7.0), by_word)["mfb"][0]
+
+    assert list(job(None).config.id2label.values()) == ["activation", "dominance"]  # one clip has valence to train on
+    assert job(None).averaged == ["activation", "dominance"] and "averaged" not in job(None).settings()
+    assert job({"": ["dominance"]}).averaged == job({"": ["dominance"]}).settings()["averaged"] == ["activation"]
+    assert job({"": ["activation", "dominance"]}).averaged == ["activation", "dominance"]

@@ -1,5 +1,7 @@
 """What the trainers minimise, log and measure."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -87,5 +89,17 @@ def test_metrics_are_over_the_whole_set():
     assert rated["ccc_activation"] == pytest.approx(1) and rated["ccc_mean"] == pytest.approx((1 + 16 / 19) / 2)
     with pytest.raises(ValueError, match="of 3 clips to develop on, no two were rated in the same dimension"):
         concordance_metrics(EvalPrediction(predictions=predictions, label_ids=np.full((3, 3), np.nan)))
+    # of three corpora one has a single clip; the mean is over what is averaged
+    each = EvalPrediction(predictions=np.tile(predictions, (3, 1))[:7], label_ids=np.tile(labels, (3, 1))[:7])
+    each.predictions[3:6] += 100.0
+    metrics_of = partial(concordance_metrics, corpora=["a", "a", "a", "b", "b", "b", "c"])
+    within = metrics_of(each, averaged=["valence"])
+    # 100 apart: 2 * 8/3 / (16/3 + 100^2), and 101^2
+    far = [(16 / 3) / (16 / 3 + 100**2), (16 / 3) / (16 / 3 + 101**2)]
+    assert within["ccc_activation"] == pytest.approx((1 + far[0]) / 2)
+    assert within["ccc_valence"] == within["ccc_mean"] == pytest.approx((16 / 19 + far[1]) / 2)
+    both = metrics_of(each, averaged=["activation", "valence"])
+    assert both["ccc_mean"] == pytest.approx((both["ccc_activation"] + both["ccc_valence"]) / 2)
+    assert concordance_metrics(EvalPrediction(predictions, with_gaps), averaged=["dominance"]) == rated
     with_classes = EvalPrediction(predictions=(predictions, np.zeros((3, 4))), label_ids=labels)
     assert concordance_metrics(with_classes) == metrics
