@@ -203,9 +203,11 @@ def same_folder(space: Workspace, number: int, generator: random.Random) -> Verd
     folder, mark = space.folder / f"shared{number}", generator.randrange(len(space.marks) // 2)
     first = space.run(folder, watch=Watch(signal_at=mark))
     first.reached()
+    first.pause()  # or it could end before the second begins
     start_s = time.monotonic()
     second = space.run(folder)
     error, took_s = second.error(), time.monotonic() - start_s
+    first.go_on()
     failure = None
     if error is None or f"process {first.pid} on" not in error or took_s > AT_ONCE_S:
         failure = f"the second was not refused at once ({took_s:.1f} s): {second.tail()}"

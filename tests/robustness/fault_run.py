@@ -193,6 +193,14 @@ class Run:
         """Send SIGKILL to the run's process alone."""
         os.kill(self.pid, signal.SIGKILL)
 
+    def pause(self) -> None:
+        """Stop the run's process where it is, until [`Run.go_on`]."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a paused run go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def wait(self) -> int:
         """Wait until the run has ended; returns its exit status, negative for the number of a signal."""
         while self.status is None:
