@@ -3,6 +3,8 @@
 if __name__ != "speech_affect":  # a second copy of every class would break isinstance and the Auto classes
     raise ImportError(f"import speech_affect, not {__name__}")
 
+from pathlib import Path
+
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, AutoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
@@ -46,6 +48,29 @@ class _RegisteredPipelines(dict):
         return False
 
 
+def released(name: str) -> Path:
+    """Return the folder of a trained model that comes with this package.
+
+    Args:
+        name: such as `"student"`.
+
+    Returns:
+        The folder, for `from_pretrained` and pipelines; the model's ONNX files lie in it as well.
+
+    Raises:
+        ValueError: no model of this name comes with this installation.
+    """
+    here = Path(__file__).resolve().parent
+    # a checkout keeps them beside the cards of other models; the wheel has them in the package
+    folder = here.parent / "model_cards" if here.name == "modeling" else here / "checkpoints"
+    names = sorted(weights.parent.name for weights in folder.glob("*/model.safetensors"))
+    if name not in names:
+        raise ValueError(
+            f"there is no released model {name!r:.200}; those that are installed: {', '.join(names) or 'none'}"
+        )
+    return folder / name
+
+
 AffectConfig.custom_pipelines = _RegisteredPipelines(CUSTOM_PIPELINES)
 
 __all__ = [
@@ -61,4 +86,5 @@ __all__ = [
     "AffectStudentConfig",
     "AffectStudentModel",
     "SpeechEmotionRegressionPipeline",
+    "released",
 ]

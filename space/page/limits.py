@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from speech_affect import released
 
+
+RELEASED_MODEL = "student"
 # where training/run.py leaves the models of the main job
 DEMO_MODEL, DEMO_TEACHER = Path("outputs/demo/student_kd"), Path("outputs/demo/fusion")
 VARIABLES = {"model": "MODEL_ID", "teacher": "TEACHER_ID", "revision": "MODEL_REVISION", "port": "GRADIO_SERVER_PORT"}
@@ -57,8 +60,8 @@ class Settings:
         """Read the command line, then environment variables, then the defaults.
 
         An option is also a variable by its name in capitals (`MAX_SIZE_MB`), or `MODEL_ID`, `TEACHER_ID`,
-        `MODEL_REVISION` and `GRADIO_SERVER_PORT`. Without a model, those of the demo corpus in `checkout` are used
-        where they exist.
+        `MODEL_REVISION` and `GRADIO_SERVER_PORT`. Without a model it is the released one; where there is none, those
+        of the demo corpus in `checkout`, as far as they exist.
         """
         parser = argparse.ArgumentParser(description="A page that estimates activation, valence and dominance.")
         for field in fields(cls):
@@ -71,6 +74,13 @@ class Settings:
             )
         given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
         if "model" not in given:
-            demo = {"model": checkout / DEMO_MODEL, "teacher": checkout / DEMO_TEACHER}
-            given = {**{name: str(path) for name, path in demo.items() if path.is_dir()}, **given}
+            given = {**_default_models(checkout), **given}
         return cls(**given)
+
+
+def _default_models(checkout: Path) -> dict[str, str]:
+    try:
+        return {"model": str(released(RELEASED_MODEL))}
+    except ValueError:
+        demo = {"model": checkout / DEMO_MODEL, "teacher": checkout / DEMO_TEACHER}
+        return {name: str(path) for name, path in demo.items() if path.is_dir()}

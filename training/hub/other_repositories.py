@@ -15,6 +15,7 @@ METRIC = TRAINING / "metrics" / "ccc"
 DATASET_CARD = TRAINING / "corpora" / "msp_podcast.md"
 SPACE = CHECKOUT / "space"
 PACKAGE = CHECKOUT / "modeling"
+RELEASED = CHECKOUT / "model_cards" / "student"  # the page's model where no other is named
 # folder of `space/` ("" is its root) -> suffixes of what is pushed; a recording that somebody tried the app on is not
 SPACE_FOLDERS = {
     "": (".py", ".md", ".txt", ".css", ".js", ".html", ".svg"),
@@ -54,6 +55,8 @@ def push_dataset_card(target: Target) -> Pushed:
 def space_files() -> dict[str, Path]:
     """Return what a Space's repository holds, by path: `space/` at its root, and `modeling/*.py` as `speech_affect/`.
 
+    The released student, where there is one, lies in the package as in a wheel.
+
     Raises:
         ValueError: There is no app, or no page of it.
     """
@@ -66,7 +69,9 @@ def space_files() -> dict[str, Path]:
     missing = [name for name in ("app.py", "README.md", "requirements.txt") if name not in files]
     if missing:
         raise ValueError(f"{SPACE} has no {' and no '.join(missing)}; push from a whole checkout of the repository")
-    return files | {f"speech_affect/{path.name}": path for path in visible_files(PACKAGE) if path.suffix == ".py"}
+    files |= {f"speech_affect/{path.name}": path for path in visible_files(PACKAGE) if path.suffix == ".py"}
+    weights = [path for path in visible_files(RELEASED) if path.suffix in (".json", ".safetensors")]
+    return files | {f"speech_affect/checkpoints/{RELEASED.name}/{path.name}": path for path in weights}
 
 
 def push_space(target: Target, model_id: str | None = None, teacher_id: str | None = None) -> Pushed:

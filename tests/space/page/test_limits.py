@@ -1,6 +1,7 @@
 """Settings of the page from the command line, the environment and the defaults."""
 
 import pytest
+from page import limits
 from page.limits import Settings
 
 
@@ -16,7 +17,21 @@ def test_the_command_line_comes_before_the_environment(tmp_path):
     assert settings == Settings(model="user/b", teacher="user/t", max_size_mb=7.5, concurrency=3, port=99)
 
 
-def test_without_a_model_it_is_that_of_the_main_job(tmp_path):
+def no_released_model(name):
+    raise ValueError(f"there is no released model {name!r}")
+
+
+def test_without_a_model_it_is_the_released_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "released", lambda name: tmp_path / "model_cards" / name)
+    for name in ("student_kd", "fusion"):
+        (tmp_path / "outputs" / "demo" / name).mkdir(parents=True)
+    expected = Settings(model=str(tmp_path / "model_cards" / "student"))  # which the demo's teacher did not teach
+    assert Settings.read([], {}, tmp_path) == expected
+    assert Settings.read([], {"MODEL_ID": "user/b"}, tmp_path).model == "user/b"
+
+
+def test_without_a_released_model_it_is_that_of_the_main_job(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "released", no_released_model)
     assert Settings.read([], {}, tmp_path) == Settings()
     for name in ("student_kd", "fusion"):
         (tmp_path / "outputs" / "demo" / name).mkdir(parents=True)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from huggingface_hub import HfApi
 
+from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
 from speech_affect_training.hub import other_repositories
 from speech_affect_training.hub.errors import PublishError
 from speech_affect_training.hub.other_repositories import (
@@ -91,12 +92,15 @@ ROOT = Path(__file__).resolve().parents[3]
 PATH = re.compile(
     r"([\w-]+|page/[\w-]+)\.py|web/[\w-]+\.(css|js|md|html|svg)|\w+\.(md|txt)"
     r"|examples/[\w-]+\.(flac|ogg|opus|wav)|speech_affect/\w+\.py"
+    r"|speech_affect/checkpoints/student/(config|preprocessor_config)\.json"
+    r"|speech_affect/checkpoints/student/model\.safetensors"
 )
 FEEL = Target("alice/feel")
 
 # a process that knows nothing of this checkout, started beside the app as a Space starts it; argv: the checkout
 APP = """
 import json, os, runpy, sys
+from pathlib import Path
 
 root = os.getcwd()
 sys.path[0] = root  # in place of '', which python -c puts there
@@ -109,8 +113,9 @@ strangers = [
     if (getattr(module, "__file__", None) or "").startswith(sys.argv[1])
     and not module.__file__.startswith(sys.prefix)  # an environment may lie in the checkout
 ]
-page = app["build_app"](app["Settings"]())  # without a model
-print(json.dumps([speech_affect.__file__, app["__file__"], type(page).__name__, strangers]))
+settings = app["Settings"].read([], {}, Path("elsewhere"))
+page = app["build_app"](settings)
+print(json.dumps([speech_affect.__file__, app["__file__"], settings.model, page.title, strangers]))
 """
 
 
@@ -142,7 +147,12 @@ def space_of(hub):
     return hub.repositories["spaces", "alice/feel"]
 
 
-def test_the_checkout_is_pushed_and_its_app_starts_there(hub, tmp_path):
+def test_the_checkout_is_pushed_and_its_app_starts_there(hub, tmp_path, monkeypatch):
+    student = tmp_path / "student"
+    AffectStudentModel(AffectStudentConfig(conv_channels=8)).save_pretrained(student)
+    AffectFeatureExtractor().save_pretrained(student)
+    (student / "README.md").write_text("# Student\n")
+    monkeypatch.setattr(other_repositories, "RELEASED", student)
     pushed = push_space(FEEL)
     space, files = space_of(hub), space_of(hub).files()
     assert space.private and space.sdk == "gradio" and pushed.url == f"{hub.url}/spaces/alice/feel"
@@ -164,9 +174,10 @@ def test_the_checkout_is_pushed_and_its_app_starts_there(hub, tmp_path):
     command = [sys.executable, "-c", APP, f"{ROOT}/"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
-    package, app, page, strangers = json.loads(done.stdout.splitlines()[-1])
+    package, app, model, title, strangers = json.loads(done.stdout.splitlines()[-1])
     assert package == str(root / "speech_affect" / "__init__.py")
-    assert (app, page, strangers) == ("app.py", "Blocks", [])
+    assert model == str(root / "speech_affect" / "checkpoints" / "student")
+    assert (app, title, strangers) == ("app.py", "What a voice sounds like", [])
 
 
 def test_a_second_push_deletes_what_is_gone_and_keeps_files_of_others(hub, small_space):
