@@ -121,6 +121,7 @@ def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[
     for name in only or []:
         if name not in specs:
             raise ValueError(f"no system {name!r}; the recipe has {', '.join(specs)}")
+    _check_shared_frames(specs)
     wanted = set(only or specs)
     wanted |= {teacher for name in wanted for teacher in specs[name].teachers}
     ordered = sorted((specs[n] for n in specs if n in wanted), key=lambda spec: bool(spec.teachers))
@@ -232,6 +233,21 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
     for branch in spec.branch_settings:
         _check_branch(place, branch, encoders)
     return spec
+
+
+def _check_shared_frames(specs: dict[str, SystemSpec]) -> None:
+    """Refuse branches of one name, which share their cached frames, whose frames are not the same."""
+    first: dict[str, tuple[str, dict]] = {}
+    for spec in specs.values():
+        for settings in spec.branch_settings:
+            branch = AffectBranchConfig(**settings)
+            frames = {name: getattr(branch, name) for name in ("num_mel_bins", "window_s", "hop_s")}
+            other, expected = first.setdefault(branch.name, (spec.name, frames))
+            if branch.is_acoustic and frames != expected:
+                raise ValueError(
+                    f"systems {other!r} and {spec.name!r} read {branch.name!r} with other settings ({expected} and "
+                    f"{frames}); a run has one of each source: give both the same, or make two runs"
+                )
 
 
 def _config_fields(config_class: type[PreTrainedConfig]) -> list[str]:

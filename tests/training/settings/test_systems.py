@@ -111,3 +111,15 @@ def test_rows_that_are_not_allowed():
 def test_encoders_that_are_not_allowed(encoder, message):
     with pytest.raises(ValueError, match=message):
         check_encoders(yaml.safe_load(f"{{{encoder}}}"))
+
+
+def test_branches_of_one_name_read_the_same_frames():
+    """They share a cache: with other windows one system would be trained on the other's frames."""
+    narrow = {"source": "mfb", "window_s": 0.02}
+    systems = {"a": {"role": "baseline"}, "b": {"role": "single", "branches": [narrow]}}
+    with pytest.raises(ValueError, match=r"'a' and 'b' read 'mfb' with other settings .*0\.025.*0\.02.*two runs"):
+        system_specs(systems, {}, None)
+    strided = {"source": "mfb", "conv_stride": 4}
+    normalised = {"source": "mfb", "window_s": 0.02, "normalization": "running"}
+    assert len(system_specs({**systems, "b": {"role": "single", "branches": [strided]}}, {}, None)) == 2
+    assert len(system_specs({**systems, "b": {"role": "single", "branches": [normalised]}}, {}, None)) == 2
