@@ -2,12 +2,13 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import datasets
 import pytest
 
 from speech_affect_training.corpora.corpus import FEATURES, Corpus, CorpusError, check_disjoint
-from speech_affect_training.corpora.folds import deal_groups, deal_speakers, speaker_folds
+from speech_affect_training.corpora.folds import deal_groups, deal_speakers, speaker_folds, without_corpora
 
 
 def clips_of(counts: dict[tuple[str, str], int]) -> list[tuple[str, str, str]]:
@@ -96,6 +97,70 @@ def test_the_order_of_rows_does_not_matter():
         assert dealt(rows, 4) == expected
 
 
+def test_speakers_are_dealt_within_each_corpus():
+    """Women of x and y, a man of x: a corpus of two speakers has them in two groups, whoever else is there."""
+    clips = {("x1", "f"): 9, ("x2", "f"): 8, ("x3", "m"): 7, ("y1", "f"): 2, ("y2", "f"): 1, ("z1", "f"): 5}
+    rows = clips_of(clips)
+    speakers, genders = [who for _, who, _ in rows], [gender for _, _, gender in rows]
+    found = deal_groups(speakers, genders, 3, [who[0] for who in speakers])
+    # x fills each group once; y goes to the groups with the fewest clips, z to the one that has one speaker
+    assert found == {"x1": 0, "x2": 1, "x3": 2, "y1": 2, "y2": 1, "z1": 0}
+    assert deal_groups(speakers[::-1], genders[::-1], 3, [who[0] for who in speakers][::-1]) == found
+    assert deal_groups(speakers, genders, 3, ["x"] * len(rows)) == dealt(rows, 3) != found
+
+
+@pytest.fixture
+def three_corpora(make_corpus):
+    """Clips of a, b and c in all splits; c has none to develop on."""
+    places = {"train": "aabc", "development": "ab", "test1": "abc", "test2": "a"}
+    corpus = make_corpus(
+        {
+            split: [{"file": f"{own}-{split}{index}", "speaker": f"{own}-{split}"} for index, own in enumerate(owns)]
+            for split, owns in places.items()
+        }
+    )
+    splits = {
+        split: rows.add_column("corpus", list(places[split]))
+        .add_column("language", [None] * len(rows))
+        .add_column("rating_scale", list(places[split]))
+        for split, rows in corpus.splits.items()
+    }
+    return replace(corpus, splits=datasets.DatasetDict(splits))
+
+
+def test_corpora_are_left_out_one_by_one(three_corpora):
+    found = without_corpora(three_corpora, ["all"])
+    assert list(found) == ["a", "b", "c"]
+    files = {split: rows["file"][:] for split, rows in found["a"].splits.items()}
+    assert files == {
+        "train": ["b-train2", "c-train3", "b-test11", "c-test12"],
+        "development": ["b-development1"],
+        "test1": ["a-train0", "a-train1", "a-development0", "a-test10", "a-test20"],
+    }
+    assert found["c"].splits["test1"]["file"][:] == ["c-train3", "c-test12"]
+    for part in found.values():
+        check_disjoint(part, audio=False)
+        assert sum(map(len, part.splits.values())) == 10
+    assert list(without_corpora(three_corpora, ["c", "a"])) == ["c", "a"]
+
+
+def test_corpora_that_cannot_be_left_out(three_corpora, corpus):
+    with pytest.raises(ValueError, match="leave_out has an unknown corpus 'd'; .*allowed are a, b, c"):
+        without_corpora(three_corpora, ["a", "d"])
+    with pytest.raises(CorpusError, match="leave_out is all, but made up is one corpus; give several"):
+        without_corpora(corpus, ["all"])
+    rows = three_corpora.splits.items()
+    alone = {split: part.filter(lambda own: own != "b", input_columns="corpus") for split, part in rows}
+    message = "without a, made up has no clips in split 'development'; do not leave it out"
+    with pytest.raises(CorpusError, match=message):
+        without_corpora(replace(three_corpora, splits=datasets.DatasetDict(alone)), ["a"])
+
+
+def test_folds_of_several_corpora(three_corpora):
+    groups = [set(fold.splits["test1"].unique("corpus")) for fold in speaker_folds(three_corpora, 3)]
+    assert all("a" in group for group in groups) and sum("c" in group for group in groups) == 2
+
+
 def test_a_speaker_of_two_genders_is_dealt_once():
     rows = [("", "a", "Male"), ("", "a", "Female"), ("", "b", "Male"), ("", "c", "Female")]
     assert dealt(rows, 3) == dealt(rows[::-1], 3) == {"a": 0, "c": 1, "b": 2}
@@ -106,7 +171,8 @@ def test_speakers_of_a_table_are_dealt_out_by_number():
     split_of = deal_speakers(speakers, seed=0)
     assert Counter(split_of.values()) == {"train": 6, "development": 2, "test1": 2} and set(split_of) == set(speakers)
     assert deal_speakers(speakers[::-1], seed=0) == split_of != deal_speakers(speakers, seed=1)
-    assert sorted(deal_speakers(["a", "b", "c"], seed=5).values()) == ["development", "test1", "train"]
+    for names, splits in (("abc", ["development", "test1", "train"]), ("ab", ["test1", "train"]), ("a", ["train"])):
+        assert sorted(deal_speakers(list(names), seed=5).values()) == splits
 
 
 @pytest.mark.parametrize(
