@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -14,7 +15,7 @@ import soundfile
 from transformers.utils.hub import hf_api
 
 from speech_affect_training.corpora.clip_table import ClipTable
-from speech_affect_training.corpora.corpus import FEATURES, Corpus
+from speech_affect_training.corpora.corpus import FEATURES, ORIGIN_FEATURES, Corpus
 from speech_affect_training.files import clip_fingerprint
 
 
@@ -99,6 +100,22 @@ def make_corpus(write_clip):
             filled = [{**ROW, "audio": write_clip(row["file"]), **row} for row in rows]
             made[split] = datasets.Dataset.from_list(filled, features=FEATURES)
         return Corpus("made up", datasets.DatasetDict(made), (1.0, 7.0), "A note.")
+
+    return make
+
+
+@pytest.fixture
+def of_corpora():
+    """Makes of one corpus several: `name(file)` is that of a clip's corpus, `scale(file)` its rating scale."""
+
+    def make(corpus: Corpus, name, scale=None) -> Corpus:
+        splits = {}
+        for split, rows in corpus.splits.items():
+            columns = {"corpus": name, "language": lambda file: None, "rating_scale": scale or name}
+            for column, value in columns.items():
+                rows = rows.add_column(column, [value(file) for file in rows["file"]])
+            splits[split] = rows.cast(datasets.Features({**rows.features, **ORIGIN_FEATURES}))
+        return replace(corpus, splits=datasets.DatasetDict(splits))
 
     return make
 

@@ -71,9 +71,16 @@ def describe_corpus(
     if corpora:
         rated = {d for one in corpora.values() for d in _labelled(one["splits"]) if d not in one["word_labelled"]}
         word_labelled = [d for d in labelled if d not in rated] if rated else []
-        facts = facts or joined_facts({name: origin.facts for name, origin in origins.items()})
+        together = joined_facts({name: origin.facts for name, origin in origins.items() if origin.facts})
+        facts = facts or (together if all(origin.facts for origin in origins.values()) else None)
         spoken = sorted({code for one in corpora.values() for code in one["languages"]})
-        facts = facts and replace(facts, rated=bool(rated), word_labelled=word_labelled, language=spoken)
+        facts = facts and replace(
+            facts,
+            rated=bool(rated),
+            word_labelled=word_labelled,
+            language=spoken,
+            citation=facts.citation or (together and together.citation),
+        )
     fingerprints = {str(key): table_fingerprint(table) for key, table in tables.items()}
     return {
         "name": corpus.name,

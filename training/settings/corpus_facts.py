@@ -129,14 +129,12 @@ def corpus_facts(given: str | dict, kind: str | None, by_word: bool = False) -> 
         raise ValueError(f"corpus_facts lacks {', '.join(missing)}")
     facts = CorpusFacts(**given)
     if by_word and "rated" in given and facts.rated:
-        raise ValueError(
-            "corpus_facts has rated: true, but labels of ratings: emotion are those of the emotion's word"
-        )
+        raise ValueError("corpus_facts has rated: true, but ratings: emotion are those of the emotion's word")
     return replace(facts, rated=False) if by_word else facts
 
 
-def joined_facts(facts: Mapping[str, CorpusFacts | None]) -> CorpusFacts | None:
-    """Return the facts about several corpora together; None where those about one of them are not known.
+def joined_facts(facts: Mapping[str, CorpusFacts]) -> CorpusFacts | None:
+    """Return the facts about several corpora together; None without any.
 
     Where they differ, texts name the corpora that they are of, and a licence of the weights is none.
 
@@ -144,7 +142,7 @@ def joined_facts(facts: Mapping[str, CorpusFacts | None]) -> CorpusFacts | None:
         facts: Name of each corpus -> facts about it.
     """
     every = list(facts.values())
-    if not every or None in every:
+    if not every:
         return None
 
     def text(field: str) -> str:

@@ -60,10 +60,10 @@ class RunSettings(CorpusArguments, SystemArguments, EvaluationArguments, Machine
 def run_settings(given: Mapping[str, Any]) -> RunSettings:
     """Check the fields of all classes in `RUN_ARGUMENTS`; a `ValueError` says what is not allowed."""
     _check_numbers(given)
-    _check_corpora(given)
-    corpus = None if given["corpora"] else _corpus(given["corpus"], given["data_dir"])
     names = ("corpus_options", "corpora", "encoders", "systems", "head", "augmentation", "conditions")
     mappings = {name: read_mapping(name, given[name] or {}) for name in names}
+    _check_corpora({**given, **mappings})
+    corpus = None if mappings["corpora"] else _corpus(given["corpus"], given["data_dir"])
     by_word = mappings["corpus_options"].get("ratings") == "emotion"
     check_encoders(mappings["encoders"])
     systems = mappings["systems"]

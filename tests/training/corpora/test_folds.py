@@ -110,22 +110,14 @@ def test_speakers_are_dealt_within_each_corpus():
 
 
 @pytest.fixture
-def three_corpora(make_corpus):
+def three_corpora(make_corpus, of_corpora):
     """Clips of a, b and c in all splits; c has none to develop on."""
     places = {"train": "aabc", "development": "ab", "test1": "abc", "test2": "a"}
-    corpus = make_corpus(
-        {
-            split: [{"file": f"{own}-{split}{index}", "speaker": f"{own}-{split}"} for index, own in enumerate(owns)]
-            for split, owns in places.items()
-        }
-    )
-    splits = {
-        split: rows.add_column("corpus", list(places[split]))
-        .add_column("language", [None] * len(rows))
-        .add_column("rating_scale", list(places[split]))
-        for split, rows in corpus.splits.items()
+    rows = {
+        split: [{"file": f"{own}-{split}{index}", "speaker": f"{own}-{split}"} for index, own in enumerate(owns)]
+        for split, owns in places.items()
     }
-    return replace(corpus, splits=datasets.DatasetDict(splits))
+    return of_corpora(make_corpus(rows), lambda file: file[0])
 
 
 def test_corpora_are_left_out_one_by_one(three_corpora):

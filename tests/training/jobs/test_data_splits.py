@@ -55,6 +55,19 @@ def test_folds_come_behind_the_given_splits(corpus):
     assert len(copies) == 2 * 6 and {copy.fingerprint for copy in given.copies} <= copies
 
 
+def test_what_data_splits_are_evaluated_as(corpus, of_corpora):
+    several = of_corpora(corpus, lambda file: "x" if file[0] in "ac" else "y")
+    given, *others = make_data_splits(several, 3, 0, SETTINGS, [], ["y"])
+    assert given.evaluated_as is None
+    assert [(part.name, part.evaluated_as) for part in others] == [
+        *((f"fold{index}", SplitKey("cv", folds=3)) for index in range(3)),
+        ("without_y", SplitKey("left_out")),
+    ]
+    files = {str(key): table.files for key, table in others[-1].tables.items()}
+    assert files == {"train": ["a0", "a1"], "development": ["c0"], "test1": ["b0", "d0", "d1"]}
+    assert others[-1].tables[TEST].corpora == ["y"] * 3
+
+
 def test_a_file_is_read_once(corpus, make_corpus, monkeypatch):
     rows = [{"file": name, "audio": {"bytes": name.encode(), "path": None}} for name in "abc"]
     (given,) = make_data_splits(make_corpus({"train": rows[:2], "development": rows[2:]}), None, 0, SETTINGS, [])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from speech_affect_training.settings.corpus_facts import KNOWN, CorpusFacts, corpus_facts
+from speech_affect_training.settings.corpus_facts import KNOWN, CorpusFacts, corpus_facts, joined_facts
 
 
 OWN = "{labels: rated by two of us, license: own, terms: ask us, language: [de, gsw]}"
@@ -21,6 +21,29 @@ def test_known_corpora():
     assert corpus_facts("{}", "demo") is KNOWN["demo"] and not KNOWN["demo"].rated
     assert corpus_facts("{}", "msp_podcast") is None  # the layout is also others'
     assert corpus_facts("", "table") is None
+
+
+def test_labels_by_word_were_not_rated():
+    given = {"labels": "a", "license": "b", "terms": "c"}
+    assert corpus_facts(given, "table").rated and not corpus_facts(given, "table", by_word=True).rated
+    assert not corpus_facts({**given, "rated": False}, "table", by_word=True).rated
+    with pytest.raises(ValueError, match="has rated: true, but ratings: emotion are those of the emotion's word"):
+        corpus_facts({**given, "rated": True}, "table", by_word=True)
+    with pytest.raises(ValueError, match="corpus_facts is 'msp_podcast'; give a mapping$"):
+        corpus_facts("msp_podcast", "table", by_word=True)
+    assert corpus_facts("", "table", by_word=True) is None
+
+
+def test_facts_about_several_corpora():
+    a = CorpusFacts("Rated.", "own", "Ask.", language="de", weights_license="mit", citation="@a{}")
+    b = CorpusFacts("By word.", "cc0", "Ask.", rated=False, language=["pl", "de"], weights_license="mit")
+    c = CorpusFacts("By word.", "cc0", "Ask.", rated=False, citation="@c{}", license_link="there")
+    joined = joined_facts({"a": a, "b": b, "c": c})
+    assert joined.labels == "a: Rated. b, c: By word." and joined.terms == "Ask." and joined.license == "own and cc0"
+    assert joined.languages == ["de", "pl"] and joined.rated and joined.citation == "@a{}\n\n@c{}"
+    assert joined.weights_license is joined.license_link is None  # of c nobody said
+    assert joined_facts({"a": a, "b": b}).weights_license == "mit" and not joined_facts({"b": b, "c": c}).rated
+    assert joined_facts({}) is None
 
 
 @pytest.mark.parametrize(

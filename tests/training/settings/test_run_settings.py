@@ -38,6 +38,20 @@ def test_settings_are_read_and_names_resolved():
         run.folds = 3
 
 
+def test_a_run_with_several_corpora():
+    run = check("corpora: {a: {corpus: demo}, b: {corpus: demo, share: 2}}\nlabel_range: [0, 1]\nleave_out: [a]")
+    assert run.corpus is run.corpus_facts is None and list(run.corpora) == ["a", "b"]
+    assert run.label_range == (0, 1) and run.leave_out == ["a"] and run.corpora_shares == {}
+    assert check('corpora: \'{"a": {"corpus": "demo"}}\'').corpora["a"].facts_of("a").license == "apache-2.0"
+    assert check("corpora: '{}'").corpus == "demo"
+
+
+def test_nobody_rated_what_is_labelled_by_word():
+    text = "corpus: table\ndata_dir: x\ncorpus_facts: {labels: a, license: b, terms: c}\n"
+    assert check(text).corpus_facts.rated
+    assert not check(text + "corpus_options: {ratings: emotion}").corpus_facts.rated
+
+
 def test_systems_that_are_left_out_are_neither_degraded_nor_cross_validated():
     run = check(SETTINGS + "cross_validated: [mfb]\nonly: [other]")
     assert list(run.systems) == ["other"] and run.degraded_systems == run.cross_validated == []
@@ -48,6 +62,19 @@ def test_systems_that_are_left_out_are_neither_degraded_nor_cross_validated():
     [
         ("corpus: table", "corpus table needs --data_dir"),
         ("corpus: demo\ndata_dir: here", "corpus demo is generated and does not read data_dir 'here'; leave out one"),
+        ("corpora: {a: {corpus: demo}}\ncorpus: demo", "corpus is of a run with one corpus; leave it out, or corpora"),
+        ("corpora: {a: {corpus: demo}}\ncorpus_options: {seed: 1}", "corpus_options is of a run with one corpus"),
+        (
+            "corpora: {a: {corpus: demo}}\nprobe: [b]",
+            "probe is of encoders on one corpus; leave it out in a run with sev",
+        ),
+        (
+            "corpora: {a: {corpus: demo}}\nlabel_range: [7, 1]",
+            r"label_range is \[7, 1\]; give two numbers, the lower first",
+        ),
+        ("corpora: {a: {corpus: demo}}\nlabel_range: [1]", r"label_range is \[1\]; give two numbers"),
+        ("label_range: [1, 7]", r"label_range is \[1, 7\]; give two numbers, the lower first, in a run with corpora"),
+        ("corpora: [demo]", "corpora must be a mapping, not .'demo'."),
         ("seeds: [1, 1]", "seeds are .1, 1.; give at least one, each once"),
         ("seeds: [-1]", "seeds has -1; give whole numbers from 0 to 4294967295"),
         ("folds: 2", "folds is 2; give 3 or more"),
