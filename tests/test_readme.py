@@ -51,6 +51,8 @@ ASKED_FOR = (
     "--output msp-parquet",
     'load_dataset("msp-parquet"',
     "streaming=True)",
+    "corpora:",
+    "--recipe voices",
     "large_table.py",
     "training/publish.py",
     "--recipe emodb",
@@ -237,6 +239,28 @@ def test_a_table_of_your_own(small, tiny_corpus, tmp_path, monkeypatch):
     assert (tmp_path / "outputs/own/mfb/model.safetensors").is_file()
 
 
+def test_several_corpora(small, tiny_corpus, tmp_path, monkeypatch):
+    from speech_affect_training.run import main
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_corpus, tmp_path / "podcast")
+    shutil.copytree(tiny_corpus / "Audios", tmp_path / "acted")
+    lines = ["audio,actor,intended,language"]
+    for index, path in enumerate(sorted((tmp_path / "acted").iterdir())[:24]):
+        samples, rate = soundfile.read(path)
+        soundfile.write(path, samples[::-1], rate)  # other audio
+        lines.append(f"{path.name},{'anna bert carl dora'.split()[index % 4]},{'AHSO'[index // 4 % 4]},de")
+    (tmp_path / "acted" / "clips.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "own.yaml").write_text(block("corpora:"))
+    results = main(["--recipe", "own.yaml", "--data_dir", str(tmp_path), *small])
+    assert results["corpus"]["name"] == "podcast, acted" and results["corpus"]["facts"]["language"] == ["de", "en"]
+    acted = results["corpus"]["corpora"]["acted"]
+    assert sum(split["clips"] for split in acted["splits"].values()) == 24 and acted["languages"] == ["de"]
+    left_out = tmp_path / "outputs/own/jobs/mfb/without_acted/seed0"
+    assert (left_out / "predictions_test1.csv").read_text().count("acted/MSP") == 24
+    assert json.loads((left_out / "settings.json").read_text())["config"]["label_range"] == [1, 7]
+
+
 def test_parquet(tiny_corpus, tmp_path, monkeypatch):
     from speech_affect_training.corpora.parquet import main
 
@@ -258,6 +282,8 @@ def test_recipes_and_settings_on_the_command_line():
     run, training = parse_arguments(run_arguments(block("--recipe paper_table")))  # test_paper_table.py runs it
     assert {"mfb", "text", "fusion", "fusion_mtl", "student_kd"} <= set(run.systems)
     assert training.output_dir == "outputs/paper_table"
+    run, _ = parse_arguments(run_arguments(block("--recipe voices")))
+    assert list(run.corpora) == ["emodb", "voices"] and run.leave_out == ["all"] and run.folds == 5
 
 
 def test_the_recipe_of_the_figures(small, tiny_corpus, tiny_encoder, tmp_path, monkeypatch):
