@@ -249,7 +249,7 @@ def test_several_corpora(small, tiny_corpus, tmp_path, monkeypatch):
     for index, path in enumerate(sorted((tmp_path / "acted").iterdir())[:24]):
         samples, rate = soundfile.read(path)
         soundfile.write(path, samples[::-1], rate)  # other audio
-        lines.append(f"{path.name},{'anna bert carl dora'.split()[index % 4]},{'AHSO'[index // 4 % 4]},de")
+        lines.append(f"{path.name},{['anna', 'bert', 'carl', 'dora'][index % 4]},{'AHSO'[index // 4 % 4]},de")
     (tmp_path / "acted" / "clips.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "own.yaml").write_text(block("corpora:"))
     results = main(["--recipe", "own.yaml", "--data_dir", str(tmp_path), *small])
