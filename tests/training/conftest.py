@@ -46,6 +46,7 @@ def make_table():
             "fingerprints": [f"{index:02d}ab" for index in range(count)],
             "labels": np.arange(3.0 * count).reshape(count, 3) % 7 + 1,
             "rating_variances": np.zeros((count, 3)),
+            "grades": [np.empty((0, 3))] * count,
             "emotions": [None] * count,
             "votes": [()] * count,
             "speakers": [None] * count,

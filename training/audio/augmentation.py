@@ -258,8 +258,8 @@ def _augmented_clip(
 def augmented_table(table: ClipTable, copies: Sequence[AugmentedClip]) -> ClipTable:
     """Return the rows of augmented copies of a table's clips.
 
-    A copy keeps what is known of its source; one that was joined with another clip has no label, emotion, votes or
-    transcript.
+    A copy keeps what is known of its source; one that was joined with another clip has no label, grades, emotion,
+    votes or transcript.
 
     Args:
         table: The sources.
@@ -274,6 +274,7 @@ def augmented_table(table: ClipTable, copies: Sequence[AugmentedClip]) -> ClipTa
         fingerprints=[copy.fingerprint for copy in copies],
         labels=np.where(joined[:, None], np.nan, sources.labels),
         rating_variances=np.where(joined[:, None], np.nan, sources.rating_variances),
+        grades=[grades[:0] if j else grades for j, grades in zip(joined, sources.grades, strict=True)],
         emotions=[None if j else emotion for j, emotion in zip(joined, sources.emotions, strict=True)],
         votes=[() if j else votes for j, votes in zip(joined, sources.votes, strict=True)],
         transcripts=[None if j else text for j, text in zip(joined, sources.transcripts, strict=True)],

@@ -12,6 +12,7 @@ import numpy as np
 
 from speech_affect import DIMENSIONS
 
+from ..metrics.rated import mean_of_rated
 from ..settings.labels import EMOTION_WORDS, UNLABELLED, WORD_SCALE
 
 
@@ -28,6 +29,7 @@ class ClipTable:
         fingerprints: Of the audio, by which its frames are cached.
         labels: (clips, dimensions) on the label scale, float64; NaN where the clip was not rated.
         rating_variances: (clips, dimensions), variance of the single grades; NaN where there are fewer than two.
+        grades: Per clip (graders, dimensions), the mean of each grader's grades; NaN where there is none.
         emotions: Codes of the classes (see `settings.labels.EMOTIONS`), None where unknown.
         votes: Per clip the codes of the graders' classes, empty where there are none.
         speakers: Names, None where unknown.
@@ -43,6 +45,7 @@ class ClipTable:
     fingerprints: Sequence[str]
     labels: np.ndarray
     rating_variances: np.ndarray
+    grades: Sequence[np.ndarray]
     emotions: Sequence[str | None]
     votes: Sequence[tuple[str, ...]]
     speakers: Sequence[str | None]
@@ -84,6 +87,7 @@ def clip_table(rows: datasets.Dataset, fingerprints: Sequence[str]) -> ClipTable
         fingerprints=list(fingerprints),
         labels=np.stack(labels, axis=1),
         rating_variances=np.array([_variances(grades) for grades in columns["graders"]]).reshape(-1, len(DIMENSIONS)),
+        grades=[_grades(grades) for grades in columns["graders"]],
         emotions=columns["emotion"],
         votes=[_votes(grades) for grades in columns["graders"]],
         speakers=columns["speaker"],
@@ -104,6 +108,16 @@ def _votes(grades: list[dict] | None) -> tuple[str, ...]:
     """Codes of the classes that the graders' own words name; others none."""
     codes = (class_of(grade["emotion"]) for grade in grades or ())
     return tuple(code for code in codes if code is not None)
+
+
+def _grades(grades: list[dict] | None) -> np.ndarray:
+    """(graders, dimensions), the mean of what each grader gave."""
+    given: dict[str, list[list[float]]] = {}
+    for grade in grades or ():
+        values = [math.nan if grade[dimension] is None else grade[dimension] for dimension in DIMENSIONS]
+        given.setdefault(grade["worker"], []).append(values)
+    means = [values[0] if len(values) == 1 else mean_of_rated(np.transpose(values)) for values in given.values()]
+    return np.array(means, dtype=np.float64).reshape(-1, len(DIMENSIONS))
 
 
 def _variances(grades: list[dict] | None) -> list[float]:
@@ -146,6 +160,7 @@ def unlabelled_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipT
         fingerprints=list(fingerprints),
         labels=np.full((count, len(DIMENSIONS)), np.nan),
         rating_variances=np.full((count, len(DIMENSIONS)), np.nan),
+        grades=[np.empty((0, len(DIMENSIONS)))] * count,
         emotions=[None] * count,
         votes=[()] * count,
         speakers=[None] * count,

@@ -48,6 +48,7 @@ class Job:
         patience: Evaluations without a better development CCC before training stops; None to train to the end.
         folder: Folder of this job.
         averaged: The dimensions whose mean CCC on development chooses the epoch.
+        evaluated_as: As of [`DataSplits`].
         shares: Of each corpus in training batches, and of unlabelled speech; empty where all clips are drawn alike.
         teachers: Jobs that a student is distilled from, one per teacher.
     """
@@ -62,6 +63,7 @@ class Job:
     patience: int | None
     folder: Path
     averaged: Sequence[str] = DIMENSIONS
+    evaluated_as: SplitKey | None = None
     shares: dict[str, float] = field(default_factory=dict)
     teachers: list[Job] = field(default_factory=list)
 

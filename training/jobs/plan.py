@@ -151,6 +151,7 @@ def make_jobs(
                 patience=run.early_stopping_patience or None,
                 folder=Path(training.output_dir) / "jobs" / name / data_splits.name / f"seed{seed}",
                 averaged=averaged,
+                evaluated_as=data_splits.evaluated_as,
                 shares=training_shares(tables[TRAIN], run.corpora_shares, run.unlabelled_share),
                 teachers=[jobs[teacher][index] for teacher in spec.teachers],
             )

@@ -132,8 +132,15 @@ def _describe_origin(name: str, origin: Origin, tables: dict[SplitKey, ClipTable
 
 def by_word_of(corpus: dict) -> dict[str, list[str]]:
     """Return for each corpus in [`describe_corpus`] the dimensions whose labels stand for the emotion's word."""
-    corpora = corpus["corpora"] or {"": corpus}
+    corpora = corpus.get("corpora") or {"": corpus}
     return {name: one["word_labelled"] for name, one in corpora.items()}
+
+
+def shown_twice(corpus: dict) -> bool:
+    """Return whether there are several corpora, and not all labels are ratings of listeners: results are then shown
+    against what listeners rated, and against the word of each clip's emotion, which never share a column.
+    """
+    return len(corpus.get("corpora") or ()) > 1 and any(by_word_of(corpus).values())
 
 
 def _git_commit() -> str | None:

@@ -7,7 +7,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from ..settings.corpus_facts import CorpusFacts
 from ..settings.split_key import SplitKey
 from .scores import KEYS
-from .tables import heading
+from .tables import BY_WORD, as_shown, heading
 
 
 # licences that let weights be passed on under another one
@@ -43,14 +43,15 @@ def card_data(
 
 def _eval_result(corpus: dict, entry: dict, facts: CorpusFacts, split: str, key: str) -> EvalResult:
     """Return the mean CCC over seeds; its interval, spread and size are in the metric's `args`."""
-    scores, seeds, folds = entry["splits"][split], entry["seeds"], SplitKey.parse(split).folds
+    scores, seeds, split_key = entry["splits"][split], entry["seeds"], SplitKey.parse(split)
+    how = [f"{split_key.folds}-fold, by speaker"] * bool(split_key.folds) + [BY_WORD] * split_key.by_word
     args = {
         "n": scores["rated"].get(key, scores["n"]),
         "ci95": [round(bound, 4) for bound in scores["ci95"][key]],
         "seeds": len(seeds),
         "std_over_seeds": round(scores["ccc_std_over_seeds"][key], 4),
     }
-    if not folds:
+    if not split_key.pooled:
         args["these_weights"] = round(scores["ccc_per_seed"][key][seeds.index(entry["checkpoint"]["seed"])], 4)
     return EvalResult(
         task_type=_task(entry),
@@ -59,7 +60,7 @@ def _eval_result(corpus: dict, entry: dict, facts: CorpusFacts, split: str, key:
         dataset_name=corpus["name"],
         dataset_split=split,
         metric_type="ccc",
-        metric_name=f"CCC {heading(key, corpus)}" + (f" ({folds}-fold, by speaker)" if folds else ""),
+        metric_name=f"CCC {heading(key, as_shown(corpus, split))}" + (f" ({', '.join(how)})" if how else ""),
         metric_value=round(scores["ccc"][key], 4),
         metric_args=args,
     )

@@ -7,19 +7,29 @@ from speech_affect import DIMENSIONS
 
 from ..settings.conditions import Condition
 from .scores import KEYS, SMALLEST_GROUP
-from .tables import NOT_RATED, heading, markdown_table, number
+from .tables import LISTENER, NOT_RATED, heading, markdown_table, number
 
 
 # largest p-value at which a difference counts
 SIGNIFICANT = 0.05
 
 
-def score_table(scores: dict, seeds: Sequence[int], own: int | None, corpus: dict) -> str:
-    """Return the CCC of each dimension and their mean; `own` is the seed of the checkpoint's weights, if scored."""
+def score_table(
+    scores: dict, seeds: Sequence[int], own: int | None, corpus: dict, listeners: dict[str, float | None] | None = None
+) -> str:
+    """Return the CCC of each dimension and their mean.
+
+    Args:
+        scores: Of the split.
+        seeds: Of the system.
+        own: The seed of the checkpoint's weights, if they are among what was scored.
+        corpus: Of the results, as the split shows it.
+        listeners: What one further listener reaches.
+    """
     rows = []
     for key in KEYS:
         if scores["ccc"][key] is None:
-            rows.append([heading(key, corpus), NOT_RATED, "", *([""] if own is not None else [])])
+            rows.append([heading(key, corpus), NOT_RATED])
             continue
         low, high = scores["ci95"][key]
         row = [
@@ -27,22 +37,28 @@ def score_table(scores: dict, seeds: Sequence[int], own: int | None, corpus: dic
             f"{scores['ccc'][key]:.2f} ± {scores['ccc_std_over_seeds'][key]:.2f}",
             f"{low:.2f} to {high:.2f}",
         ]
-        rows.append(row + ([f"{scores['ccc_per_seed'][key][seeds.index(own)]:.2f}"] if own is not None else []))
-    return markdown_table(["", "CCC", "95% interval", *(["these weights"] if own is not None else [])], rows)
+        if own is not None:
+            row.append(f"{scores['ccc_per_seed'][key][seeds.index(own)]:.2f}")
+        if listeners:
+            row.append(number(listeners[key], ".2f"))
+        rows.append(row)
+    head = ["", "CCC", "95% interval"]
+    head += ["these weights"] * (own is not None) + [LISTENER] * bool(listeners)
+    return markdown_table(head, [row + [""] * (len(head) - len(row)) for row in rows])
 
 
-def gender_table(splits: dict[str, dict], corpus: dict) -> str | None:
-    """Return the CCC by the speaker's gender, with its 95% interval; None where no clip has one."""
+def group_table(splits: dict[str, dict], kind: str, corpus: dict) -> str | None:
+    """Return the CCC of each corpus, language or gender, with its 95% interval; None where no clip has one."""
     rows = []
     for split, scores in splits.items():
-        for gender, group in scores["by_gender"].items():
+        for name, group in scores.get(f"by_{kind}", {}).items():
             cells = []
             for dimension in DIMENSIONS:
                 low, high = group["ci95"][dimension] or (None, None)
                 interval = "" if low is None else f" [{low:.2f}, {high:.2f}]"
                 cells.append(number(group["ccc"][dimension], ".2f") + interval)
-            rows.append([split, gender, str(group["n"]), *cells])
-    head = ["split", "gender", "clips", *(heading(d, corpus) for d in DIMENSIONS)]
+            rows.append([split, name, str(group["n"]), *cells])
+    head = ["split", kind, "clips", *(heading(d, corpus) for d in DIMENSIONS)]
     return markdown_table(head, rows) if rows else None
 
 
@@ -94,11 +110,11 @@ def condition_text(name: str) -> str:
     return f"{condition.kind}{' noise' if condition.kind == 'white' else ''} at {condition.value:g} dB"
 
 
-def condition_table(system: dict, corpus: dict) -> str | None:
+def condition_table(splits: dict[str, dict], conditions: dict[str, dict], corpus: dict) -> str | None:
     """Return the CCC under noise and in rooms beside the clean one; None where the system was not tested so."""
     rows = []
-    for split, conditions in system["conditions"].items():
-        named = {"clean": system["splits"][split], **{condition_text(name): c for name, c in conditions.items()}}
+    for split, tested in conditions.items():
+        named = {"clean": splits[split], **{condition_text(name): c for name, c in tested.items()}}
         for name, scores in named.items():
             rows.append([split, name, *(number(scores["ccc"][key], ".2f") for key in KEYS)])
     head = ["split", "condition", *(heading(key, corpus) for key in KEYS)]

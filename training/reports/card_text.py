@@ -2,18 +2,28 @@
 
 from speech_affect import DIMENSIONS
 
+from ..jobs.provenance import shown_twice
 from ..settings.corpus_facts import CorpusFacts
 from ..settings.split_key import SplitKey
 from .card_tables import (
     condition_table,
     condition_text,
-    gender_table,
+    group_table,
     list_of,
     score_table,
     speaker_table,
     verdict_list,
 )
-from .tables import comparison_table, coverage_table, heading
+from .tables import (
+    BY_WORD,
+    as_shown,
+    comparison_table,
+    coverage_table,
+    heading,
+    listener_ccc,
+    split_name,
+    spread_table,
+)
 
 
 POLES = {"activation": "calm to active", "valence": "negative to positive", "dominance": "weak to strong"}
@@ -105,35 +115,53 @@ def _loss(distillation: dict | None) -> str:
 
 
 def split_parts(entry: dict, corpus: dict) -> list[dict]:
-    """Return for each split `{"title", "folds", "table"}`."""
+    """Return for each split `{"title", "key", "listeners", "table"}`."""
     parts = []
     for split, scores in entry["splits"].items():
-        folds = SplitKey.parse(split).folds
-        table = score_table(scores, entry["seeds"], None if folds else entry["checkpoint"]["seed"], corpus)
-        parts.append({"title": f"{split}: {_size(split, scores, corpus)}", "folds": folds, "table": table})
+        key, listeners = SplitKey.parse(split), listener_ccc(split, corpus)
+        own = None if key.pooled else entry["checkpoint"]["seed"]
+        table = score_table(scores, entry["seeds"], own, as_shown(corpus, split), listeners)
+        title = f"{split_name(split, corpus)}: {_size(scores)}"
+        parts.append({"title": title, "key": key, "listeners": bool(listeners), "table": table})
     return parts
 
 
 def further_parts(entry: dict, comparisons: list[dict], corpus: dict) -> list[dict]:
     """Return the results that not every system has, as `{"title", "text"}`."""
-    own = [row for row in comparisons if row["system"] == entry["name"]]
-    parts = {
-        "By gender": gender_table(entry["splits"], corpus),
-        "By speaker": speaker_table(entry["splits"], corpus),
-        "Against other systems": f"{comparison_table('split', own, corpus)}\n\n{verdict_list(own)}" if own else None,
-        "Under noise and in rooms": condition_table(entry, corpus),
-        "Predicted uncertainty": coverage_table("split", entry["splits"], corpus),
-    }
-    return [{"title": title, "text": text} for title, text in parts.items() if text]
+    parts = []
+    for by_word in (False, True) if shown_twice(corpus) else (False,):
+
+        def kept(by_split: dict[str, dict], by_word=by_word) -> dict[str, dict]:
+            return {split: value for split, value in by_split.items() if SplitKey.parse(split).by_word is by_word}
+
+        splits, shown = kept(entry["splits"]), as_shown(corpus, str(SplitKey("", by_word=by_word)))
+        own = [row for row in comparisons if row["system"] == entry["name"] and row["split"] in splits]
+        texts = {
+            **{f"By {kind}": group_table(splits, kind, shown) for kind in ("corpus", "language", "gender")},
+            "By speaker": speaker_table(splits, shown),
+            "Against other systems": f"{comparison_table('split', own, shown)}\n\n{verdict_list(own)}"
+            if own
+            else None,
+            "Under noise and in rooms": condition_table(splits, kept(entry["conditions"]), shown),
+            "Predicted uncertainty": "\n\n".join(filter(None, _uncertainty_tables(splits, shown))),
+        }
+        view = f", {BY_WORD}" if by_word else ""
+        parts += [{"title": f"{title}{view}", "text": text} for title, text in texts.items() if text]
+    return parts
+
+
+def _uncertainty_tables(splits: dict[str, dict], corpus: dict) -> list[str | None]:
+    return [table("split", splits, corpus) for table in (coverage_table, spread_table)]
 
 
 def limit_lines(entry: dict, corpus: dict, facts: CorpusFacts) -> list[str]:
     """Return what the results do not cover, and where they are weak."""
     train = corpus["splits"]["train"]
-    tested = "; ".join(f"`{split}` {_size(split, scores, corpus)}" for split, scores in entry["splits"].items())
+    tested = "; ".join(f"`{split}` {_size(scores)}" for split, scores in entry["splits"].items())
+    corpora = f"{len(corpus['corpora'])} corpora" if corpus.get("corpora") else "one corpus"
     spoken = f" (language: {', '.join(facts.languages)})" if facts.languages else ""
     lines = [
-        f"Trained on {_clips(train['clips'], train['speakers'])}; tested on {tested}, all of one corpus{spoken}. Its "
+        f"Trained on {_clips(train['clips'], train['speakers'])}; tested on {tested}, all of {corpora}{spoken}. Its "
         "quality on other languages, ways of speaking, rooms, devices or ages is not known."
     ]
     for split, scores in entry["splits"].items():
@@ -141,7 +169,7 @@ def limit_lines(entry: dict, corpus: dict, facts: CorpusFacts) -> list[str]:
         if not ccc:
             continue
         weakest = min(ccc, key=ccc.get)
-        at = f"{heading(weakest, corpus)} (CCC {ccc[weakest]:.2f})"
+        at = f"{heading(weakest, as_shown(corpus, split))} (CCC {ccc[weakest]:.2f})"
         lines.append(f"On `{split}` it is weakest at {at}. {_gap(scores)}")
     return [*lines, *_noise(entry)]
 
@@ -177,24 +205,22 @@ def _noise(entry: dict) -> list[str]:
 
 def compute_facts(entry: dict, teachers: list[dict], environment: dict) -> dict:
     """Return the number of trainings, and an estimate of their energy with that of the teachers."""
-    folds = [key.folds for key in map(SplitKey.parse, entry["splits"]) if key.folds]
+    folds = sorted({key.folds for key in map(SplitKey.parse, entry["splits"]) if key.folds})
     side_by_side = environment["stage_workers"] > 1
     cores = 1 if side_by_side else environment["threads"] * environment["processes"]
     seconds = sum(system["training_seconds"] for system in (entry, *teachers))
     return {
         "folds": folds,
-        "trainings": len(entry["seeds"]) * (1 + sum(folds)),
+        "trainings": entry["trainings"],
+        "left_out": entry["trainings"] // len(entry["seeds"]) - 1 - sum(folds),
         "cores_per_training": cores,
         "watts_per_core": WATTS_PER_CORE,
         "watt_hours": seconds * cores * WATTS_PER_CORE / 3600,
     }
 
 
-def _size(split: str, scores: dict, corpus: dict) -> str:
-    sizes = corpus["splits"]
-    if SplitKey.parse(split).folds:  # cross-validation has the speakers of all splits
-        return _clips(scores["n"], sum(size["speakers"] for size in sizes.values()))
-    return _clips(scores["n"], sizes[split]["speakers"])
+def _size(scores: dict) -> str:
+    return _clips(scores["n"], scores["speakers"])
 
 
 def _clips(clips: int, speakers: int) -> str:

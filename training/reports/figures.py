@@ -13,10 +13,10 @@ import numpy as np
 from speech_affect import DIMENSIONS
 
 from ..files import atomic_path
-from ..metrics.rated import rated_concordance
+from ..metrics.rated import concordance_within
 from ..settings.conditions import Condition
 from .evaluation import Evaluation
-from .tables import NOT_RATED, heading
+from .tables import LISTENER, NOT_RATED, as_shown, heading, listener_ccc, split_name
 
 
 COLOURS = dict(zip(DIMENSIONS, ("#d95f02", "#1b9e77", "#7570b3"), strict=True))
@@ -41,9 +41,9 @@ def draw_ccc(path: Path, systems: list[dict], split: str, corpus: dict) -> None:
         1, len(DIMENSIONS), figsize=(9, 1.3 + 0.34 * len(systems)), layout="constrained", sharey=True
     )
     places = np.arange(len(systems))[::-1]
-    scores = [system["splits"][split] for system in systems]
+    scores, listeners = [system["splits"][split] for system in systems], listener_ccc(split, corpus)
     for axes, dimension in zip(panels, DIMENSIONS, strict=True):
-        axes.set_title(heading(dimension, corpus), fontsize=10)
+        axes.set_title(heading(dimension, as_shown(corpus, split)), fontsize=10)
         if scores[0]["ccc"][dimension] is None:
             axes.text(0.5, 0.5, NOT_RATED, ha="center", transform=axes.transAxes)
             axes.set_xticks([])
@@ -58,11 +58,15 @@ def draw_ccc(path: Path, systems: list[dict], split: str, corpus: dict) -> None:
             seeds = score["ccc_per_seed"][dimension]
             axes.plot(seeds, [place] * len(seeds), "o", ms=3, mfc="white", mec="#333333", mew=0.8, zorder=4)
         axes.axvline(0, color="#333333", lw=0.8)
+        if listeners and listeners[dimension] is not None:
+            line = axes.axvline(listeners[dimension], color="#333333", ls="--", lw=1.3, label=LISTENER, zorder=5)
         axes.set_xlim(min(0.0, bounds[0].min() - 0.02), 1)
         axes.grid(axis="x", color="#dddddd", zorder=0)
         axes.spines[["top", "right"]].set_visible(False)
+    if listeners:
+        figure.legend(handles=[line], loc="outside upper right", frameon=False, fontsize=8)
     panels[0].set_yticks(places, [system["name"] for system in systems])
-    figure.supxlabel(f"CCC on {corpus['name']}, {split}, {scores[0]['n']} clips", fontsize=10)
+    figure.supxlabel(f"CCC on {corpus['name']}, {split_name(split, corpus)}, {scores[0]['n']} clips", fontsize=10)
     save_figure(figure, path)
 
 
@@ -71,14 +75,14 @@ def draw_scatter(path: Path, evaluations: dict[str, Evaluation], split: str, cor
     figure, grid = _label_panels(len(evaluations), len(DIMENSIONS), (7.5, 2.5 * len(evaluations)))
     for axes_row, (name, evaluation) in zip(grid, evaluations.items(), strict=True):
         logits, labels = evaluation.logits[0], evaluation.labels
-        ccc = rated_concordance(logits, labels)
+        ccc = concordance_within(logits, labels, evaluation.table.corpora)
         for column, (axes, dimension) in enumerate(zip(axes_row, DIMENSIONS, strict=True)):
             axes.plot(corpus["label_range"], corpus["label_range"], color="#999999", lw=1)
             axes.plot(labels[:, column], logits[:, column], "o", ms=3, alpha=0.5, mew=0, color=COLOURS[dimension])
             value = NOT_RATED if np.isnan(ccc[column]) else f"{ccc[column]:.2f}"
-            axes.set_title(f"{name}: {heading(dimension, corpus)}, {value}", fontsize=8)
+            axes.set_title(f"{name}: {heading(dimension, as_shown(corpus, split))}, {value}", fontsize=8)
             _set_label_limits(axes, corpus["label_range"])
-    figure.supxlabel(f"label ({corpus['name']}, {split}; numbers above are CCC)", fontsize=10)
+    figure.supxlabel(f"label ({corpus['name']}, {split_name(split, corpus)}; numbers above are CCC)", fontsize=10)
     figure.supylabel("prediction", fontsize=10)
     save_figure(figure, path)
 
@@ -109,7 +113,7 @@ def draw_circumplex(path: Path, evaluations: dict[str, Evaluation], split: str, 
         axes.scatter(values[:, 1], values[:, 0], s=11, c=colours, alpha=0.75, linewidths=0)
         axes.set_title(name, fontsize=10)
         _set_label_limits(axes, corpus["label_range"])
-    figure.supxlabel(f"valence ({corpus['name']}, {split})", fontsize=10)
+    figure.supxlabel(f"valence ({corpus['name']}, {split_name(split, corpus)})", fontsize=10)
     figure.supylabel("activation", fontsize=10)
     save_figure(figure, path)
 
@@ -154,12 +158,12 @@ def draw_conditions(path: Path, systems: list[dict], split: str, corpus: dict) -
                 (line,) = axes.plot(range(len(mean)), mean, "o-", ms=4, lw=1.5, label=system["name"])
                 axes.fill_between(range(len(mean)), mean - spread, mean + spread, color=line.get_color(), alpha=0.15)
             axes.set_xticks(range(len(mean)), ["clean", *(f"{condition.value:g}" for condition in conditions)])
-            axes.set_title(heading(dimension, corpus), fontsize=10)
+            axes.set_title(heading(dimension, as_shown(corpus, split)), fontsize=10)
             axes.grid(color="#dddddd")
             axes.spines[["top", "right"]].set_visible(False)
             axes.set_xlabel("reverberation time, s" if kind == "room" else f"{kind} noise, signal-to-noise ratio, dB")
         axes_row[0].set_ylabel("CCC")
     handles, names = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
-    figure.suptitle(f"{corpus['name']}, {split}: mean and spread over seeds", fontsize=10)
+    figure.suptitle(f"{corpus['name']}, {split_name(split, corpus)}: mean and spread over seeds", fontsize=10)
     save_figure(figure, path)

@@ -16,7 +16,10 @@ import jinja2
 from huggingface_hub import ModelCard
 from huggingface_hub.utils import validate_repo_id
 
+from speech_affect import DIMENSIONS
+
 from ..files import read_json, write_text
+from ..jobs.provenance import by_word_of, shown_twice
 from ..settings.corpus_facts import CorpusFacts
 from .card_metadata import card_data, encoders_of
 from .card_tables import list_of
@@ -31,7 +34,7 @@ from .card_text import (
     teachers_of,
     training_lines,
 )
-from .tables import corpus_table
+from .tables import LISTENER_NOTE, corpus_table
 
 
 logger = logging.getLogger(__name__)
@@ -151,6 +154,8 @@ def _description(results: dict, entry: dict, by_name: dict[str, dict]) -> dict:
         "role": role(entry, by_name),
         "outputs": output_texts(checkpoint["outputs"]),
         "by_word": list_of(corpus["word_labelled"]),
+        "listened_to": _listened_to(corpus) if shown_twice(corpus) else "",
+        "listener_note": LISTENER_NOTE,
         "branches": [branch_text(branch, results["encoders"]) for branch in checkpoint["branches"]],
         "takes_audio": not all(branch["text"] for branch in checkpoint["branches"]),
         "takes_text": any(branch["text"] for branch in checkpoint["branches"]),
@@ -160,6 +165,12 @@ def _description(results: dict, entry: dict, by_name: dict[str, dict]) -> dict:
         "splits": split_parts(entry, corpus),
         "parts": further_parts(entry, results["comparisons"], corpus),
     }
+
+
+def _listened_to(corpus: dict) -> str:
+    """Return what listeners rated of several corpora, such as `activation and valence of emodb`; empty for nothing."""
+    rated = {name: [d for d in DIMENSIONS if d not in words] for name, words in by_word_of(corpus).items()}
+    return list_of([f"{list_of(dimensions)} of {name}" for name, dimensions in rated.items() if dimensions])
 
 
 def _provenance(results: dict, entry: dict, by_name: dict[str, dict], repo_id: str | None) -> dict:

@@ -1,6 +1,6 @@
 """Write results.json, results.md and figures from the predictions of a run's jobs."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ..files import write_json, write_text
@@ -10,7 +10,7 @@ from ..settings.split_key import SplitKey
 from .evaluation import Evaluation, read_evaluations
 from .figures import draw_ccc, draw_circumplex, draw_conditions, draw_scatter
 from .results_table import render_markdown
-from .scores import ccc_scores, comparisons, split_scores
+from .scores import ccc_scores, comparisons, listener_scores, split_scores
 
 
 # settings of the model, and training arguments, that a model card shows
@@ -41,7 +41,8 @@ def write_report(
     Returns:
         The content of `results.json`.
     """
-    evaluations = read_evaluations(jobs, corpus["averaged"])
+    evaluations = read_evaluations(jobs, corpus)
+    corpus = {**corpus, "listeners": _listeners(evaluations)}
     systems = [_system(jobs, name, parameters[name], evaluations, bootstrap_samples) for name in jobs[""]]
     specs = {name: runs[0].spec for name, runs in jobs[""].items()}
     results = {
@@ -57,6 +58,13 @@ def write_report(
     return results
 
 
+def _listeners(evaluations: dict[SplitKey, dict[str, Evaluation]]) -> dict[str, dict]:
+    """Return per split with listeners' ratings what one further listener reaches on its clips."""
+    first = {key: next(iter(e.values())) for key, e in evaluations.items() if not (key.condition or key.by_word)}
+    found = {str(key): listener_scores(evaluation) for key, evaluation in first.items()}
+    return {split: scores for split, scores in found.items() if scores is not None}
+
+
 def _system(jobs, name: str, parameters: int, evaluations: dict, bootstrap_samples: int) -> dict:
     given = jobs[""][name]
     spec, config = given[0].spec, given[0].config
@@ -64,7 +72,7 @@ def _system(jobs, name: str, parameters: int, evaluations: dict, bootstrap_sampl
     scores, conditions = {}, {}
     for key, systems in evaluations.items():
         if name in systems and key.condition:
-            conditions.setdefault(key.split, {})[key.condition] = ccc_scores(systems[name])
+            conditions.setdefault(str(replace(key, condition="")), {})[key.condition] = ccc_scores(systems[name])
         elif name in systems:
             scores[str(key)] = split_scores(systems[name], bootstrap_samples)
     return {
@@ -76,6 +84,7 @@ def _system(jobs, name: str, parameters: int, evaluations: dict, bootstrap_sampl
         "trained_parameters": given[0].result()["trained_parameters"],
         "seeds": [job.seed for job in given],
         "steps": [job.result()["steps"] for job in given],
+        "trainings": len(every),
         "training_seconds": sum(job.result()["seconds"] for job in every),
         "checkpoint": _checkpoint(best_job(given)),
         "splits": scores,

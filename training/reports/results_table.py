@@ -6,14 +6,21 @@ from speech_affect import DIMENSIONS
 
 from .scores import KEYS
 from .tables import (
+    LISTENER,
+    LISTENER_NOTE,
     NOT_RATED,
     all_dimensions,
+    as_shown,
     clips_text,
     comparison_table,
     corpus_table,
     coverage_table,
     heading,
+    listener_ccc,
     markdown_table,
+    number,
+    split_name,
+    spread_table,
 )
 
 
@@ -27,13 +34,15 @@ def render_markdown(results: dict) -> str:
     parts = [f"# Results on {corpus['name']}", corpus["note"]]
     for split in dict.fromkeys(split for system in systems for split in system["splits"]):
         scores = {system["name"]: system["splits"][split] for system in systems if split in system["splits"]}
-        parts.append(_split_table([system for system in systems if system["name"] in scores], split, corpus))
+        shown = as_shown(corpus, split)
+        parts.append(_split_table([system for system in systems if system["name"] in scores], split, shown))
         compared = [row for row in results["comparisons"] if row["split"] == split]
-        parts.append(comparison_table("system", compared, corpus))
-        parts.append(coverage_table("system", scores, corpus))
-        parts += [_group_table(scores, kind, corpus) for kind in ("gender", "speaker")]
+        parts.append(comparison_table("system", compared, shown))
+        parts += [table("system", scores, shown) for table in (coverage_table, spread_table)]
+        parts += [_group_table(scores, kind, shown) for kind in ("corpus", "language", "gender", "speaker")]
     for split in dict.fromkeys(split for system in systems for split in system["conditions"]):
-        parts.append(_condition_table([system for system in systems if split in system["conditions"]], split, corpus))
+        tested = [system for system in systems if split in system["conditions"]]
+        parts.append(_condition_table(tested, split, as_shown(corpus, split)))
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     parts += ["## Corpus", corpus_table(corpus), f"Code {environment['git_commit']}; {packages}."]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -53,8 +62,14 @@ def _split_table(systems: Sequence[dict], split: str, corpus: dict) -> str:
             mean = f"{scores['ccc'][key]:.3f} ± {scores['ccc_std_over_seeds'][key]:.3f}"
             row.append(f"{mean} [{low:.3f}, {high:.3f}]")
         rows.append(row)
-    title = f"## {split}: CCC on {clips_text(systems[0]['splits'][split])}"
+    scores = systems[0]["splits"][split]
+    title = f"## {split_name(split, corpus)}: CCC on {clips_text(scores)}"
     about = "Mean over seeds ± standard deviation over seeds, and the 95% bootstrap interval over clips."
+    if len(scores.get("by_corpus", {})) > 1:
+        about += " CCC is the mean over corpora of that within each."
+    if listeners := listener_ccc(split, corpus):
+        about += f" {LISTENER_NOTE}"
+        rows.append([LISTENER, "", "", "", "", *(number(listeners[key], ".3f") for key in KEYS)])
     table = markdown_table(
         ["system", "role", "inputs", "parameters", "seeds", *(heading(key, corpus) for key in KEYS)], rows
     )
@@ -62,8 +77,8 @@ def _split_table(systems: Sequence[dict], split: str, corpus: dict) -> str:
 
 
 def _group_table(scores: dict[str, dict], kind: str, corpus: dict) -> str | None:
-    """Return the CCC of each gender or speaker; None without groups or with too many of them."""
-    groups = next(iter(scores.values()))[f"by_{kind}"]
+    """Return the CCC of each corpus, language, gender or speaker; None without groups or with too many of them."""
+    groups = next(iter(scores.values())).get(f"by_{kind}", {})
     if not 0 < len(groups) <= MOST_GROUPS:
         return None
     rows = [[name, *(all_dimensions(one[f"by_{kind}"][group]) for group in groups)] for name, one in scores.items()]
@@ -80,7 +95,7 @@ def _condition_table(systems: Sequence[dict], split: str, corpus: dict) -> str:
         rows.append([system["name"], *map(all_dimensions, scores)])
     head = ["system", "clean", *(name.replace("_", " ") for name in names)]
     about = f"CCC, mean over seeds, {_dimensions(corpus)}:"
-    return f"## {split} under noise and in rooms\n\n{about}\n\n{markdown_table(head, rows)}"
+    return f"## {split_name(split, corpus)} under noise and in rooms\n\n{about}\n\n{markdown_table(head, rows)}"
 
 
 def _dimensions(corpus: dict) -> str:

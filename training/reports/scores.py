@@ -1,7 +1,6 @@
-"""Score a system on a split: CCC with intervals, by speaker and gender, calibration; and compare systems."""
+"""Score a system on a split: CCC with intervals, of all clips and of groups, calibration; and compare systems."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -9,7 +8,8 @@ from speech_affect import DIMENSIONS
 
 from ..metrics.bootstrap import Difference, Interval, bootstrap_ccc, paired_bootstrap
 from ..metrics.calibration import coverage
-from ..metrics.rated import mean_of_rated, rated_concordance
+from ..metrics.listeners import further_listener, grade_spread, spread_agreement
+from ..metrics.rated import concordance_within, mean_of_rated, rows_of_groups
 from ..settings.labels import UNKNOWN
 from ..settings.split_key import SplitKey
 from ..settings.systems import SystemSpec
@@ -21,19 +21,28 @@ SMALLEST_GROUP = 10  # clips; the CCC of fewer says nothing
 
 
 def split_scores(evaluation: Evaluation, bootstrap_samples: int) -> dict:
-    """Compute all scores of one system on one split, as they are in `results.json`."""
+    """Compute all scores of one system on one split, as they are in `results.json`.
+
+    Of several corpora every CCC is the mean over the corpora of that within each.
+    """
+    table = evaluation.table
     scores = {
         **ccc_scores(evaluation),
+        "speakers": len(set(table.speakers) - {None, UNKNOWN}),
         "ccc_per_seed": {
             key: None if np.isnan(seeds).any() else seeds.tolist()
             for key, seeds in zip(KEYS, _ccc_per_seed(evaluation).T, strict=True)
         },
         "ci95": _intervals(evaluation, bootstrap_samples),
-        "by_gender": group_scores(evaluation, evaluation.genders, bootstrap_samples),
-        "by_speaker": group_scores(evaluation, evaluation.speakers),
+        "by_gender": group_scores(evaluation, table.genders, bootstrap_samples),
+        "by_speaker": group_scores(evaluation, table.speakers),
     }
+    if any(table.corpora):
+        scores["by_corpus"] = group_scores(evaluation, table.corpora, bootstrap_samples)
+        scores["by_language"] = group_scores(evaluation, table.languages, bootstrap_samples)
     if evaluation.uncertainty is not None:
         scores["coverage"] = _coverage(evaluation)
+        scores["spread"] = _spread(evaluation)
     return scores
 
 
@@ -57,15 +66,17 @@ def group_scores(
 ) -> dict[str, dict]:
     """Compute the scores of each group of 10 clips or more; clips without a known group are left out.
 
-    So is a dimension in which fewer clips of the group were rated.
+    So is a dimension in which fewer clips of the group were rated, in each corpus of the group by itself.
     """
     scores = {}
     for group in sorted(set(groups) - {None, UNKNOWN}, key=_natural):
-        members = np.array([name == group for name in groups])
-        if members.sum() >= SMALLEST_GROUP:
-            labels = evaluation.labels[members]
-            labels = np.where((~np.isnan(labels)).sum(axis=0) < SMALLEST_GROUP, np.nan, labels)
-            part = replace(evaluation, logits=evaluation.logits[:, members], labels=labels)
+        members = np.flatnonzero([name == group for name in groups])
+        if len(members) >= SMALLEST_GROUP:
+            part = evaluation.take(members)
+            labels = part.labels.copy()
+            for rows in rows_of_groups(part.table.corpora, len(labels)):
+                labels[rows] = np.where((~np.isnan(labels[rows])).sum(axis=0) < SMALLEST_GROUP, np.nan, labels[rows])
+            part = part.with_labels(labels)
             scores[group] = ccc_scores(part)
             if bootstrap_samples is not None:
                 scores[group]["ci95"] = _intervals(part, bootstrap_samples)
@@ -78,13 +89,14 @@ def _natural(name: str) -> tuple:
 
 def _ccc_per_seed(evaluation: Evaluation) -> np.ndarray:
     """Return (seeds, 4): CCC of each dimension, and the mean of those averaged; NaN where too few were rated."""
-    ccc = np.stack([rated_concordance(logits, evaluation.labels) for logits in evaluation.logits])
+    groups = evaluation.table.corpora
+    ccc = np.stack([concordance_within(logits, evaluation.labels, groups) for logits in evaluation.logits])
     return np.column_stack([ccc, mean_of_rated(ccc[:, evaluation.averaged])])
 
 
 def _intervals(evaluation: Evaluation, bootstrap_samples: int) -> dict[str, list[float] | None]:
-    given = (evaluation.logits, evaluation.labels)
-    return _bounds(bootstrap_ccc(*given, num_samples=bootstrap_samples, averaged=evaluation.averaged))
+    settings = {"num_samples": bootstrap_samples, "averaged": evaluation.averaged, "groups": evaluation.table.corpora}
+    return _bounds(bootstrap_ccc(evaluation.logits, evaluation.labels, **settings))
 
 
 def _bounds(rows: Sequence[Interval | Difference]) -> dict[str, list[float] | None]:
@@ -99,6 +111,33 @@ def _coverage(evaluation: Evaluation) -> dict:
         for logits, uncertainty in zip(evaluation.logits, evaluation.uncertainty, strict=True)
     ]
     return {f"{level:g}": _by_key(np.mean([seed[level] for seed in seeds], axis=0), DIMENSIONS) for level in seeds[0]}
+
+
+def _spread(evaluation: Evaluation) -> dict:
+    """Return how predicted deviations follow those of the clip's grades, as the mean over seeds, per dimension."""
+    spread = np.where(np.isnan(evaluation.labels), np.nan, grade_spread(evaluation.table.grades))
+    ccc, pearson = np.transpose([spread_agreement(seed, spread) for seed in evaluation.uncertainty], (1, 0, 2))
+    return {
+        "clips": dict(zip(DIMENSIONS, (~np.isnan(spread)).sum(axis=0).tolist(), strict=True)),
+        "ccc": _by_key(ccc.mean(axis=0), DIMENSIONS),
+        "pearson": _by_key(pearson.mean(axis=0), DIMENSIONS),
+    }
+
+
+def listener_scores(evaluation: Evaluation) -> dict | None:
+    """Compute what one further listener reaches on these clips; None where no clip has three listeners.
+
+    It is the CCC of each listener's grade with the mean of the others', over clips with three listeners or more.
+    """
+    table = evaluation.table
+    ccc, clips, grades = further_listener(table.grades, table.corpora)
+    if not clips.any():
+        return None
+    return {
+        "ccc": _by_key([*ccc, mean_of_rated(ccc[list(evaluation.averaged)])]),
+        "clips": dict(zip(DIMENSIONS, clips.tolist(), strict=True)),
+        "grades": dict(zip(DIMENSIONS, grades.tolist(), strict=True)),
+    }
 
 
 def comparisons(
@@ -131,8 +170,9 @@ def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
 
 def _compare(a: Evaluation, b: Evaluation, samples: int) -> dict:
     labels = np.where(np.isnan(b.labels), np.nan, a.labels)
-    test = paired_bootstrap(a.logits, b.logits, labels, num_samples=samples, averaged=a.averaged)
-    own, other = (_ccc_per_seed(replace(each, labels=labels)).mean(axis=0) for each in (a, b))
+    settings = {"num_samples": samples, "averaged": a.averaged, "groups": a.table.corpora}
+    test = paired_bootstrap(a.logits, b.logits, labels, **settings)
+    own, other = (_ccc_per_seed(each.with_labels(labels)).mean(axis=0) for each in (a, b))
     relative = [float(x / y - 1) if y > 0 else None for x, y in zip(own, other, strict=True)]  # false for NaN
     return {
         "difference": _by_key([row.estimate for row in test]),

@@ -1,13 +1,43 @@
 """Tables of results as Markdown, shared by `results.md` and the model cards."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from speech_affect import DIMENSIONS
 
+from ..jobs.provenance import shown_twice
+from ..settings.split_key import SplitKey
 from .scores import KEYS
 
 
 NOT_RATED = "not rated"
+BY_WORD = "by the emotion's word"
+LISTENER = "one further listener"
+LISTENER_NOTE = (
+    "One further listener: CCC of each listener's grade with the mean of the others', over clips with three listeners "
+    "or more."
+)
+
+
+def as_shown(corpus: dict, split: str) -> dict:
+    """Return the description of a corpus as a split shows it, against listeners' ratings or by word alone."""
+    if not shown_twice(corpus):
+        return corpus
+    averaged = list(DIMENSIONS) if SplitKey.parse(split).by_word else corpus["averaged"]
+    return {**corpus, "word_labelled": [], "averaged": averaged}
+
+
+def split_name(split: str, corpus: dict) -> str:
+    """Return the name of a split, with what it is scored against where that is not the same for all."""
+    if not shown_twice(corpus):
+        return split
+    key = SplitKey.parse(split)
+    return f"{replace(key, by_word=False)}, {BY_WORD if key.by_word else 'by listeners'}"
+
+
+def listener_ccc(split: str, corpus: dict) -> dict[str, float | None] | None:
+    """Return what one further listener reaches on the clips of a split; None where nobody knows."""
+    return (corpus.get("listeners") or {}).get(split, {}).get("ccc")
 
 
 def heading(key: str, corpus: dict) -> str:
@@ -49,7 +79,20 @@ def corpus_table(corpus: dict) -> str:
         [name, f"{size['clips']:,}", f"{size['speakers']:,}", *(f"{size['rated'][d]:,}" for d in partly)]
         for name, size in splits
     ]
-    return markdown_table(["split", "clips", "speakers", *(f"with {heading(d, corpus)}" for d in partly)], rows)
+    table = markdown_table(["split", "clips", "speakers", *(f"with {heading(d, corpus)}" for d in partly)], rows)
+    return f"{table}\n\n{_corpora_table(corpus['corpora'])}" if corpus.get("corpora") else table
+
+
+def _corpora_table(corpora: dict[str, dict]) -> str:
+    """Return languages, sizes and licence of each of several corpora, and what listeners rated of it."""
+    rows = []
+    for name, one in corpora.items():
+        splits = one["splits"].values()
+        rated = [d for d in DIMENSIONS if any(size["rated"][d] for size in splits) and d not in one["word_labelled"]]
+        sizes = [f"{sum(size[what] for size in splits):,}" for what in ("clips", "speakers")]
+        licence = one["facts"]["license"] if one["facts"] else ""
+        rows.append([name, ", ".join(one["languages"]), *sizes, ", ".join(rated) or "nothing", licence])
+    return markdown_table(["corpus", "language", "clips", "speakers", "rated by listeners", "licence"], rows)
 
 
 def coverage_table(column: str, scores: Mapping[str, dict], corpus: dict) -> str | None:
@@ -61,6 +104,21 @@ def coverage_table(column: str, scores: Mapping[str, dict], corpus: dict) -> str
     ]
     title = "Share of labels inside the central interval that the model predicts:"
     head = [column, "interval", *(heading(d, corpus) for d in DIMENSIONS)]
+    return f"{title}\n\n{markdown_table(head, rows)}" if rows else None
+
+
+def spread_table(column: str, scores: Mapping[str, dict], corpus: dict) -> str | None:
+    """Return how predicted deviations follow those of the grades, a row per `column`; None where there are none."""
+    rows = [
+        [name, *(f"{number(spread['ccc'][d], '.2f')} / {number(spread['pearson'][d], '.2f')}" for d in DIMENSIONS)]
+        for name, spread in ((name, one.get("spread")) for name, one in scores.items())
+        if spread and any(spread["clips"].values())
+    ]
+    title = (
+        "Predicted standard deviation beside that of the clip's grades, over clips with three graders or more: CCC / "
+        "Pearson's r:"
+    )
+    head = [column, *(heading(d, corpus) for d in DIMENSIONS)]
     return f"{title}\n\n{markdown_table(head, rows)}" if rows else None
 
 

@@ -252,6 +252,7 @@ def test_audio_that_is_not_used_is_not_read(clips):
 def test_a_joined_copy_has_no_label_of_its_own(make_table):
     known = {"speakers": ["1", "2", "2"], "genders": ["Male", "Female", "Female"], "emotions": ["A", "H", "S"]}
     table = make_table(3, **known, votes=[("A", "H"), ("H",), ()], rating_variances=np.ones((3, 3)))
+    table = replace(table, grades=[np.ones((2, 3))] * 3)
     partner = SourceClip("partner", {})
     copies = [
         AugmentedClip(SourceClip(fingerprint, {}), 1, settings, partner)
@@ -264,6 +265,7 @@ def test_a_joined_copy_has_no_label_of_its_own(make_table):
     assert np.isnan(augmented.labels[:2]).all()
     np.testing.assert_array_equal(augmented.labels[2], table.labels[0])
     np.testing.assert_array_equal(augmented.rating_variances, [[np.nan] * 3, [np.nan] * 3, [1] * 3])
+    assert [len(grades) for grades in augmented.grades] == [0, 0, 2]
     assert augmented.emotions == [None, None, "A"] and augmented.votes == [(), (), ("A", "H")]
     assert augmented.speakers == ["2", "2", "1"] and augmented.genders == ["Female", "Female", "Male"]
     assert augmented_table(table, []).labels.shape == (0, 3)

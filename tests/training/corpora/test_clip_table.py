@@ -14,14 +14,14 @@ from speech_affect_training.corpora.clip_table import (
 )
 
 
-def grade(emotion: str | None, activation, valence=4.0, dominance=None) -> dict:
+def grade(emotion: str | None, activation, valence=4.0, dominance=None, worker="w") -> dict:
     ratings = {"activation": activation, "valence": valence, "dominance": dominance}
-    return {"worker": "w", **ratings, "emotion": emotion, "emotion_secondary": "Amused"}
+    return {"worker": worker, **ratings, "emotion": emotion, "emotion_secondary": "Amused"}
 
 
 def same(a: ClipTable, b: ClipTable) -> bool:
     columns = [(getattr(a, field.name), getattr(b, field.name)) for field in fields(ClipTable)]
-    return all((x == y).all() if isinstance(x, np.ndarray) else x == y for x, y in columns)
+    return all(len(x) == len(y) and all(map(np.array_equal, x, y)) for x, y in columns)
 
 
 def test_a_split_as_a_table(make_corpus):
@@ -35,6 +35,10 @@ def test_a_split_as_a_table(make_corpus):
     # 2, 5, 5 about their mean 4: (4 + 1 + 1) / 3; two equal grades; no grade; a single grade has no variance
     nan = np.nan
     np.testing.assert_allclose(table.rating_variances, [[2, 0, nan], [nan, nan, nan], [nan, nan, nan]], atol=1e-15)
+    # all three by one grader, whose grades are averaged
+    np.testing.assert_array_equal(table.grades[0], [[4, 4, nan]])
+    np.testing.assert_array_equal(table.grades[1], [[3, 4, nan]])
+    assert table.grades[2].shape == (0, 3)
     assert table.emotions == ["A", None, None]
     assert table.votes == [("A", "O", "A"), (), ()]
     assert table.speakers == ["1", "Unknown", "1"] and table.genders == [None, "Male", None]
@@ -48,6 +52,13 @@ def test_a_split_of_several_corpora(make_corpus):
         rows = rows.add_column(name, values)
     table = clip_table(rows, ["1", "2"])
     assert table.corpora == ["x", "y"] and table.languages == ["de", None] and table.rating_scales == ["x", "word"]
+
+
+def test_each_grader_has_one_grade(make_corpus):
+    graders = [grade(None, 2.0, None, worker="x"), grade(None, 5.0, 1.0, 7.0), grade(None, 3.0, 6.0, worker="x")]
+    table = clip_table(make_corpus({"train": [{"file": "a", "graders": graders}]}).splits["train"], ["1"])
+    np.testing.assert_array_equal(table.grades[0], [[2.5, 6, np.nan], [5, 1, 7]])
+    np.testing.assert_allclose(table.rating_variances, [[14 / 9, 6.25, np.nan]])  # of single grades
 
 
 def test_graders_words_are_classes(make_corpus):

@@ -40,6 +40,7 @@ def clip_table(seed: int) -> ClipTable:
         fingerprints=[f"{index:02d}ab" for index in range(CLIPS)],
         labels=labels,
         rating_variances=generator.uniform(0.1, 1, (CLIPS, 3)),
+        grades=[np.empty((0, 3))] * CLIPS,
         emotions=["AH"[index % 2] if index % 5 else None for index in range(CLIPS)],
         votes=[()] * CLIPS,
         speakers=[None] * CLIPS,

@@ -55,14 +55,14 @@ def without(value: dict, *keys: str) -> dict:
     }
 
 
-def test_what_nobody_rated_is_called_so(tmp_path, drawn):
+def test_what_nobody_rated_is_called_so(tmp_path, drawn, evaluation):
     corpus = {**CORPUS, "word_labelled": ["valence"]}
     systems = [{"name": name, "splits": {"test1": without(scores(0.3), "dominance")}} for name in "ab"]
     draw_ccc(tmp_path / "ccc.png", systems, "test1", corpus)
     rated = evaluation()
     labels = rated.labels.copy()
     labels[:, 2] = labels[0, 1] = np.nan
-    part = replace(rated, labels=labels)
+    part = rated.with_labels(labels)
     draw_scatter(tmp_path / "scatter.png", {"mfb": part}, "test1", corpus)
     draw_circumplex(tmp_path / "circumplex.png", {"mfb": part}, "test1", corpus)
     for name in ("ccc", "scatter", "circumplex"):
@@ -77,13 +77,19 @@ def test_what_nobody_rated_is_called_so(tmp_path, drawn):
     assert titles[2] == "mfb: dominance, not rated"
     assert [len(axes.collections[0].get_offsets()) for axes in circumplex.axes[:2]] == [4, 4]
     labels[:, 1] = np.nan
-    draw_circumplex(tmp_path / "none.png", {"mfb": replace(rated, labels=labels)}, "test1", corpus)
+    draw_circumplex(tmp_path / "none.png", {"mfb": rated.with_labels(labels)}, "test1", corpus)
     assert not (tmp_path / "none.png").exists()
 
 
-def evaluation(shift: float = 0.0) -> Evaluation:
+@pytest.fixture
+def evaluation(make_table):
+    """Makes predictions of five clips, so far from the labels with the first seed, and right with the second."""
     labels = np.array([[7.0, 4, 2], [4, 7, 3], [1, 4, 4], [4, 1, 5], [4, 4, 6]])
-    return Evaluation(np.stack([labels + shift, labels]), labels, None, [None] * 5, [None] * 5)
+
+    def make(shift: float = 0.0) -> Evaluation:
+        return Evaluation(make_table(5, labels=labels), np.stack([labels + shift, labels]))
+
+    return make
 
 
 def test_ccc(tmp_path, drawn):
@@ -101,7 +107,42 @@ def test_ccc(tmp_path, drawn):
     assert bars[0].get_y() > bars[1].get_y()
 
 
-def test_scatter(tmp_path, drawn):
+def test_listeners_are_a_line(tmp_path, drawn):
+    corpus = {**CORPUS, "listeners": {"test1": {"ccc": {"activation": 0.8, "valence": 0.6, "dominance": None}}}}
+    systems = [{"name": "mfb", "splits": {"test1": scores(0.3), "cv5": scores(0.3)}}]
+    for split in ("test1", "cv5"):
+        draw_ccc(tmp_path / "ccc.png", systems, split, corpus)
+    check_png(tmp_path / "ccc.png")
+    with_line, without_line = drawn
+    lines = [[line for line in axes.lines if line.get_linestyle() == "--"] for axes in with_line.axes]
+    assert [[line.get_xdata()[0] for line in found] for found in lines] == [[0.8], [0.6], []]
+    (legend,) = with_line.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["one further listener"]
+    assert not without_line.legends
+    assert with_line.get_supxlabel() == "CCC on made up, test1, 10 clips"
+
+
+def test_listeners_and_words_are_told_apart(tmp_path, drawn, evaluation):
+    by_word = {"a": ["dominance"], "b": list(KEYS[:3])}
+    corpora = {name: {"word_labelled": words} for name, words in by_word.items()}
+    corpus = {**CORPUS, "corpora": corpora, "word_labelled": ["dominance"], "averaged": list(KEYS[:2])}
+    systems = [{"name": "mfb", "splits": {split: scores(0.3) for split in ("test1", "test1_by_word")}}]
+    table = replace(evaluation().table, corpora=["a", "a", "a", "b", "b"])
+    one = replace(evaluation(0.5), table=table)
+    for split in systems[0]["splits"]:
+        draw_ccc(tmp_path / "ccc.png", systems, split, corpus)
+        draw_scatter(tmp_path / "scatter.png", {"mfb": one}, split, corpus)
+    names = [figure.get_supxlabel() for figure in drawn]
+    assert names[0] == "CCC on made up, test1, by listeners, 10 clips"
+    assert names[2] == "CCC on made up, test1, by the emotion's word, 10 clips"
+    assert names[1].startswith("label (made up, test1, by listeners;")
+    assert names[3].startswith("label (made up, test1, by the emotion's word;")
+    assert all("by word" not in axes.get_title() for figure in drawn for axes in figure.axes)
+    # activation is 7, 4, 1 and 4, 4, predicted 0.5 too high: 12 / (12 + 0.25), and 0 where labels are constant
+    assert drawn[1].axes[0].get_title() == f"mfb: activation, {12 / 12.25 / 2:.2f}"
+
+
+def test_scatter(tmp_path, drawn, evaluation):
     draw_scatter(tmp_path / "s.png", {"mfb": evaluation(0.5), "pupil": evaluation()}, "test1", CORPUS)
     check_png(tmp_path / "s.png")
     axes = drawn[0].axes
@@ -113,7 +154,7 @@ def test_scatter(tmp_path, drawn):
 
 
 @pytest.mark.parametrize("systems, panels", [(1, 2), (2, 3), (3, 6), (8, 9)])
-def test_circumplex(tmp_path, drawn, systems, panels):
+def test_circumplex(tmp_path, drawn, evaluation, systems, panels):
     shown = {f"system{index}": evaluation(index / 10) for index in range(systems)}
     draw_circumplex(tmp_path / "c.png", shown, "test1", CORPUS)
     check_png(tmp_path / "c.png")

@@ -135,7 +135,7 @@ def test_limits_are_found_in_the_results(results):
     assert "Only Male speakers were tested" in build_card(results, "student_kd").text
     for scores in system["splits"].values():
         scores["by_gender"] = {}
-    results["corpus"]["splits"]["test1"]["speakers"] = 0
+    system["splits"]["test1"]["speakers"] = 0
     text = build_card(results, "student_kd").text
     assert "Genders were not compared" in text and "### By gender" not in text
     assert "### test1: 127 clips, speakers not known" in text
