@@ -131,7 +131,11 @@ def recipe_settings(encoder):
             "mfb": {"role": "baseline", "branches": ["mfb"]},
             "fusion": {"role": "teacher", "branches": ["mfb", whisper], "emotions": "agreed"},
             "student": {"role": "student", "branches": [{"source": "mfb", "normalization": "running"}]},
-            "student_kd": {"role": "student", "teacher": "fusion"},
+            "student_kd": {
+                "role": "student",
+                "teacher": "fusion",
+                "pretraining": {"source": "whisper", "hidden_state": 1, "max_steps": 2},
+            },
         },
         "head": {"conv_channels": 8, "gru_hidden_size": 8, "embedding_size": 8},
         "seeds": [0, 1],

@@ -75,7 +75,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     run = leave_out_unreachable(run, cache)
     with state.main_process_first():
         library = EncoderLibrary(
-            run.encoders, [b for spec in run.systems.values() for b in spec.branch_settings], cache
+            run.encoders, [b for spec in run.systems.values() for b in spec.cached_branches], cache
         )
     caches = prepare_frames(run, all_splits, unlabelled, library, cache / "frames")
 

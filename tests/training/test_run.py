@@ -91,6 +91,8 @@ def test_checkpoints(finished, tiny_corpus):
     history = json.loads((out / "jobs" / "fusion" / "seed0" / "history.json").read_text())
     assert [entry["eval_ccc_mean"] for entry in history if "eval_ccc_mean" in entry]
     assert any("loss_emotion" in entry for entry in history)
+    before = json.loads((out / "jobs" / "student_kd" / "seed0" / "pretraining_history.json").read_text())
+    assert before[-1]["step"] == 2 and not list(out.rglob("jobs/*/seed*/pretraining"))
     for name, model_class in (("fusion", AffectFusionModel), ("student_kd", AffectStudentModel)):
         model = AutoModel.from_pretrained(out / name).eval()
         processor = AutoProcessor.from_pretrained(out / name)

@@ -90,21 +90,30 @@ class FrameCache:
             raise FileNotFoundError(f"{self.folder} has no frames of clip {fingerprint}; extract them first")
         return reader.read(fingerprint)
 
-    def statistics(self, fingerprints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def statistics(self, fingerprints: Sequence[str], block: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and population standard deviation (width,), float64, over all frames of these clips.
 
-        They are kept on disk. There must be at least one clip; one that is named twice counts twice.
+        They are kept on disk. There must be at least one clip; one that is named twice counts twice. With `block` they
+        are those of the means of so many frames each; what is left at the end of a clip does not count.
+
+        Raises:
+            ValueError: No clip has a whole block.
         """
         digest = hashlib.sha256("\n".join(sorted(fingerprints)).encode()).hexdigest()
-        path = self.folder / f"statistics-{digest[:32]}.json"
+        path = self.folder / f"statistics-{digest[:32]}{f'-{block}' if block > 1 else ''}.json"
         kept = read_json(path)
         if kept and kept.pop("checksum", None) == _checksum(kept):
             return np.array(kept["mean"]), np.array(kept["std"])
         count, total, squares = 0, 0.0, 0.0
         for clip in map(self.read, fingerprints):
-            frames = clip.astype(np.float64)
+            whole = clip[: len(clip) // block * block].astype(np.float64)
+            frames = whole.reshape(-1, block, clip.shape[1]).mean(axis=1)
             count, total = count + len(frames), total + frames.sum(axis=0)
             squares = squares + np.einsum("fw,fw->w", frames, frames)
+        if not count:
+            raise ValueError(
+                f"none of {len(fingerprints)} clips has {block} frames of {self.branch}; give longer ones"
+            )
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
         content = {"clips": len(fingerprints), "mean": mean.tolist(), "std": std.tolist()}

@@ -34,6 +34,26 @@ DECISIVE_ARGUMENTS += ("metric_for_best_model", "eval_strategy", "eval_steps")
 
 
 @dataclass
+class FrameTargets:
+    """Frames of an encoder that a student's TC-GRU learns to predict.
+
+    Args:
+        table: Clips, of which nothing but the audio is read.
+        cache: Their cached frames.
+        per_output: Frames that one output of the TC-GRU spans.
+    """
+
+    table: ClipTable
+    cache: FrameCache
+    per_output: int
+
+    @property
+    def identity(self) -> dict:
+        """What the pre-trained weights depend on besides the system."""
+        return {"data": table_fingerprint(self.table), "frames": self.cache.folder.name}
+
+
+@dataclass
 class Job:
     """One system, trained on one data split with one seed.
 
@@ -51,6 +71,7 @@ class Job:
         evaluated_as: As of [`DataSplits`].
         shares: Of each corpus in training batches, and of unlabelled speech; empty where all clips are drawn alike.
         teachers: Jobs that a student is distilled from, one per teacher.
+        frame_targets: What the student is pre-trained on, if it is.
     """
 
     spec: SystemSpec
@@ -66,6 +87,7 @@ class Job:
     evaluated_as: SplitKey | None = None
     shares: dict[str, float] = field(default_factory=dict)
     teachers: list[Job] = field(default_factory=list)
+    frame_targets: FrameTargets | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -91,6 +113,7 @@ class Job:
             "frames": {name: cache.folder.name for name, cache in self.caches.items()},
             "texts": {str(key): self.text_fingerprints(self.tables[key]) for key in (TRAIN, DEVELOPMENT)},
             "teachers": [teacher.fingerprint for teacher in self.teachers],
+            "frame_targets": self.frame_targets and self.frame_targets.identity,
             **({} if set(self.config.id2label.values()) <= set(self.averaged) else {"averaged": list(self.averaged)}),
             **({"shares": self.shares} if self.shares else {}),
             # FSDP cannot continue from a checkpoint that Trainer saved without it, nor the other way round
@@ -134,6 +157,11 @@ class Job:
         done = read_json(self.folder / "predicted.json")
         keys = [key for key in self.tables if key != TRAIN]
         return [key for key in keys if done.get(str(key)) != self.prediction_fingerprint(self.tables[key])]
+
+    @property
+    def pretraining_folder(self) -> Path:
+        """Folder of checkpoints and weights of the pre-training, until this job is finished."""
+        return self.folder / "pretraining"
 
     def predictions_path(self, key: SplitKey) -> Path:
         """Return the path of a split's predictions."""

@@ -2,15 +2,15 @@
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from transformers import TrainingArguments
 
-from speech_affect import DIMENSIONS
+from speech_affect import DIMENSIONS, AffectBranchConfig
 
-from ..corpora.clip_table import ClipTable, listened
+from ..corpora.clip_table import ClipTable, listened, unlabelled_table
 from ..corpora.segments import Piece
 from ..encoders.encoder_sources import resolve_encoder
 from ..encoders.library import EncoderLibrary
@@ -18,10 +18,11 @@ from ..frames.frame_cache import FrameCache
 from ..frames.speech_frames import extract_frames
 from ..frames.text_frames import clip_transcripts, extract_text_frames
 from ..settings.labels import UNLABELLED
+from ..settings.pretraining import frames_per_output
 from ..settings.run_settings import RunSettings
 from ..settings.systems import SystemSpec, build_config
 from .data_splits import DEVELOPMENT, TRAIN, DataSplits
-from .job import Job
+from .job import FrameTargets, Job
 
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def leave_out_unreachable(run: RunSettings, cache_dir: Path) -> RunSettings:
     """Return the run without optional systems whose encoder cannot be found, and without students of such teachers."""
     specs = dict(run.systems)
     for name, spec in run.systems.items():
-        sources = {branch["source"] for branch in spec.branch_settings} & set(run.encoders)
+        sources = {branch["source"] for branch in spec.cached_branches} & set(run.encoders)
         try:
             for source in sources if spec.optional else ():
                 entry = run.encoders[source]
@@ -64,28 +65,43 @@ def prepare_frames(
     library: EncoderLibrary,
     root: Path,
 ) -> dict[str, FrameCache]:
-    """Make every frame that a job will read; systems that read the same clips share an encoder's pass."""
-    caches: dict[str, FrameCache] = {}
+    """Make every frame that a job will read; systems that read the same clips share an encoder's pass.
 
-    def extract(specs: Iterable[SystemSpec], clips: dict) -> None:
-        branches = [branch for spec in specs for branch in spec.branch_settings]
+    Raises:
+        ValueError: A student is to be pre-trained on frames that do not fit its own.
+    """
+    caches: dict[str, FrameCache] = {}
+    pretrained = [spec for spec in run.systems.values() if spec.pretraining]
+    for spec in pretrained:
+        _frames_per_output(spec, library)
+
+    def extract(branches: list[dict], clips: dict) -> None:
         if branches and clips:
             caches.update(extract_frames(clips, branches, library, root, run.extraction_batch_size))
 
-    extract(run.systems.values(), {f: a for data_splits in all_splits for f, a in data_splits.audio.items()})
+    everywhere = [branch for spec in run.systems.values() for branch in spec.branch_settings]
+    extract(everywhere, {f: a for data_splits in all_splits for f, a in data_splits.audio.items()})
+    for spec in pretrained:
+        learnt = [data_splits for data_splits in all_splits if spec.name in systems_of(run, data_splits)]
+        clips = {f: each.audio[f] for each in learnt for f in each.tables[TRAIN].fingerprints}
+        extract([spec.pretraining.branch], clips)
     extracted: set[str] = set()
     for part in (all_splits[:1], all_splits[1:]):  # no system reads copies in folds alone
         copies = {copy.fingerprint: copy for data_splits in part for copy in data_splits.copies}
-        specs = _with_teachers(systems_of(run, part[0]), "augmented") if part else []
-        extract(specs, {fingerprint: copy for fingerprint, copy in copies.items() if fingerprint not in extracted})
+        specs = systems_of(run, part[0]) if part else {}
+        augmented = [spec for spec in specs.values() if spec.augmented]
+        branches = [branch for spec in augmented for branch in spec.cached_branches] + _of_teachers(augmented, specs)
+        extract(branches, {fingerprint: copy for fingerprint, copy in copies.items() if fingerprint not in extracted})
         extracted |= copies.keys()
     for data_splits in all_splits:
         degraded = {clip.fingerprint: clip for clips in data_splits.conditions.values() for clip in clips}
-        extract([run.systems[name] for name in run.degraded_systems], degraded)
-    extract(_with_teachers(run.systems, "unlabelled"), {piece.fingerprint: piece for piece in unlabelled})
+        extract([b for name in run.degraded_systems for b in run.systems[name].branch_settings], degraded)
+    students = [spec for spec in run.systems.values() if spec.unlabelled]
+    branches = [branch for spec in students for branch in spec.branch_settings] + _of_teachers(students, run.systems)
+    branches += [b for spec in pretrained if spec.pretraining.unlabelled for b in spec.cached_branches]
+    extract(branches, {piece.fingerprint: piece for piece in unlabelled})
     if library.text_names:
-        branches = [branch for spec in run.systems.values() for branch in spec.branch_settings]
-        caches |= extract_text_frames(_transcripts(all_splits), branches, library, root, run.extraction_batch_size)
+        caches |= extract_text_frames(_transcripts(all_splits), everywhere, library, root, run.extraction_batch_size)
     return caches
 
 
@@ -101,10 +117,9 @@ def _transcripts(all_splits: Sequence[DataSplits]) -> dict[str, str]:
     return texts
 
 
-def _with_teachers(specs: dict[str, SystemSpec], flag: str) -> list[SystemSpec]:
-    """Return the systems with this flag and their teachers, which predict the same clips."""
-    flagged = [spec for spec in specs.values() if getattr(spec, flag)]
-    return flagged + [specs[teacher] for spec in flagged for teacher in spec.teachers]
+def _of_teachers(students: list[SystemSpec], specs: dict[str, SystemSpec]) -> list[dict]:
+    """Return the branches of the students' teachers, which predict the same clips."""
+    return [branch for spec in students for teacher in spec.teachers for branch in specs[teacher].branch_settings]
 
 
 def make_jobs(
@@ -137,6 +152,7 @@ def make_jobs(
         emotions = _emotions(spec, train)
         config = build_config(spec, library.configs, run.head, label_range, emotions, genders, dimensions)
         tables = {TRAIN: data_splits.training_table(spec, unlabelled), **evaluated}
+        targets = _frame_targets(spec, data_splits, unlabelled, caches, library)
         if name in run.degraded_systems:
             tables |= data_splits.condition_tables()
         jobs[name] = [
@@ -154,6 +170,7 @@ def make_jobs(
                 evaluated_as=data_splits.evaluated_as,
                 shares=training_shares(tables[TRAIN], run.corpora_shares, run.unlabelled_share),
                 teachers=[jobs[teacher][index] for teacher in spec.teachers],
+                frame_targets=targets,
             )
             for index, seed in enumerate(run.seeds)
         ]
@@ -184,6 +201,26 @@ def training_shares(
     total = sum(shares.values())
     found = {name: rest * share / total for name, share in shares.items()}
     return {**found, UNLABELLED: 1 - rest} if speech else found
+
+
+def _frame_targets(
+    spec: SystemSpec,
+    data_splits: DataSplits,
+    unlabelled: Sequence[Piece],
+    caches: dict[str, FrameCache],
+    library: EncoderLibrary,
+) -> FrameTargets | None:
+    if spec.pretraining is None:
+        return None
+    table = data_splits.training_table(replace(spec, unlabelled=spec.pretraining.unlabelled), unlabelled)
+    cache = caches[AffectBranchConfig(**spec.pretraining.branch).name]
+    audio = unlabelled_table(table.files, table.fingerprints)
+    return FrameTargets(audio, cache, _frames_per_output(spec, library))
+
+
+def _frames_per_output(spec: SystemSpec, library: EncoderLibrary) -> int:
+    place = f"pretraining of system {spec.name!r}"
+    return frames_per_output(place, spec.pretraining, spec.branch_settings[0], library.configs)
 
 
 def _emotions(spec: SystemSpec, train: ClipTable) -> list[str]:

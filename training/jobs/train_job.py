@@ -16,6 +16,7 @@ from ..metrics.calibration import uncertainty_scale
 from .data_splits import DEVELOPMENT, TRAIN
 from .job import Job
 from .prediction import predict, predict_splits, teacher_outputs
+from .pretraining import pretrain
 from .resuming import delete_incomplete_checkpoints, train_or_resume
 from .trainer import AffectTrainer, DistillationTrainer, concordance_metrics, show_progress
 
@@ -32,7 +33,8 @@ def run_job(job: Job, batch_size: int) -> dict:
     result = job.result() or _train(job, batch_size)
     if PartialState().is_main_process:
         # once the result is on disk: training could not continue from a part of the checkpoints
-        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+        for folder in (job.folder / "checkpoints", job.pretraining_folder):
+            shutil.rmtree(folder, ignore_errors=True)
         if job.unpredicted():
             predict_splits(job, batch_size)
     PartialState().wait_for_everyone()
@@ -75,8 +77,9 @@ def _prepare_folder(job: Job) -> None:
     if job.folder.is_dir() and read_json(marker).get("fingerprint") != job.fingerprint:
         logger.info("%s: settings or data changed, starting again", job.folder)
         shutil.rmtree(job.folder)
-    (job.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    delete_incomplete_checkpoints(job.folder / "checkpoints", PartialState().num_processes)
+    for folder in (job.folder / "checkpoints", job.pretraining_folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        delete_incomplete_checkpoints(folder, PartialState().num_processes)
     write_json(marker, {"fingerprint": job.fingerprint, **job.settings()})
 
 
@@ -85,6 +88,8 @@ def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
     model = job.new_model()
     train = job.dataset(job.tables[TRAIN])
     _standardise(model, train)
+    if job.frame_targets:
+        pretrain(job, model)
     make = AffectTrainer
     if job.teachers:
         train.set_teacher(*teacher_outputs(job, batch_size))

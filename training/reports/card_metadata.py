@@ -67,13 +67,20 @@ def _eval_result(corpus: dict, entry: dict, facts: CorpusFacts, split: str, key:
 
 
 def encoders_of(results: dict, entry: dict, teachers: list[dict]) -> list[dict]:
-    """Return the encoders of a system, then those of its teachers alone: `{"id", "revision", "license", "inside"}`."""
+    """Return the encoders of a system, then those of its pre-training and of its teachers alone.
+
+    Returns:
+        `{"id", "revision", "license", "inside", "reader"}` of each; `reader` is who reads one that is not inside.
+    """
+    pretraining = entry["checkpoint"]["pretraining"]
+    branches = [(branch, True, "") for branch in entry["checkpoint"]["branches"]]
+    branches += [(pretraining, False, "pre-training")] if pretraining else []
+    branches += [(branch, False, "teacher") for teacher in teachers for branch in teacher["checkpoint"]["branches"]]
     found: dict[str, dict] = {}
-    for system in (entry, *teachers):
-        for branch in system["checkpoint"]["branches"]:
-            if branch["source"] in results["encoders"]:
-                encoder = results["encoders"][branch["source"]]
-                found.setdefault(encoder["id"], {**encoder, "inside": system is entry})
+    for branch, inside, reader in branches:
+        if branch["source"] in results["encoders"]:
+            encoder = results["encoders"][branch["source"]]
+            found.setdefault(encoder["id"], {**encoder, "inside": inside, "reader": reader})
     return list(found.values())
 
 

@@ -53,7 +53,8 @@ def role(entry: dict, by_name: dict[str, dict]) -> str:
         teachers = [f"`{name}` ({by_name[name]['parameters'] / 1e6:.2f} M)" for name in teachers_of(entry)]
         return f"A **student**: {size} on low-level features, distilled from {' and '.join(teachers)}."
     if entry["role"] == "student":
-        return f"A **student without a teacher**: {size} on low-level features, trained on the labels alone."
+        before = "pre-trained on an encoder's frames, then " if entry["checkpoint"]["pretraining"] else ""
+        return f"A **student without a teacher**: {size} on low-level features, {before}trained on the labels alone."
     if entry["role"] == "baseline":
         return f"The **baseline** that the other systems are compared with: {size} on low-level features."
     if entry["role"] == "single":
@@ -66,18 +67,21 @@ def role(entry: dict, by_name: dict[str, dict]) -> str:
 def branch_text(branch: dict, encoders: dict[str, dict]) -> str:
     """Return what one branch extracts from its input."""
     if branch["source"] in encoders:
-        state = branch["hidden_state"]
-        which = {"last": "the last hidden state", "weighted_sum": "a learnt weighted sum of all hidden states"}
-        of = " over the transcript" if branch["text"] else ""
-        return f"{which.get(state, f'hidden state {state}')} of `{encoders[branch['source']]['id']}`{of}, kept frozen"
+        return f"{_frames_text(branch, encoders)}{' over the transcript' if branch['text'] else ''}, kept frozen"
     frames = f"{branch['window_s'] * 1000:g} ms window, {branch['hop_s'] * 1000:g} ms hop"
     pitch = " with pitch, its delta and voicing" if branch["source"] == "mfb_f0" else ""
     less = ", each less its mean so far" if branch.get("normalization") else ""
     return f"{branch['num_mel_bins']} log mel-filterbank energies{less}{pitch} ({frames})"
 
 
-def training_lines(entry: dict) -> list[str]:
-    """Return how a system was trained."""
+def _frames_text(branch: dict, encoders: dict[str, dict]) -> str:
+    state = branch["hidden_state"]
+    which = {"last": "the last hidden state", "weighted_sum": "a learnt weighted sum of all hidden states"}
+    return f"{which.get(state, f'hidden state {state}')} of `{encoders[branch['source']]['id']}`"
+
+
+def training_lines(entry: dict, encoders: dict[str, dict]) -> list[str]:
+    """Return how a system was trained; `encoders` are those of the run."""
     checkpoint, settings = entry["checkpoint"], entry["checkpoint"]["training"]
     lines = [_loss(checkpoint["distillation"])]
     tasks = {
@@ -91,6 +95,12 @@ def training_lines(entry: dict) -> list[str]:
         lines.append("Trained on augmented copies of the clips too: speed, timbre, level, rooms, noise, clips joined.")
     if checkpoint["unlabelled"]:
         lines.append("Trained on unlabelled speech too, with the teacher's predictions as labels.")
+    if before := checkpoint["pretraining"]:
+        lines.append(
+            f"Before all that its TC-GRU learnt to predict {_frames_text(before, encoders)}, averaged over the time "
+            f"of one output, from audio alone{', unlabelled speech too' if before['unlabelled'] else ''}: "
+            f"{before['max_steps']} updates, learning rate {before['learning_rate']:g}."
+        )
     if checkpoint["mask_time_prob"] or checkpoint["mask_feature_prob"]:
         frames, features = checkpoint["mask_time_prob"], checkpoint["mask_feature_prob"]
         lines.append(f"SpecAugment: {frames:.0%} of the frames and {features:.0%} of the features masked.")

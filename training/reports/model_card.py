@@ -161,7 +161,7 @@ def _description(results: dict, entry: dict, by_name: dict[str, dict]) -> dict:
         "takes_text": any(branch["text"] for branch in checkpoint["branches"]),
         "low": low,
         "high": high,
-        "training": training_lines(entry),
+        "training": training_lines(entry, results["encoders"]),
         "splits": split_parts(entry, corpus),
         "parts": further_parts(entry, results["comparisons"], corpus),
     }

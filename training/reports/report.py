@@ -103,6 +103,7 @@ def _checkpoint(best: Job) -> dict:
         **{name: getattr(config, name) for name in CONFIGURED},
         **{name: getattr(spec, name) for name in ("augmented", "unlabelled")},
         "distillation": asdict(spec.distillation) if spec.distillation else None,
+        "pretraining": asdict(spec.pretraining) if spec.pretraining else None,
         "training": {name: getattr(training, name) for name in TRAINED_WITH},
     }
 

@@ -153,15 +153,17 @@ def comparisons(
 
 
 def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
-    """Return the pairs of systems to compare: every system with the baseline; a distilled student with each student on
-    the same input without a teacher; a teacher with the student on the baseline's input and the same training clips.
+    """Return the pairs of systems to compare: every system with the baseline; a distilled or pre-trained student with
+    each other student on the same input without a teacher; a teacher with the student on the baseline's input and the
+    same training clips.
     """
     baseline = next((name for name, spec in specs.items() if spec.role == "baseline"), None)
     found = [(name, baseline) for name in specs if baseline and name != baseline]
     plain = {name: spec for name, spec in specs.items() if spec.role == "student" and not spec.teachers}
     for name, spec in specs.items():
         for other, student in plain.items():
-            distilled = spec.teachers and student.branch_settings == spec.branch_settings
+            helped = spec.teachers or (spec.pretraining and name != other)
+            distilled = helped and student.branch_settings == spec.branch_settings
             teaches = spec.role == "teacher" and baseline and student.augmented == spec.augmented
             if distilled or (teaches and student.branch_settings == specs[baseline].branch_settings):
                 found.append((name, other))

@@ -38,7 +38,7 @@ class CorpusArguments:
     )
     unlabelled_dir: list[str] = HfArg(
         default_factory=list,
-        help="Folders of audio for students with unlabelled: true; demo stands for the demo corpus's voices.",
+        help="Folders of audio for systems with unlabelled: true; demo stands for the demo corpus's voices.",
     )
     unlabelled_share: float | None = HfArg(
         default=None,

@@ -139,7 +139,8 @@ def _checked(settings: RunSettings) -> RunSettings:
     for spec in settings.systems.values():
         if spec.augmented and not settings.augmentation_copies:
             raise ValueError(f"system {spec.name!r} is augmented, but augmentation_copies is 0; give 1 or more")
-        if spec.unlabelled and not settings.unlabelled_dir:
+        reads_unlabelled = spec.unlabelled or (spec.pretraining and spec.pretraining.unlabelled)
+        if reads_unlabelled and not settings.unlabelled_dir:
             raise ValueError(f"system {spec.name!r} trains on unlabelled audio; give --unlabelled_dir")
         check_config(spec, settings.head)
     return settings

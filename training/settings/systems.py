@@ -15,6 +15,7 @@ from speech_affect.configuration_affect import ACOUSTIC_SOURCES, AffectBranchCon
 
 from .checks import check_mapping, check_names, check_type, did_you_mean
 from .labels import EMOTIONS, UNKNOWN
+from .pretraining import Pretraining, read_pretraining
 
 
 NOT_AGREED = ("O", "X")  # classes without an emotion
@@ -64,6 +65,7 @@ class SystemSpec:
         teacher: Name of the system that a student is distilled from, or several: their outputs are averaged, and the
             embedding is the first one's.
         distillation: Loss weights; only of a student with a teacher.
+        pretraining: What a student learns before all this, if anything.
         config: Settings of the model's configuration for this system, over the run's `head`.
         training: Training arguments of this system.
     """
@@ -80,6 +82,7 @@ class SystemSpec:
     optional: bool = False
     teacher: str | list[str] | None = None
     distillation: Distillation | None = None
+    pretraining: Pretraining | None = None
     config: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
 
@@ -87,6 +90,11 @@ class SystemSpec:
     def branch_settings(self) -> list[dict]:
         """Arguments of [`AffectBranchConfig`], one mapping per branch."""
         return [{"source": branch} if isinstance(branch, str) else dict(branch) for branch in self.branches]
+
+    @property
+    def cached_branches(self) -> list[dict]:
+        """Arguments of [`AffectBranchConfig`] of all frames that training reads: the inputs, and those predicted."""
+        return [*self.branch_settings, *([self.pretraining.branch] if self.pretraining else [])]
 
     @property
     def teachers(self) -> list[str]:
@@ -209,17 +217,19 @@ def check_config(spec: SystemSpec, head: dict) -> None:
 def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
     _check_name("system", name)
     place = f"system {name!r}"
-    types = get_type_hints(SystemSpec) | {"distillation": dict | None}
+    types = get_type_hints(SystemSpec) | {"distillation": dict | None, "pretraining": dict | None}
     del types["name"]
     check_mapping(place, settings, types)
     check_type(place, "role", settings.get("role"), types["role"])
     weights = settings.get("distillation") or {}
     check_mapping(f"distillation of {place}", weights, get_type_hints(Distillation))
-    spec = SystemSpec(
-        name, **settings | {"distillation": Distillation(**weights) if settings.get("teacher") else None}
-    )
+    distillation = Distillation(**weights) if settings.get("teacher") else None
+    pretraining = read_pretraining(f"pretraining of {place}", settings.get("pretraining"), encoders)
+    spec = SystemSpec(name, **settings | {"distillation": distillation, "pretraining": pretraining})
     if settings.get("distillation") is not None and not spec.teachers:
         raise ValueError(f"{place} has distillation, but no teacher; name one, or leave distillation out")
+    if pretraining and spec.role != "student":
+        raise ValueError(f"{place} has role {spec.role!r} and pretraining; only a student has it")
     if not spec.branches:
         raise ValueError(f"{place} has no branches; give a list of sources, or of mappings")
     if len(set(spec.teachers)) != len(spec.teachers):

@@ -116,6 +116,19 @@ def test_statistics_are_those_of_all_frames_together(noise):
     assert std[3] == 0
 
 
+def test_statistics_of_the_means_of_blocks(tmp_path):
+    cache = FrameCache(tmp_path, "whisper-2", {}, "float16")
+    cache.write_batch(
+        {"a": np.array([[1.0], [3], [5], [9], [100]]), "b": np.array([[0.0], [2]]), "c": np.ones((1, 1))}
+    )
+    single = cache.statistics(list("abc"))
+    mean, std = cache.statistics(list("abc"), block=2)  # 2, 7 and 1
+    assert mean == pytest.approx(10 / 3) and std == pytest.approx(np.std([2, 7, 1]))
+    assert cache.statistics(list("abc"), block=2) == (mean, std) and cache.statistics(list("abc")) == single
+    with pytest.raises(ValueError, match="none of 1 clips has 2 frames of whisper-2; give longer ones"):
+        cache.statistics(["c"], block=2)
+
+
 def test_statistics_are_computed_once(noise, monkeypatch):
     opened, read = [], FrameCache.read
     monkeypatch.setattr(FrameCache, "read", lambda self, key: opened.append(key) or read(self, key))

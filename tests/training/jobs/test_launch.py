@@ -27,8 +27,10 @@ def test_accelerate_takes_every_file():
 
 
 def measured(folder: Path) -> list[dict[str, float]]:
-    """Return each loss with its parts, and each CCC on development."""
-    history = json.loads((folder / "history.json").read_text())
+    """Return each loss with its parts, that of the pre-training too, and each CCC on development."""
+    paths = sorted(folder.glob("*history.json"))
+    assert len(paths) == 1 + (folder.name == "student")
+    history = [entry for path in paths for entry in json.loads(path.read_text())]
     return [{k: v for k, v in entry.items() if k.startswith(("loss", "eval_ccc"))} for entry in history]
 
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from transformers import BertConfig, BertModel
 
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.encoders.library import EncoderLibrary
@@ -27,7 +29,14 @@ SYSTEMS = {
     "teacher_a": {"role": "teacher", "branches": ["mfb", WHISPER]},
     "teacher_b": {"role": "single", "branches": [{"source": "whisper", "hidden_state": 2}]},
     "pitch": {"role": "single", "branches": ["mfb_f0"]},
-    "pupil": {"role": "student", "teacher": ["teacher_a", "teacher_b"], "augmented": True, "unlabelled": True},
+    "pupil": {
+        "role": "student",
+        "teacher": ["teacher_a", "teacher_b"],
+        "augmented": True,
+        "unlabelled": True,
+        "pretraining": {"source": "whisper", "hidden_state": 3},
+    },
+    "listener": {"role": "student", "pretraining": {"source": "whisper", "hidden_state": 0, "unlabelled": True}},
 }
 SETTINGS = {
     "systems": SYSTEMS,
@@ -63,12 +72,15 @@ def corpus(make_corpus):
     )
 
 
+def encoders_of(run) -> EncoderLibrary:
+    return EncoderLibrary(run.encoders, [b for spec in run.systems.values() for b in spec.cached_branches], None)
+
+
 def plan_of(run, training, corpus, pieces=(), library=None, caches=None):
     """Per data splits and system the jobs."""
     all_splits = make_data_splits(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
-    branches = [branch for spec in run.systems.values() for branch in spec.branch_settings]
-    library = library or EncoderLibrary(run.encoders, branches, None)
-    names = {"mfb", "mfb_f0", "whisper-1", "whisper-2"}
+    library = library or encoders_of(run)
+    names = {"mfb", "mfb_f0", *(f"whisper-{state}" for state in range(4))}
     caches = caches or {name: FrameCache(Path("nowhere"), name, {}, "float32") for name in names}
     return {d.name: make_jobs(run, training, d, pieces, caches, library, corpus.label_range) for d in all_splits}
 
@@ -79,7 +91,7 @@ def test_systems_of_folds(parse, corpus):
         given, fold, *_ = make_data_splits(corpus, 3, 0, run.augmentation, [])
         return list(systems_of(run, given)), list(systems_of(run, fold))
 
-    everything = ["mfb", "teacher_a", "teacher_b", "pitch", "pupil"]
+    everything = ["mfb", "teacher_a", "teacher_b", "pitch", "listener", "pupil"]
     assert names() == (everything, everything)
     assert names(cross_validated=["mfb"]) == (everything, ["mfb"])
     # teachers come with their student
@@ -100,11 +112,13 @@ def test_optional_systems_without_their_encoder_are_left_out(parse, tmp_path, mo
     settings = {"encoders": encoders, "cross_validated": ["mfb", "pupil"]}
     conditions = {"systems": ["teacher_b", "pitch"], "white_db": [10]}
     systems["teacher_b"]["optional"] = True
+    systems["listener"] |= {"optional": True, "pretraining": {"source": "lost"}}
     run, _ = parse("--folds", "3", systems=systems, conditions=conditions, **settings)
     run = leave_out_unreachable(run, tmp_path)
     assert list(run.systems) == ["mfb", "teacher_a", "pitch"]
     assert run.cross_validated == ["mfb"] and run.degraded_systems == ["pitch"]
-    assert "system teacher_b is left out: far/away is not there" in caplog.text
+    for name in ("teacher_b", "listener"):
+        assert f"system {name} is left out: far/away is not there" in caplog.text
     assert "system pupil is left out with its teacher teacher_b" in caplog.text
 
 
@@ -140,16 +154,18 @@ def test_every_frame_a_job_reads_is_made_and_no_other(parse, corpus, write_clip,
     run, training = parse("--folds", "3", cross_validated=["pupil"])
     pieces = unlabelled_pieces(run.unlabelled_dir)
     all_splits = make_data_splits(corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions)
-    branches = [branch for spec in run.systems.values() for branch in spec.branch_settings]
-    library = EncoderLibrary(run.encoders, branches, None)
+    library = encoders_of(run)
     caches = prepare_frames(run, all_splits, pieces, library, tmp_path / "frames")
-    assert set(caches) == {"mfb", "mfb_f0", "whisper-1", "whisper-2"}
+    assert set(caches) == {"mfb", "mfb_f0", *(f"whisper-{state}" for state in range(4))}
     jobs = plan_of(run, training, corpus, pieces, library, caches)
     read = set()
     for job in [job for systems in jobs.values() for system in systems.values() for job in system]:
         read |= {
             (cache.folder, f) for cache in job.caches.values() for t in job.tables.values() for f in t.fingerprints
         }
+        if job.frame_targets:
+            predicted = [*job.caches.values(), job.frame_targets.cache]
+            read |= {(cache.folder, f) for cache in predicted for f in job.frame_targets.table.fingerprints}
         for teacher in job.teachers:
             read |= {(cache.folder, f) for cache in teacher.caches.values() for f in job.tables[TRAIN].fingerprints}
     assert {cache.folder for cache in caches.values()} == set((tmp_path / "frames").iterdir())
@@ -158,8 +174,52 @@ def test_every_frame_a_job_reads_is_made_and_no_other(parse, corpus, write_clip,
         reader.refresh()
     assert {(reader.folder, f) for reader in made.values() for f in reader.entries} == read
     # 7 clips, 7 copies and 2 unlabelled pieces for the student and its teachers; 3 test clips under 2 conditions
+    # what is predicted: of training clips alone, all 7 in some fold, 3 in the given splits
     counts = {name: len(reader.entries) for name, reader in made.items()}
-    assert counts == {"mfb": 7 + 7 + 2 + 6, "mfb_f0": 7 + 6, "whisper-1": 7 + 7 + 2, "whisper-2": 7 + 7 + 2}
+    inputs = {"mfb": 7 + 7 + 2 + 6, "mfb_f0": 7 + 6, "whisper-1": 7 + 7 + 2, "whisper-2": 7 + 7 + 2}
+    assert counts == {**inputs, "whisper-3": 7 + 7, "whisper-0": 3 + 2}
+
+
+def test_frames_are_predicted_of_training_clips_and_unlabelled_audio(parse, corpus, write_clip, tmp_path):
+    """Nothing but the audio is known of them, and none is a clip to develop or test on."""
+    for name in ("u0", "train0", "development0", "test10"):
+        write_clip(name, 0.6)
+    run, training = parse()
+    pieces = unlabelled_pieces([tmp_path / "audio"])  # these four
+    (jobs,) = plan_of(run, training, corpus, pieces).values()
+    pupil, listener, plain = (jobs[name][0] for name in ("pupil", "listener", "mfb"))
+    assert plain.frame_targets is None
+    assert pupil.frame_targets.cache.branch == "whisper-3" and pupil.frame_targets.per_output == 4
+    train = plain.tables[TRAIN].fingerprints
+    own = pupil.frame_targets.table.fingerprints
+    assert own[:3] == train and len(own) == 6  # with their copies
+    heard = listener.frame_targets.table
+    others = {fingerprint for table in list(plain.tables.values())[1:] for fingerprint in table.fingerprints}
+    assert heard.fingerprints[:3] == train and len(heard) == 3 + 2 and others.isdisjoint(heard.fingerprints)
+    assert np.isnan(heard.labels).all() and set(heard.emotions) == {None}
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"branches": [{"source": "mfb", "conv_stride": 3}]}, "spans 480 samples, which is no multiple of the 320 of"),
+        (
+            {"pretraining": {"source": "whisper", "hidden_state": 4}},
+            "pretraining of system 'listener': .*hidden_state",
+        ),
+        ({"pretraining": {"source": "text"}}, "'listener' has source 'text', which reads text; name an encoder of sp"),
+    ],
+)
+def test_frames_that_cannot_be_predicted(parse, corpus, tiny_encoder, tmp_path, changes, message):
+    """Refused before any frame is made."""
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 9}
+    BertModel(BertConfig(**sizes)).save_pretrained(tmp_path / "text")
+    encoders = {"whisper": {"id": str(tiny_encoder)}, "text": {"id": str(tmp_path / "text")}}
+    run, _ = parse(systems={"listener": {**SYSTEMS["listener"], **changes}}, encoders=encoders, conditions={})
+    all_splits = make_data_splits(corpus, None, 0, run.augmentation, [])
+    with pytest.raises(ValueError, match=message):
+        prepare_frames(run, all_splits, [], encoders_of(run), tmp_path / "frames")
+    assert not (tmp_path / "frames").exists()
 
 
 @pytest.mark.parametrize(

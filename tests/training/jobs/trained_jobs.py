@@ -1,5 +1,5 @@
 """
-Trains a teacher and its student on made-up frames; a script, so that other processes can do the same.
+Trains a teacher and its pre-trained student on made-up frames; a script, so that other processes can do the same.
 
     [torchrun --nproc_per_node 2] tests/training/jobs/trained_jobs.py FOLDER [arguments of run.py]
 """
@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from accelerate import PartialState
 
-from speech_affect_training.corpora.clip_table import ClipTable
+from speech_affect_training.corpora.clip_table import ClipTable, unlabelled_table
 from speech_affect_training.frames.frame_cache import FrameCache
 from speech_affect_training.jobs.data_splits import DEVELOPMENT, TRAIN
-from speech_affect_training.jobs.job import Job
+from speech_affect_training.jobs.job import FrameTargets, Job
 from speech_affect_training.jobs.train_job import run_job
 from speech_affect_training.settings.recipe import parse_arguments
 from speech_affect_training.settings.split_key import SplitKey
@@ -24,8 +24,14 @@ from speech_affect_training.settings.systems import build_config
 CLIPS = 24
 SYSTEMS = {
     "teacher": {"role": "teacher", "branches": ["mfb", "mfb_f0"], "emotions": "agreed", "uncertainty": True},
-    "student": {"role": "student", "teacher": "teacher", "gender": True},
+    "student": {
+        "role": "student",
+        "teacher": "teacher",
+        "gender": True,
+        "pretraining": {"source": "whisper", "hidden_state": 2, "max_steps": 4, "learning_rate": 1e-2},
+    },
 }
+WIDTHS = {"mfb": 40, "mfb_f0": 43, "whisper-2": 6}
 SIZES = {"conv_channels": 8, "gru_hidden_size": 8, "embedding_size": 8}
 SETTINGS = ("--num_train_epochs", "3", "--per_device_train_batch_size", "8", "--disable_tqdm", "true")
 SETTINGS += ("--logging_steps", "1", "--logging_strategy", "steps")
@@ -53,15 +59,18 @@ def clip_table(seed: int) -> ClipTable:
 
 
 def make_jobs(folder: Path, *arguments: str, patience: int | None = None) -> dict[str, Job]:
-    """A teacher, and its student, by system; clip i has 9 + i frames."""
-    settings = ("--systems", json.dumps(SYSTEMS), "--head", json.dumps(SIZES), *SETTINGS)
+    """A teacher, and its student, by system; clip i has 9 + i frames, of the encoder half as many."""
+    encoders = json.dumps({"whisper": {"id": "not read"}})
+    settings = ("--systems", json.dumps(SYSTEMS), "--encoders", encoders, "--head", json.dumps(SIZES), *SETTINGS)
     run, training = parse_arguments([*settings, "--output_dir", str(folder), *arguments])
     table, generator = clip_table(0), np.random.default_rng(1)
     caches = {}
     with PartialState().main_process_first():
-        for name, width in (("mfb", 40), ("mfb_f0", 43)):
+        for name, width in WIDTHS.items():
             caches[name] = FrameCache(folder / "frames", name, {}, "float32")
-            frames = {f: generator.standard_normal((9 + i, width)) for i, f in enumerate(table.fingerprints)}
+            lengths = [(9 + index) // (1 if name.startswith("mfb") else 2) for index in range(len(table))]
+            clips = zip(table.fingerprints, lengths, strict=True)
+            frames = {clip: generator.standard_normal((length, width)) for clip, length in clips}
             if caches[name].missing(frames):
                 caches[name].write_batch(frames)
             caches[name].close()
@@ -79,8 +88,13 @@ def make_jobs(folder: Path, *arguments: str, patience: int | None = None) -> dic
             patience=patience,
             folder=folder / "jobs" / name,
             teachers=[jobs[teacher] for teacher in spec.teachers],
+            frame_targets=_frame_targets(table, caches["whisper-2"]) if spec.pretraining else None,
         )
     return jobs
+
+
+def _frame_targets(table: ClipTable, cache: FrameCache) -> FrameTargets:
+    return FrameTargets(unlabelled_table(table.files, table.fingerprints), cache, 4)
 
 
 def train(folder: Path, *arguments: str) -> dict[str, Path]:

@@ -235,6 +235,13 @@ def test_clips_without_ratings_are_announced_first(results):
     assert "not that listeners agree" in section(text, "Limits").replace("\n", " ")
 
 
+BEFORE = {
+    "source": "whisper",
+    "hidden_state": 4,
+    "max_steps": 2000,
+    "learning_rate": 0.001,
+    "unlabelled": False,
+}
 WEIGHTS = {"label_weight": 0.5, "output_weight": 2.0, "embedding_weight": 0.0}
 
 
@@ -252,6 +259,19 @@ WEIGHTS = {"label_weight": 0.5, "output_weight": 2.0, "embedding_weight": 0.0}
         ("fusion", {}, "The inputs meet at the embedding."),
         ("student_kd", {"augmented": True}, "augmented copies"),
         ("student_kd", {"unlabelled": True}, "Trained on unlabelled speech too"),
+        (
+            "student_kd",
+            {"pretraining": {**BEFORE, "unlabelled": True}},
+            "learnt to predict hidden state 4 of `openai/whisper-tiny.en`, averaged over the time of one output, from "
+            "audio alone, unlabelled speech too: 2000 updates, learning rate 0.001.",
+        ),
+        ("mfb", {"pretraining": BEFORE}, "of one output, from audio alone: 2000 updates"),
+        ("mfb", {"pretraining": BEFORE}, "`openai/whisper-tiny.en` (of the pre-training; not in this folder): mit."),
+        (
+            "mfb",
+            {"role": "student", "pretraining": BEFORE},
+            "on low-level features, pre-trained on an encoder's frames, then trained on the labels alone.",
+        ),
         ("student_kd", {"mask_time_prob": 0.1}, "10% of the frames and 20% of the features masked"),
         ("student_kd", {"emotion_names": ["anger", "neutral"]}, "`emotion_logits` of anger, neutral"),
         ("student_kd", {"gender_names": ["Female", "Male"]}, "`gender_logits` of Female, Male"),

@@ -184,21 +184,23 @@ SYSTEMS = {
     "pitch": {"role": "student", "branches": ["mfb_f0"]},
     "augmented": {"role": "student", "augmented": True},
     "pupil": {"role": "student", "teacher": "fusion"},
+    "listener": {"role": "student", "pretraining": {"source": "w"}},
 }
 
 
 def test_pairs():
-    specs = system_specs(SYSTEMS, {}, None)
-    against_baseline = [(name, "mfb") for name in ("fusion", "plain", "pitch", "augmented", "pupil")]
-    others = [("fusion", "plain"), ("pupil", "plain"), ("pupil", "augmented")]
-    assert pairs(specs) == [*against_baseline, *others]
-    without = system_specs({name: spec for name, spec in SYSTEMS.items() if name != "mfb"}, {}, None)
-    assert pairs(without) == [("pupil", "plain"), ("pupil", "augmented")]
-    assert pairs(system_specs(SYSTEMS, {}, ["mfb"])) == []
+    specs = system_specs(SYSTEMS, {"w": {}}, None)
+    against_baseline = [(name, "mfb") for name in ("fusion", "plain", "pitch", "augmented", "listener", "pupil")]
+    against_students = [("listener", "plain"), ("listener", "augmented")]
+    against_students += [("pupil", "plain"), ("pupil", "augmented"), ("pupil", "listener")]
+    assert pairs(specs) == [*against_baseline, ("fusion", "plain"), ("fusion", "listener"), *against_students]
+    without = system_specs({name: spec for name, spec in SYSTEMS.items() if name != "mfb"}, {"w": {}}, None)
+    assert pairs(without) == against_students
+    assert pairs(system_specs(SYSTEMS, {"w": {}}, ["mfb"])) == []
 
 
 def test_improvement_by_hand(graded):
-    specs = system_specs(SYSTEMS, {}, ["fusion", "mfb"])
+    specs = system_specs(SYSTEMS, {"w": {}}, ["fusion", "mfb"])
     labels = graded(np.zeros((1, 4, 3))).labels
     right = labels[None]
     # one too high everywhere: variances 5/4, covariance 5/4, means 1 apart: 2.5 / (2.5 + 1) = 5/7

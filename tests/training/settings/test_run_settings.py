@@ -96,6 +96,10 @@ def test_systems_that_are_left_out_are_neither_degraded_nor_cross_validated():
             "systems: {a: {role: teacher}, b: {role: student, teacher: a, unlabelled: true}}",
             "system 'b' trains on unlabelled audio; give --unlabelled_dir",
         ),
+        (
+            "encoders: {w: {id: w}}\nsystems: {b: {role: student, pretraining: {source: w, unlabelled: true}}}",
+            "system 'b' trains on unlabelled audio; give --unlabelled_dir",
+        ),
     ],
 )
 def test_settings_that_are_not_allowed(text, message):

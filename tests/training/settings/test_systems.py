@@ -52,7 +52,9 @@ SYSTEMS = {  # settings of system a -> message
     "role: baseline, gender: 'no'": "system 'a' has gender: 'no'; give true or false",
     "role: baseline, branches: mfb": "system 'a' has branches: 'mfb'; give a list of texts or mappings",
     "role: baseline, branches: []": "system 'a' has no branches; give a list of sources, or of mappings",
-    "role: baseline, branches: [mfb_f]": "unknown source 'mfb_f'; the recipe has mfb, mfb_f0; did you mean 'mfb_f0'?",
+    "role: baseline, branches: [mfb_f]": (
+        "unknown source 'mfb_f'; the recipe has mfb, mfb_f0, whisper, w; did you mean 'mfb_f0'?"
+    ),
     "role: baseline, branches: [{source: mfb, conv_stide: 3}]": (
         "branch 'mfb' of system 'a' has an unknown key 'conv_stide'; did you mean 'conv_stride'.; allowed are source"
     ),
@@ -77,6 +79,21 @@ SYSTEMS = {  # settings of system a -> message
     "role: student, teacher: [b, s]": "'a' has teacher 's'; a student's teacher must be a system without one: b",
     "role: student, teacher: [b, b]": "system 'a' has teacher: .'b', 'b'.; give each teacher once",
     "role: student, unlabelled: true": "system 'a' has unlabelled: true, but no teacher that labels the audio; name",
+    "role: single, pretraining: {source: w}": "system 'a' has role 'single' and pretraining; only a student has it",
+    "role: student, pretraining: w": "system 'a' has pretraining: 'w'; give a mapping",
+    "role: student, pretraining: {}": "pretraining of system 'a' has source None; name an encoder: whisper, w$",
+    "role: student, pretraining: {source: mfb}": "'a' has source 'mfb'; name an encoder: whisper, w$",
+    "role: student, pretraining: {source: wisper}": "'wisper'; name an encoder: whisper, w; did you mean 'whisper'",
+    "role: student, pretraining: {source: w, steps: 3}": (
+        "pretraining of system 'a' has an unknown key 'steps'.*; allowed are source, hidden_state, max_steps, learning"
+    ),
+    "role: student, pretraining: {source: w, max_steps: many}": "has max_steps: 'many'; give a whole number",
+    "role: student, pretraining: {source: w, max_steps: 0}": "pretraining of system 'a': max_steps is 0; give 1 or m",
+    "role: student, pretraining: {source: w, learning_rate: 0}": "learning_rate is 0; give a finite number above 0",
+    "role: student, pretraining: {source: w, hidden_state: first}": "'a': hidden_state is 'first'; allowed are 'last'",
+    "role: student, pretraining: {source: w, hidden_state: weighted_sum}": (
+        "pretraining of system 'a': hidden_state is 'weighted_sum', which is no single one; give an index or last"
+    ),
     "role: student, distillation: {}": "system 'a' has distillation, but no teacher; name one, or leave distillation",
     "role: student, teacher: b, distillation: {label_weight: x}": "of system 'a' has label_weight: 'x'; give a number",
     "role: student, teacher: b, distillation: {label_weight: -1}": "must be finite and >= 0, and one above 0",
@@ -88,7 +105,7 @@ def test_systems_that_are_not_allowed(system):
     others = "b: {role: teacher}, s: {role: student, teacher: b}"
     systems = yaml.safe_load(f"{{a: {{{system}}}, {others}}}")
     with pytest.raises(ValueError, match=SYSTEMS[system]):
-        check_config(system_specs(systems, {}, None)["a"], {})
+        check_config(system_specs(systems, {"whisper": {}, "w": {}}, None)["a"], {})
 
 
 def test_rows_that_are_not_allowed():
