@@ -226,6 +226,17 @@ def test_licence_of_the_weights(results, weights_license, encoder_license, syste
 # --- sentences
 
 
+def test_terms_of_each_of_several_corpora(results):
+    size = results["corpus"]["splits"]["train"]
+    rest = {"languages": ["fi"], "splits": {"train": size}, "word_labelled": [], "label_range": [1, 7], "note": ""}
+    facts = {"labels": "Ours.", "license": "cc-by-4.0", "license_link": "https://there", "terms": "Name us."}
+    results["corpus"]["corpora"] = {"one": {**rest, "facts": facts}, "two": {**rest, "facts": None}}
+    licence = section(build_card(results, "mfb").text, "Licence")
+    own = "- **Of it, one** (`cc-by-4.0`, https://there): Name us."
+    assert f"- **Training data** (`Lab Terms 1.0`): Ask us.\n{own}\n" in licence
+    assert "two" not in licence
+
+
 def test_clips_without_ratings_are_announced_first(results):
     assert "Nobody rated" not in build_card(results, "student_kd").text
     results["corpus"]["facts"]["rated"] = False
