@@ -138,7 +138,7 @@ def test_several_corpora_are_scored_one_by_one(evaluation):
         assert low < scores["by_corpus"][name]["ccc"]["mean"] < high
     check(scores["by_language"]["en"], each[1])  # three clips of corpus c are too few
     check(scores["by_gender"]["Female"], (each[0] + oracle(several, slice(25, 40))) / 2)
-    specs = system_specs(SYSTEMS, {}, ["fusion", "mfb"])
+    specs = system_specs(SYSTEMS, {"w": {}}, ["fusion", "mfb"])
     better = replace(several, logits=several.labels[None] + 1.0)
     (found,) = comparisons(specs, {TEST: {"mfb": several, "fusion": better}}, 20)
     difference = np.mean([oracle(better, row) for row in rows], axis=0).mean(0) - np.mean(each, axis=0).mean(0)
