@@ -88,3 +88,41 @@ def test_groups_and_conditions(results):
     assert [row for row in rows if row.startswith("| system | clean | white 20db | ") and " | room 1s |" in row]
     assert [row for row in rows if row.startswith("| student_kd | 0.60 / 0.61 / 0.62 | ")]
     assert not [row for row in rows if row.startswith("| mfb |")]
+
+
+def test_listeners_and_words_have_tables_of_their_own(several):
+    text = render_markdown(several)
+    heard = section(text, "## cv5, by listeners: CCC on 535 clips (dominance none)")
+    words = section(text, "## cv5, by the emotion's word: CCC on 535 clips")
+    assert section(text, "## left_out, by the emotion's word: CCC on 535 clips")
+    heads = [next(line for line in lines if line.startswith("| system | role |")) for lines in (heard, words)]
+    assert heads[0].endswith("| activation | valence | dominance | mean (activation, valence) |")
+    assert heads[1].endswith("| activation | valence | dominance | mean |")
+    (mfb,) = [line for line in heard if line.startswith("| mfb | baseline |")]
+    assert mfb.split(" | ")[7] == "not rated"
+    assert "| one further listener |  |  |  |  | 0.910 | 0.620 | not rated | 0.765 |" in heard
+    assert "One further listener: CCC of each listener's grade with the mean" in "".join(heard)
+    assert "further listener" not in "".join(words) and "by word" not in text
+    assert "CCC is the mean over corpora" in "".join(words) and "over corpora" not in "".join(heard)
+    assert "CCC by corpus, activation / valence / dominance:" in words
+    sizes = [group["n"] for group in several["systems"][0]["splits"]["cv5_by_word"]["by_corpus"].values()]
+    assert f"| system | a ({sizes[0]} clips) | b ({sizes[1]} clips) |" in words
+    assert f"| system | fi ({sizes[0]} clips) | sv ({sizes[1]} clips) |" in words
+    rows = section(text, "## Corpus")
+    assert "| a | fi | 1,535 | 10 | activation, valence | Lab Terms 1.0 |" in rows
+    assert "| b | sv | 1,535 | 10 | nothing | Lab Terms 1.0 |" in rows
+
+
+def test_predicted_spread_beside_that_of_the_grades(results):
+    spread = {
+        "clips": {"activation": 120, "valence": 120, "dominance": 0},
+        "ccc": {"activation": 0.314, "valence": -0.05, "dominance": None},
+        "pearson": {"activation": 0.4, "valence": None, "dominance": None},
+    }
+    results["systems"][1]["splits"]["test1"]["spread"] = spread
+    results["systems"][2]["splits"]["test1"]["spread"] = {**spread, "clips": dict.fromkeys(DIMENSIONS, 0)}
+    rows = section(render_markdown(results), "## test1: CCC on 127 clips")
+    start = rows.index("| system | activation | valence | dominance |")
+    assert rows[start - 2].startswith("Predicted standard deviation beside that of the clip's grades, over clips with")
+    cells = "| 0.31 / 0.40 | -0.05 / not rated | not rated / not rated |"
+    assert rows[start + 2] == f"| fusion {cells}" and not rows[start + 3]
