@@ -77,7 +77,8 @@ class Visit:
         return [" ".join(element.inner_text().split()) for element in found]
 
     def barriers(self) -> list[str]:
-        """What axe-core finds in the way of visitors with disabilities, as the page is now, but for gradio's own."""
+        """What axe-core finds in the way of visitors with disabilities, once it is loaded, but for gradio's own."""
+        self.page.wait_for_selector(".loading", state="hidden")  # stands outside every region of the page
         found = [
             f"{rule['id']} ({rule['impact']}): {', '.join(map(str, node['target']))}"
             for rule in Axe().run(self.page).response["violations"]
