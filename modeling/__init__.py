@@ -55,7 +55,7 @@ def released(name: str) -> Path:
         name: such as `"student"`.
 
     Returns:
-        The folder, for `from_pretrained` and pipelines; the model's ONNX files lie in it as well.
+        The folder, for `from_pretrained` and pipelines.
 
     Raises:
         ValueError: no model of this name comes with this installation.

@@ -71,6 +71,25 @@ def trained_jobs():
 
 
 @pytest.fixture
+def interrupt():
+    """Patches a function so that its call of a number raises instead; returns a list with an entry per call."""
+
+    def patched(patch, owner, name: str, number: int) -> list[int]:
+        function, calls = getattr(owner, name), []
+
+        def interrupted(*args, **kwargs):
+            calls.append(1)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return function(*args, **kwargs)
+
+        patch.setattr(owner, name, interrupted)
+        return calls
+
+    return patched
+
+
+@pytest.fixture
 def write_clip(tmp_path):
     """Writes noise of 0.3 s, another for each name; returns the audio as `datasets` has it."""
 

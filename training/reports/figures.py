@@ -42,6 +42,7 @@ def draw_ccc(path: Path, systems: list[dict], split: str, corpus: dict) -> None:
     )
     places = np.arange(len(systems))[::-1]
     scores, listeners = [system["splits"][split] for system in systems], listener_ccc(split, corpus)
+    lines = []
     for axes, dimension in zip(panels, DIMENSIONS, strict=True):
         axes.set_title(heading(dimension, as_shown(corpus, split)), fontsize=10)
         if scores[0]["ccc"][dimension] is None:
@@ -59,12 +60,12 @@ def draw_ccc(path: Path, systems: list[dict], split: str, corpus: dict) -> None:
             axes.plot(seeds, [place] * len(seeds), "o", ms=3, mfc="white", mec="#333333", mew=0.8, zorder=4)
         axes.axvline(0, color="#333333", lw=0.8)
         if listeners and listeners[dimension] is not None:
-            line = axes.axvline(listeners[dimension], color="#333333", ls="--", lw=1.3, label=LISTENER, zorder=5)
+            lines = [axes.axvline(listeners[dimension], color="#333333", ls="--", lw=1.3, label=LISTENER, zorder=5)]
         axes.set_xlim(min(0.0, bounds[0].min() - 0.02), 1)
         axes.grid(axis="x", color="#dddddd", zorder=0)
         axes.spines[["top", "right"]].set_visible(False)
-    if listeners:
-        figure.legend(handles=[line], loc="outside upper right", frameon=False, fontsize=8)
+    if lines:
+        figure.legend(handles=lines, loc="outside upper right", frameon=False, fontsize=8)
     panels[0].set_yticks(places, [system["name"] for system in systems])
     figure.supxlabel(f"CCC on {corpus['name']}, {split_name(split, corpus)}, {scores[0]['n']} clips", fontsize=10)
     save_figure(figure, path)

@@ -129,10 +129,10 @@ def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[
     for name in only or []:
         if name not in specs:
             raise ValueError(f"no system {name!r}; the recipe has {', '.join(specs)}")
-    _check_shared_frames(specs)
     wanted = set(only or specs)
     wanted |= {teacher for name in wanted for teacher in specs[name].teachers}
     ordered = sorted((specs[n] for n in specs if n in wanted), key=lambda spec: bool(spec.teachers))
+    _check_shared_frames(ordered)
     return {spec.name: spec for spec in ordered}
 
 
@@ -245,10 +245,10 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
     return spec
 
 
-def _check_shared_frames(specs: dict[str, SystemSpec]) -> None:
+def _check_shared_frames(specs: Sequence[SystemSpec]) -> None:
     """Refuse branches of one name, which share their cached frames, whose frames are not the same."""
     first: dict[str, tuple[str, dict]] = {}
-    for spec in specs.values():
+    for spec in specs:
         for settings in spec.branch_settings:
             branch = AffectBranchConfig(**settings)
             frames = {name: getattr(branch, name) for name in ("num_mel_bins", "window_s", "hop_s")}

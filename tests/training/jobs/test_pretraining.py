@@ -173,20 +173,6 @@ def assert_same(job, expected) -> None:
     assert not job.pretraining_folder.exists()
 
 
-def interrupt(patch, owner, name: str, number: int) -> list[int]:
-    """The call of this number raises instead; the calls are counted."""
-    function, calls = getattr(owner, name), []
-
-    def interrupted(*args, **kwargs):
-        calls.append(1)
-        if len(calls) == number:
-            raise KeyboardInterrupt
-        return function(*args, **kwargs)
-
-    patch.setattr(owner, name, interrupted)
-    return calls
-
-
 def test_the_loss_falls_and_the_students_training_starts_there(make_student, monkeypatch, tmp_path):
     """Heads and input are those of the same seed without pre-training."""
     more = ("--head", json.dumps({**HEAD, "dropout": 0.0, "mask_time_prob": 0.0}))
@@ -230,7 +216,7 @@ def test_the_loss_falls_and_the_students_training_starts_there(make_student, mon
     ids=["start", "pre-training", "its end", "training"],
 )
 def test_an_interrupted_job_ends_the_same(
-    make_student, undisturbed, tmp_path, monkeypatch, owner, name, number, steps_left
+    make_student, undisturbed, tmp_path, monkeypatch, owner, name, number, steps_left, interrupt
 ):
     """What was learnt is not learnt again."""
     job = make_student(tmp_path)
@@ -244,7 +230,7 @@ def test_an_interrupted_job_ends_the_same(
     assert_same(job, undisturbed)
 
 
-def test_damaged_weights_are_learnt_again(make_student, undisturbed, tmp_path, monkeypatch):
+def test_damaged_weights_are_learnt_again(make_student, undisturbed, tmp_path, monkeypatch, interrupt):
     job = make_student(tmp_path)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt(patch, AffectTrainer, "training_step", 1)
@@ -263,7 +249,7 @@ def test_identity(make_student, tmp_path):
     assert make_student(tmp_path).fingerprint == job.fingerprint
 
 
-def test_batches_of_similar_length(make_student, tmp_path, monkeypatch):
+def test_batches_of_similar_length(make_student, tmp_path, monkeypatch, interrupt):
     """The longest and the shortest clips never meet."""
     job, lengths, forward = (
         make_student(tmp_path, "--train_sampling_strategy", "group_by_length"),

@@ -81,26 +81,13 @@ def test_a_checkpoint_with_a_missing_or_half_written_file_is_deleted(make_checkp
     assert list(tmp_path.iterdir()) == [complete]
 
 
-def interrupt(monkeypatch, owner, name: str, number: int) -> None:
-    """The call of this number raises instead."""
-    function, calls = getattr(owner, name), []
-
-    def interrupted(*args, **kwargs):
-        calls.append(1)
-        if len(calls) == number:
-            raise KeyboardInterrupt
-        return function(*args, **kwargs)
-
-    monkeypatch.setattr(owner, name, interrupted)
-
-
 def assert_same(job, expected) -> None:
     for kept in ("best_step", "steps", "epochs", "development"):
         assert job.result()[kept] == expected.result()[kept]
     torch.testing.assert_close(weights(job), weights(expected), atol=0, rtol=0)
 
 
-def finish_twice(monkeypatch, job) -> None:
+def finish_twice(monkeypatch, interrupt, job) -> None:
     """Interrupt a training at its end, before Trainer deletes all checkpoints but the best; then make no step."""
     log = AffectTrainer.log
 
@@ -118,7 +105,7 @@ def finish_twice(monkeypatch, job) -> None:
 
 
 @pytest.mark.parametrize("strategy", [BUCKETS, IN_STEPS], ids=["epochs", "steps"])
-def test_early_stopping_counts_on(make_teacher, monkeypatch, strategy):
+def test_early_stopping_counts_on(make_teacher, monkeypatch, strategy, interrupt):
     """Wherever it is interrupted, it stops at the same step: without the count it would train for longer."""
     more = ("--num_train_epochs", "9", "--learning_rate", "0.02", *strategy)
     expected, job, ended = (make_teacher(name, *more, patience=2) for name in "abc")
@@ -131,12 +118,12 @@ def test_early_stopping_counts_on(make_teacher, monkeypatch, strategy):
             interrupt(patch, AffectTrainer, "evaluate", number)
             run_job(job, 8)
     run_job(job, 8)
-    finish_twice(monkeypatch, ended)
+    finish_twice(monkeypatch, interrupt, ended)
     for each in (job, ended):
         assert_same(each, expected)
 
 
-def test_results_are_written_before_checkpoints_are_deleted(make_teacher, monkeypatch):
+def test_results_are_written_before_checkpoints_are_deleted(make_teacher, monkeypatch, interrupt):
     """Killed while it deletes them: they are incomplete then, and nothing is trained again. Damaged results are."""
     job = make_teacher("a", "--num_train_epochs", "1")
 
@@ -189,7 +176,7 @@ def test_batches_of_similar_length(make_teacher, monkeypatch):
 
 
 @pytest.mark.parametrize("more", [(), BUCKETS], ids=["random", "by_length"])
-def test_batches_have_the_shares_of_the_corpora(make_teacher, monkeypatch, more):
+def test_batches_have_the_shares_of_the_corpora(make_teacher, monkeypatch, more, interrupt):
     """Scales in batches show the corpora; an interrupted training ends the same."""
     names = ["big"] * 18 + ["small"] * 6
     jobs = [make_teacher(name, *more) for name in "ab"]

@@ -136,6 +136,7 @@ def test_branches_of_one_name_read_the_same_frames():
     systems = {"a": {"role": "baseline"}, "b": {"role": "single", "branches": [narrow]}}
     with pytest.raises(ValueError, match=r"'a' and 'b' read 'mfb' with other settings .*0\.025.*0\.02.*two runs"):
         system_specs(systems, {}, None)
+    assert list(system_specs(systems, {}, ["b"])) == ["b"]
     strided = {"source": "mfb", "conv_stride": 4}
     normalised = {"source": "mfb", "window_s": 0.02, "normalization": "running"}
     assert len(system_specs({**systems, "b": {"role": "single", "branches": [strided]}}, {}, None)) == 2
