@@ -49,6 +49,9 @@ class Visit:
         self._late_progress = False
         host = urlsplit(address).netloc
         self.page.on("console", self._console)
+        # without a listener a click on "Upload" opens chromium's own dialogue, which has no window and is cancelled at
+        # once; a listener that is added just before the click comes too late at times
+        self.page.on("filechooser", lambda chooser: None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.context.on("request", lambda request: self._request(request.url, host))
         self.page.goto(address)
