@@ -68,7 +68,13 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     check_disjoint(corpus)
     run = replace(run, corpora_shares=shares_of(origins))
     all_splits = make_data_splits(
-        corpus, run.folds, run.augmentation_copies, run.augmentation, run.conditions, run.leave_out
+        corpus,
+        run.folds,
+        run.augmentation_copies,
+        run.augmentation,
+        run.conditions,
+        run.leave_out,
+        run.hold_out_tests,
     )
 
     # 3. Frames: every branch of every system, once per clip

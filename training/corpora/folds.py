@@ -92,6 +92,13 @@ def deal_groups(
     return dealt
 
 
+def without_tests(corpus: Corpus) -> Corpus:
+    """Move the clips of the test splits into the train split."""
+    train = [rows for split, rows in corpus.splits.items() if split != "development"]
+    splits = {"train": datasets.concatenate_datasets(train), "development": corpus.splits["development"]}
+    return replace(corpus, splits=datasets.DatasetDict(splits))
+
+
 def without_corpora(corpus: Corpus, names: Sequence[str]) -> dict[str, Corpus]:
     """Leave corpora out one by one: all clips of each are tested, by what all clips of the others train.
 

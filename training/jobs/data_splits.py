@@ -7,7 +7,7 @@ from ..audio.augmentation import AugmentedClip, augmented_copies, augmented_tabl
 from ..audio.degradation import DegradedClip, degraded_clips
 from ..corpora.clip_table import ClipTable, clip_table, join_tables, unlabelled_table
 from ..corpora.corpus import Corpus
-from ..corpora.folds import speaker_folds, without_corpora
+from ..corpora.folds import speaker_folds, without_corpora, without_tests
 from ..corpora.segments import Piece, clips_of, file_fingerprint, file_fingerprints
 from ..settings.augmentation import AugmentationSettings
 from ..settings.conditions import Condition
@@ -67,6 +67,7 @@ def make_data_splits(
     augmentation: AugmentationSettings,
     conditions: Sequence[Condition],
     leave_out: Sequence[str] = (),
+    hold_out_tests: bool = True,
 ) -> list[DataSplits]:
     """Make the given splits, behind them the folds, and behind these the corpora left out one by one.
 
@@ -77,6 +78,7 @@ def make_data_splits(
         augmentation: Parameters of the augmentation.
         conditions: Noises and rooms under which the given test splits are predicted too.
         leave_out: Names of corpora; `["all"]` for each of them.
+        hold_out_tests: Whether the given test splits are tested on, not trained on.
 
     Raises:
         ValueError: The corpus cannot be divided into so many folds, or does not have a corpus to leave out.
@@ -95,7 +97,7 @@ def make_data_splits(
             name, tables, audio, augmented_copies(sources, copies, augmentation), evaluated_as=evaluated_as
         )
 
-    given = make("", corpus)
+    given = make("", corpus if hold_out_tests else without_tests(corpus))
     for key in [key for key in given.tables if key not in (TRAIN, DEVELOPMENT)]:
         for condition in conditions:
             clips = degraded_clips(given.tables[key], given.audio, condition)

@@ -69,6 +69,11 @@ class EvaluationArguments:
     """Evaluation"""
 
     folds: int | None = HfArg(default=None, help="Also cross-validate by speaker with this many folds (split cv5).")
+    hold_out_tests: bool = HfArg(
+        default=True,
+        help="False: checkpoints to use, not to score: they are trained on the test splits too, and the scores are "
+        "those of the folds alone.",
+    )
     leave_out: list[str] = HfArg(
         default_factory=list,
         help="Corpora that are tested on by models trained on the other ones (split left_out); all for each.",

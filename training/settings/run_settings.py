@@ -129,6 +129,8 @@ def _corpus(corpus: str | None, data_dir: str | None) -> str:
 
 
 def _checked(settings: RunSettings) -> RunSettings:
+    if not (settings.hold_out_tests or settings.folds):
+        raise ValueError("hold_out_tests is False and there are no folds: give folds, such as 5, to be scored")
     if settings.probe and (settings.corpora or "corpus_column" in settings.corpus_options):
         raise ValueError("probe is of encoders on one corpus; leave it out in a run with several")
     for name in settings.probe:

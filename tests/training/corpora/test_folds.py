@@ -8,7 +8,13 @@ import datasets
 import pytest
 
 from speech_affect_training.corpora.corpus import FEATURES, Corpus, CorpusError, check_disjoint
-from speech_affect_training.corpora.folds import deal_groups, deal_speakers, speaker_folds, without_corpora
+from speech_affect_training.corpora.folds import (
+    deal_groups,
+    deal_speakers,
+    speaker_folds,
+    without_corpora,
+    without_tests,
+)
 
 
 def clips_of(counts: dict[tuple[str, str], int]) -> list[tuple[str, str, str]]:
@@ -58,6 +64,15 @@ def test_a_fold_develops_on_what_the_next_one_tests(corpus):
     made = speaker_folds(corpus, 5)
     for fold, following in zip(made, [*made[1:], made[0]], strict=True):
         assert fold.splits["development"]["file"][:] == following.splits["test1"]["file"][:]
+
+
+def test_without_tests_all_but_development_is_trained_on():
+    rows = clips_of(TEN)
+    corpus = corpus_of({"train": rows[:20], "development": rows[20:40], "test1": rows[40:50], "test3": rows[50:]})
+    made = without_tests(corpus)
+    assert list(made.splits) == ["train", "development"]
+    assert made.splits["train"]["file"][:] == [file for file, *_ in rows[:20] + rows[40:]]
+    assert made.splits["development"]["file"][:] == [file for file, *_ in rows[20:40]]
 
 
 def test_one_of_each_gender_per_group_where_there_are_as_many():

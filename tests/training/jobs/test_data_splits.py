@@ -41,6 +41,15 @@ def test_the_given_splits(corpus):
     assert given.training_table(PLAIN, []).files == given.tables[TRAIN].files
 
 
+def test_checkpoints_to_use_are_trained_on_the_test_splits_too(corpus):
+    _, *folds = make_data_splits(corpus, 4, 2, SETTINGS, [])
+    given, *same = make_data_splits(corpus, 4, 2, SETTINGS, [], hold_out_tests=False)
+    assert list(given.tables) == [TRAIN, DEVELOPMENT]
+    assert given.tables[TRAIN].files == ["a0", "a1", "b0", "d0", "d1"]
+    assert len(given.copies) == 10
+    assert [fold.tables[TEST].files for fold in same] == [fold.tables[TEST].files for fold in folds]
+
+
 def test_folds_come_behind_the_given_splits(corpus):
     given, *folds = make_data_splits(corpus, 4, 2, SETTINGS, [])
     assert [fold.name for fold in folds] == ["fold0", "fold1", "fold2", "fold3"]

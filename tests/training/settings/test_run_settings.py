@@ -78,6 +78,7 @@ def test_systems_that_are_left_out_are_neither_degraded_nor_cross_validated():
         ("seeds: [1, 1]", "seeds are .1, 1.; give at least one, each once"),
         ("seeds: [-1]", "seeds has -1; give whole numbers from 0 to 4294967295"),
         ("folds: 2", "folds is 2; give 3 or more"),
+        ("hold_out_tests: false", "hold_out_tests is False and there are no folds"),
         ("job_workers: 0", "job_workers is 0; give 1 or more"),
         ("augmentation_copies: -1", "augmentation_copies is -1; give 0 or more"),
         ("head: {embeding_size: 3}", "head has an unknown key 'embeding_size'; did you mean 'embedding_size'.; allow"),
