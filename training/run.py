@@ -48,10 +48,10 @@ def main(argv: list[str]) -> dict:
     state = PartialState()
     _set_up_logging(state)
     with only_run_in(Path(training.output_dir)) if state.is_main_process else nullcontext():
-        return run_recipe(run, training, state)
+        return run_recipe(run, training, state, argv)
 
 
-def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialState) -> dict:
+def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialState, argv: list[str]) -> dict:
     """Take all steps of a run."""
     # 1. Machine and folders
     started = time.perf_counter()
@@ -90,7 +90,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     provenance = {
         "corpus": describe_corpus(corpus, all_splits[0].tables, run.corpus_facts, origins),
         "encoders": describe_encoders(library),
-        "environment": describe_environment(workers),
+        "environment": describe_environment(workers, argv),
     }
     jobs, by_word = {}, by_word_of(provenance["corpus"])
     for splits in all_splits:

@@ -51,8 +51,12 @@ def test_everything_else_is_private_without_public(hub, checkpoint_folder):
     [
         ([], "give a system's folder, or --metric, or --dataset_card, or --space"),
         (["folder", "--metric", "alice/ccc"], "give a system's folder, or --metric, or --dataset_card"),
-        (["folder"], "a system's folder needs --repo_id, which nothing else takes"),
-        (["--metric", "alice/ccc", "--repo_id", "alice/ccc"], "a system's folder needs --repo_id"),
+        (["folder"], "a system's folder needs either --repo_id or --release, which nothing else takes"),
+        (
+            ["folder", "--repo_id", "alice/s", "--release", "s"],
+            "a system's folder needs either --repo_id or --release",
+        ),
+        (["--metric", "alice/ccc", "--repo_id", "alice/ccc"], "a system's folder needs either"),
         (["--metric", "alice/ccc", "--model_id", "alice/s"], "--model_id and --teacher_id need --space"),
     ],
 )

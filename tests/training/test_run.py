@@ -17,9 +17,11 @@ import pytest
 import soundfile
 import torch
 import yaml
-from transformers import AutoModel, AutoProcessor
+from transformers import AutoModel, AutoProcessor, pipeline
 
 from speech_affect import DIMENSIONS, AffectFusionModel, AffectStudentModel
+from speech_affect.onnx import OnnxAffect
+from speech_affect_training.hub.release import release_checkpoint
 from speech_affect_training.jobs.prediction import read_predictions
 from speech_affect_training.jobs.trainer import AffectTrainer
 from speech_affect_training.metrics.ccc.concordance import concordance_correlation
@@ -103,6 +105,29 @@ def test_checkpoints(finished, tiny_corpus):
         assert list(run["job"]["data"]) == ["train", "development"]  # what is learnt from
         assert re.fullmatch("[0-9a-f]{64}", run["corpus"]["fingerprint"])
         assert run["environment"]["packages"]
+
+
+def test_a_model_that_comes_with_the_package(finished, tmp_path):
+    folder = release_checkpoint(finished.out / "student_kd", "small", tmp_path)
+    names = {"README.md", "config.json", "model.safetensors", "processor_config.json", "run.json"}
+    assert {path.name for path in folder.iterdir()} == names | {"model_int8.onnx", "model_int8_streaming.onnx"}
+    assert "auto_map" not in (folder / "config.json").read_text() + (folder / "processor_config.json").read_text()
+    clip = np.sin(np.arange(24_000) / 20) * np.linspace(0, 0.5, 24_000)
+    before, after = (
+        pipeline("speech-emotion-regression", model=str(f))(clip) for f in (finished.out / "student_kd", folder)
+    )
+    assert after == before == pytest.approx(OnnxAffect(folder / "model_int8.onnx")(clip), abs=0.1)
+    card = (folder / "README.md").read_text()
+    assert "# small: activation, valence and dominance from speech" in card and 'released("small")' in card
+    recipe = finished.given[1]
+    assert f"run.py --recipe {recipe} --data_dir FOLDER --output_dir OUTPUT --cache_dir CACHE\n" in card
+    assert "python training/publish.py OUTPUT/student_kd --release small" in card and "trust_remote_code" not in card
+    for other, reason in (("../small", "names a folder"), ("", "names a folder")):
+        with pytest.raises(ValueError, match=reason):
+            release_checkpoint(finished.out / "student_kd", other, tmp_path)
+    with pytest.raises(ValueError, match="has no results.json beside it"):
+        release_checkpoint(folder, "other", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
 
 def test_other_users_read_what_the_umask_allows(finished, tmp_path):

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import platform
+import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,11 +26,12 @@ from ..settings.labels import UNKNOWN, WORD_SCALE
 from ..settings.split_key import SplitKey
 
 
+FOLDERS = {"--data_dir": "FOLDER", "--output_dir": "OUTPUT", "--cache_dir": "CACHE", "--unlabelled_dir": "AUDIO"}
 PACKAGES = ("torch", "torchaudio", "transformers", "datasets", "evaluate", "accelerate", "numpy", "speech-affect")
 
 
-def describe_environment(job_workers: int) -> dict:
-    """Return versions, machine and git commit of this run, and how many jobs it trains at a time."""
+def describe_environment(job_workers: int, argv: Sequence[str] = ()) -> dict:
+    """Return versions, machine and git commit of this run, how many jobs it trains at a time, and its command."""
     device = PartialState().device
     return {
         "python": platform.python_version(),
@@ -42,7 +44,21 @@ def describe_environment(job_workers: int) -> dict:
         "stage_workers": job_workers,
         "packages": {name: version(name) for name in PACKAGES},
         "git_commit": _git_commit(),
+        "command": _without_paths(argv),
     }
+
+
+def _without_paths(argv: Sequence[str]) -> str:
+    """Return arguments as a shell takes them, with a word for folders, which are nobody else's."""
+    words, named = [], ""
+    for word in argv:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if option:
+            named = FOLDERS.get(option, "")
+            words.append(option)
+        if equals or not option:
+            words.append(named or shlex.quote(value))
+    return " ".join(words)
 
 
 def describe_encoders(library: EncoderLibrary) -> dict[str, dict]:

@@ -67,6 +67,7 @@ def build_card(
     repo_id: str | None = None,
     contact: str | None = None,
     checkpoint: Path | None = None,
+    released: str | None = None,
 ) -> ModelCard:
     """Return the card of one system.
 
@@ -76,6 +77,7 @@ def build_card(
         repo_id: Hub id (user/name) that the examples load; without it they load the system's folder.
         contact: Whom to write to.
         checkpoint: The system's folder, to make sure that the results are its own.
+        released: The name by which the model comes with the package; None if it does not.
 
     Returns:
         The card; `content` is the text of the README.
@@ -101,6 +103,7 @@ def build_card(
     content = template.render(
         model=json.dumps(repo_id or system),
         contact=contact,
+        released=released,
         **_provenance(results, entry, by_name, repo_id),
         **_description(results, entry, by_name),
     )
