@@ -56,7 +56,7 @@ def finished(tiny_settings, tiny_corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     recipe = folder / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(tiny_settings, sort_keys=False))
-    given = arguments(recipe, tiny_corpus, folder)
+    given = arguments(recipe, tiny_corpus, folder, "--corpus_facts", "msp_podcast")
     with umask(0o022):
         results = main(given)
     return SimpleNamespace(given=given, results=results, out=folder / "out", cache=folder / "cache")
@@ -120,7 +120,8 @@ def test_a_model_that_comes_with_the_package(finished, tmp_path):
     card = (folder / "README.md").read_text()
     assert "# small: activation, valence and dominance from speech" in card and 'released("small")' in card
     recipe = finished.given[1]
-    assert f"run.py --recipe {recipe} --data_dir FOLDER --output_dir OUTPUT --cache_dir CACHE\n" in card
+    command = f"--recipe {recipe} --data_dir FOLDER --output_dir OUTPUT --cache_dir CACHE --corpus_facts msp_podcast"
+    assert f"accelerate launch training/run.py {command}\n" in card
     assert "python training/publish.py OUTPUT/student_kd --release small" in card and "trust_remote_code" not in card
     for other, reason in (("../small", "names a folder"), ("", "names a folder")):
         with pytest.raises(ValueError, match=reason):
