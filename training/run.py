@@ -67,15 +67,8 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
         unlabelled = unlabelled_pieces(unlabelled_folders(run.unlabelled_dir, cache))
     check_disjoint(corpus)
     run = replace(run, corpora_shares=shares_of(origins))
-    all_splits = make_data_splits(
-        corpus,
-        run.folds,
-        run.augmentation_copies,
-        run.augmentation,
-        run.conditions,
-        run.leave_out,
-        run.hold_out_tests,
-    )
+    choice = (run.augmentation_copies, run.augmentation, run.conditions, run.leave_out, run.hold_out_tests)
+    all_splits = make_data_splits(corpus, run.folds, *choice)
 
     # 3. Frames: every branch of every system, once per clip
     run = leave_out_unreachable(run, cache)

@@ -152,6 +152,12 @@ def listened(table: ClipTable, by_word: Mapping[str, Collection[str]]) -> np.nda
     return ~np.isnan(table.labels) & ~np.array(words, dtype=bool).reshape(-1, len(DIMENSIONS))
 
 
+def listened_labels(table: ClipTable, by_word: Mapping[str, Collection[str]]) -> np.ndarray:
+    """Return the labels, NaN where they stand for a word in a dimension that listeners rated other clips in."""
+    heard = listened(table, by_word)
+    return np.where(heard | ~heard.any(axis=0), table.labels, np.nan)
+
+
 def unlabelled_table(files: Sequence[str], fingerprints: Sequence[str]) -> ClipTable:
     """Return a table of clips of which nothing but the audio is known."""
     count = len(files)

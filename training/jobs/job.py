@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +68,7 @@ class Job:
         patience: Evaluations without a better development CCC before training stops; None to train to the end.
         folder: Folder of this job.
         averaged: The dimensions whose mean CCC on development chooses the epoch.
+        by_word: As [`listened`] takes it.
         evaluated_as: As of [`DataSplits`].
         shares: Of each corpus in training batches, and of unlabelled speech; empty where all clips are drawn alike.
         teachers: Jobs that a student is distilled from, one per teacher.
@@ -84,6 +85,7 @@ class Job:
     patience: int | None
     folder: Path
     averaged: Sequence[str] = DIMENSIONS
+    by_word: Mapping[str, Collection[str]] = field(default_factory=dict)
     evaluated_as: SplitKey | None = None
     shares: dict[str, float] = field(default_factory=dict)
     teachers: list[Job] = field(default_factory=list)
@@ -116,6 +118,7 @@ class Job:
             "frame_targets": self.frame_targets and self.frame_targets.identity,
             **({} if set(self.config.id2label.values()) <= set(self.averaged) else {"averaged": list(self.averaged)}),
             **({"shares": self.shares} if self.shares else {}),
+            **({"by_word": self.by_word} if self.config.predict_uncertainty and any(self.by_word.values()) else {}),
             # FSDP cannot continue from a checkpoint that Trainer saved without it, nor the other way round
             **({"sharded": True} if os.environ.get("ACCELERATE_USE_FSDP") == "true" else {}),
         }

@@ -137,7 +137,8 @@ def make_jobs(
     Args:
         run, training, data_splits, unlabelled, caches, library: Of the run.
         label_range: Lowest and highest label.
-        by_word: As [`listened`] takes it: what listeners rated chooses the epoch, if they rated any.
+        by_word: As [`listened`] takes it: what listeners rated, if anything, chooses the epoch and calibrates the
+            uncertainty.
     """
     train = data_splits.tables[TRAIN]
     genders = [gender for gender in train.genders if gender is not None]
@@ -167,6 +168,7 @@ def make_jobs(
                 patience=run.early_stopping_patience or None,
                 folder=Path(training.output_dir) / "jobs" / name / data_splits.name / f"seed{seed}",
                 averaged=averaged,
+                by_word=by_word or {},
                 evaluated_as=data_splits.evaluated_as,
                 shares=training_shares(tables[TRAIN], run.corpora_shares, run.unlabelled_share),
                 teachers=[jobs[teacher][index] for teacher in spec.teachers],

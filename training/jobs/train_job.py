@@ -10,6 +10,7 @@ import torch
 from accelerate import PartialState
 from transformers import EarlyStoppingCallback, set_seed
 
+from ..corpora.clip_table import listened_labels
 from ..files import read_json, write_json
 from ..frames.frame_dataset import FrameDataset, collate_frames, output_columns
 from ..metrics.calibration import uncertainty_scale
@@ -122,7 +123,8 @@ def _save_model(job: Job, weights: dict[str, torch.Tensor], batch_size: int) -> 
     model.to(job.arguments.device)
     if job.config.predict_uncertainty:
         predicted = predict(model, job.dataset(job.tables[DEVELOPMENT]), batch_size)
-        scale = uncertainty_scale(predicted.logits, predicted.labels, predicted.uncertainty)
+        labels = listened_labels(job.tables[DEVELOPMENT], job.by_word)
+        scale = uncertainty_scale(predicted.logits, labels, predicted.uncertainty)
         scale = np.where(np.isnan(scale), 1.0, scale)[output_columns(job.config)]  # not rated in development
         model.regressor.set_uncertainty_scale(torch.from_numpy(scale).float())
     model.save_pretrained(job.folder / "model")

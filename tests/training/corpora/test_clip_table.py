@@ -9,6 +9,7 @@ from speech_affect_training.corpora.clip_table import (
     clip_table,
     join_tables,
     listened,
+    listened_labels,
     table_fingerprint,
     unlabelled_table,
 )
@@ -123,3 +124,7 @@ def test_what_listeners_rated(make_table):
     assert heard.tolist() == [[True, True, False], [False, True, False], [True] * 3, [False] * 3]
     assert listened(make_table(2), {}).all() and listened(make_table(2), {"": ["valence"]})[:, 1].sum() == 0
     assert listened(make_table(0), {}).shape == (0, 3)
+    # by word alone where no listener rated the dimension
+    chosen = listened_labels(make_table(2, corpora=["a", "b"]), {"a": ["valence", "dominance"], "b": ["dominance"]})
+    np.testing.assert_array_equal(np.isnan(chosen), [[False, True, False], [False] * 3])
+    np.testing.assert_array_equal(chosen[~np.isnan(chosen)], make_table(2).labels[~np.isnan(chosen)])
