@@ -1,0 +1,135 @@
+"""Rows as CSV, JSON, JSON lines, Parquet, or a TextGrid for Praat and ELAN."""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice, pairwise
+from pathlib import Path
+from typing import TextIO
+
+from ..checks import DIMENSIONS
+
+
+TIMES = ("start_s", "end_s")
+PARQUET_ROWS = 10_000  # in memory at a time
+
+
+def flat_row(file: str, result: dict) -> dict:
+    """Return a result of the pipeline as one level: `uncertainty_valence`, `emotions_happy`; and always `error`."""
+    row: dict = {"file": file}
+    for name, value in result.items():
+        row |= {f"{name}_{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+    return {**{name: value for name, value in row.items() if name != "error"}, "error": result.get("error")}
+
+
+def check_output(path: Path) -> None:
+    """Raise a `ValueError` unless the file's folder is there and its suffix is that of a format."""
+    if path.suffix not in FORMATS:
+        raise ValueError(f"the output {path} has the suffix {path.suffix!r}; known are {', '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise ValueError(f"the output {path} lies in a folder that is not there; make it first")
+
+
+def write_output(path: Path, rows: Iterable[dict]) -> None:
+    """Write a file in the format of its suffix, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        FORMATS[path.suffix](temporary, rows)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_csv(file: TextIO, rows: Iterable[dict]) -> None:
+    """Write rows that all have the columns of the first; None is an empty field."""
+    rows = iter(rows)
+    first = next(rows)
+    writer = csv.DictWriter(file, list(first), lineterminator="\n")
+    writer.writeheader()
+    for row in chain([first], rows):
+        writer.writerow(row)
+        file.flush()
+
+
+def _csv(path: Path, rows: Iterable[dict]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        write_csv(file, rows)
+
+
+def _json_lines(path: Path, rows: Iterable[dict]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _json(path: Path, rows: Iterable[dict]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        for index, row in enumerate(rows):
+            file.write(("[\n  " if index == 0 else ",\n  ") + json.dumps(row, ensure_ascii=False))
+        file.write("\n]\n")
+
+
+def _parquet(path: Path, rows: Iterable[dict]) -> None:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError("writing .parquet needs pyarrow: pip install pyarrow, or write .csv") from error
+    rows = iter(rows)
+    first = next(rows)
+    texts = {"file": pyarrow.string(), "error": pyarrow.string()}
+    schema = pyarrow.schema([(name, texts.get(name, pyarrow.float64())) for name in first])
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        rows = chain([first], rows)
+        while part := list(islice(rows, PARQUET_ROWS)):
+            writer.write_table(pyarrow.Table.from_pylist(part, schema))
+
+
+def _text_grid(path: Path, rows: Iterable[dict]) -> None:
+    """Write a tier for each dimension, whose intervals have the values as their text; silence has none.
+
+    Source of the format: Praat's manual, "TextGrid file formats".
+    """
+    pieces = list(rows)
+    if len({row["file"] for row in pieces}) > 1 or not set(TIMES) <= set(pieces[0]):
+        raise ValueError("a TextGrid is of one recording in windows or segments: give one, with --window-s or a table")
+    pieces = sorted((row for row in pieces if row["error"] is None), key=lambda row: row["start_s"])
+    for before, after in pairwise(pieces):
+        if after["start_s"] < before["end_s"] - 1e-6:
+            raise ValueError("intervals of a TextGrid cannot overlap: leave out --hop-s, or write .csv")
+    end = max((row["end_s"] for row in pieces), default=0.0)
+    lines = [
+        'File type = "ooTextFile"',
+        'Object class = "TextGrid"',
+        "",
+        "0",
+        f"{end}",
+        "<exists>",
+        f"{len(DIMENSIONS)}",
+    ]
+    for name in DIMENSIONS:
+        intervals = list(_intervals(pieces, name))
+        lines += ['"IntervalTier"', f'"{name}"', "0", f"{end}", f"{len(intervals)}"]
+        lines += [f'{start}\n{stop}\n"{text}"' for start, stop, text in intervals]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _intervals(pieces: list[dict], name: str) -> Iterator[tuple[float, float, str]]:
+    """Yield intervals without a gap, as a tier needs them."""
+    reached = 0.0
+    for row in pieces:
+        start, end, value = row["start_s"], row["end_s"], row.get(name)
+        if start > reached:
+            yield reached, start, ""
+        if end > max(start, reached):
+            yield max(start, reached), end, "" if value is None else f"{value:.2f}"
+            reached = end
+
+
+FORMATS: dict[str, Callable[[Path, Iterable[dict]], None]] = {
+    ".csv": _csv,
+    ".json": _json,
+    ".jsonl": _json_lines,
+    ".parquet": _parquet,
+    ".TextGrid": _text_grid,
+}

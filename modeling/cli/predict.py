@@ -1,0 +1,171 @@
+"""`speech-affect predict`: recordings to a table of activation, valence and dominance."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from transformers import pipeline
+from transformers.utils import logging
+
+from .. import released
+from ..affect_result import SCALES
+from .formats import FORMATS, check_output, flat_row, write_csv, write_output
+from .recordings import STANDARD_INPUT, Recording, find_recordings
+from .unfinished import Unfinished
+
+
+PART = 8  # recordings; what is done when a command is interrupted counts in such parts
+DECIMALS = 4
+
+EXAMPLES = """examples:
+  speech-affect predict talk.mp3
+  speech-affect predict recordings/ --output values.csv
+  speech-affect predict talk.mp3 --window-s 2 --output talk.TextGrid
+  speech-affect predict turns.csv --output values.csv        (columns file, start, end)
+  ffmpeg -i film.mkv -f wav - | speech-affect predict - --window-s 4 --hop-s 1
+"""
+
+
+def add_arguments(commands: argparse._SubParsersAction) -> None:
+    """Add the command to those of `speech-affect`."""
+    parser = commands.add_parser(
+        "predict",
+        help="recordings to a table of values",
+        description="Estimate activation, valence and dominance of recordings: a row for each, or for each of its "
+        "windows or segments. A recording that cannot be read has the reason in the column error.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    add = parser.add_argument
+    add(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="file, folder, pattern, list (.txt), table (.csv: file, start, end), or -",
+    )
+    add("--model", help="folder or Hub id; by default the student that comes with the package")
+    add("--output", type=Path, metavar="FILE", help=f"{', '.join(FORMATS)}; by default CSV on standard output")
+    add("--window-s", type=float, metavar="SECONDS", help="a row for each window of this length, at least 0.1")
+    add("--hop-s", type=float, metavar="SECONDS", help="from one window to the next; by default the window")
+    add("--scale", choices=SCALES, default="label", help="of the values: that of the labels, 0 to 1, or -1 to 1")
+    add(
+        "--on-error",
+        choices=("skip", "raise"),
+        default="skip",
+        help="what to do about a recording that cannot be read",
+    )
+    add("--batch-size", type=int, default=1, metavar="N", help="pieces that go through the model at once")
+    add("--workers", type=int, default=1, metavar="N", help="processes, each with a core")
+    add("--resume", action="store_true", help="go on with an output that an interrupted command left unfinished")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run the command; the exit status is 0.
+
+    Raises:
+        ValueError: An option or an input is not allowed, or with `--on-error raise` a recording cannot be read.
+    """
+    recordings = find_recordings(given.inputs)
+    _check(given, recordings)
+    options = {"scale": given.scale, "on_error": given.on_error, "batch_size": given.batch_size}
+    if given.window_s is not None:
+        options |= {"window_s": given.window_s, "hop_s": given.hop_s}
+    model = given.model or str(released("student"))
+    estimate = partial(_estimate, model, options)
+    parts = [recordings[first : first + PART] for first in range(0, len(recordings), PART)]
+    if given.output is None:
+        write_csv(sys.stdout, (row for rows in _work(estimate, parts, given.workers) for row in rows))
+        return 0
+    call = {"model": model, "options": options, "recordings": [asdict(recording) for recording in recordings]}
+    unfinished = Unfinished(given.output, call, given.resume)
+    for rows in _work(estimate, parts, given.workers, done=unfinished.parts):
+        unfinished.add(rows)
+    failed = len({row["file"] for row in unfinished.rows() if row["error"] is not None})
+    write_output(given.output, unfinished.rows())
+    unfinished.delete()
+    errors = f"; {failed} could not be read, see the column error" if failed else ""
+    print(f"{given.output}: {len(recordings)} recordings{errors}", file=sys.stderr)
+    return 0
+
+
+def _check(given: argparse.Namespace, recordings: Sequence[Recording]) -> None:
+    for name in ("batch_size", "workers"):
+        if getattr(given, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} is {getattr(given, name)}; give 1 or more")
+    if given.hop_s is not None and given.window_s is None:
+        raise ValueError("--hop-s is of windows: give --window-s as well")
+    if given.window_s is not None and any(recording.segments for recording in recordings):
+        raise ValueError("a table has segments: leave out --window-s")
+    if len({bool(recording.segments) for recording in recordings}) > 1:
+        raise ValueError("some recordings have segments and others none; make two calls")
+    if given.resume and given.output is None:
+        raise ValueError("--resume needs the --output that was not finished")
+    if any(recording.path == STANDARD_INPUT for recording in recordings) and given.workers > 1:
+        raise ValueError("standard input is read by one process; leave out --workers")
+    if given.output is not None:
+        check_output(given.output)
+
+
+def _work(estimate: Callable, parts: Sequence[list[Recording]], workers: int, done: int = 0) -> Iterator[list[dict]]:
+    """Yield the rows of each part in order, from the first that is not done, and show the progress."""
+    counts = {"total": sum(map(len, parts)), "initial": sum(map(len, parts[:done]))}
+    with _mapped(workers) as mapped, tqdm(**counts, unit="recording", disable=None) as progress:
+        for part, rows in zip(parts[done:], mapped(estimate, parts[done:]), strict=True):
+            progress.update(len(part))
+            yield rows
+
+
+@contextmanager
+def _mapped(workers: int) -> Iterator[Callable]:
+    """Give a `map` in this process, or over processes that keep only a few parts waiting."""
+    if workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+
+        def mapped(function, items):
+            waiting = []
+            try:
+                for item in items:
+                    waiting.append(pool.submit(function, item))
+                    if len(waiting) > 2 * workers:
+                        yield waiting.pop(0).result()
+                while waiting:
+                    yield waiting.pop(0).result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+        yield mapped
+
+
+_pipelines: dict[str, Callable] = {}  # of this process
+
+
+def _estimate(model: str, options: dict, part: list[Recording]) -> list[dict]:
+    if model not in _pipelines:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        _pipelines[model] = pipeline("speech-emotion-regression", model=model)
+    run_pipeline = _pipelines[model]
+    sources = [sys.stdin.buffer.read() if each.path == STANDARD_INPUT else each.path for each in part]
+    if part[0].segments:
+        results = [run_pipeline(each.path, segments=each.segments, **options) for each in part]
+    else:
+        results = run_pipeline(sources, **options)
+    rows = []
+    for recording, result in zip(part, results, strict=True):
+        rows += [_rounded(flat_row(recording.path, one)) for one in (result if isinstance(result, list) else [result])]
+    return rows
+
+
+def _rounded(row: dict) -> dict:
+    return {name: round(value, DECIMALS) if isinstance(value, float) else value for name, value in row.items()}

@@ -1,0 +1,146 @@
+"""`speech-affect predict`: its table is what the pipeline gives, also after interruptions and in several processes."""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import soundfile
+import torch
+from transformers import pipeline
+
+from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
+from speech_affect.cli import predict
+from speech_affect.cli.main import main
+
+from ..conftest import SIZES, talk
+
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model with all heads, and a folder of 20 recordings, one of which is no audio."""
+    root = tmp_path_factory.mktemp("predict")
+    torch.manual_seed(0)
+    heads = {"emotion_names": ["happy", "sad"], "predict_uncertainty": True}
+    AffectStudentModel(AffectStudentConfig(**SIZES, **heads)).save_pretrained(root / "model")
+    AffectFeatureExtractor().save_pretrained(root / "model")
+    (root / "speech").mkdir()
+    for index in range(20):
+        soundfile.write(root / "speech" / f"{index:02}.wav", talk(0.6 + 0.1 * index, RATE, index), RATE)
+    (root / "speech" / "07.wav").write_bytes(b"no audio at all")
+    return root
+
+
+@pytest.fixture
+def call(folder, monkeypatch, capsys):
+    """Runs the command on the folder; returns its exit status, standard output and standard error."""
+    monkeypatch.chdir(folder)
+
+    def run(*arguments: str):
+        status = main(["predict", "--model", "model", *arguments])
+        captured = capsys.readouterr()
+        return SimpleNamespace(status=status, out=captured.out, err=captured.err)
+
+    return run
+
+
+def rows_of(text: str) -> list[dict]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_row_for_each_recording_with_the_pipelines_values(call, folder):
+    done = call("speech")
+    rows, estimate = rows_of(done.out), pipeline("speech-emotion-regression", model=str(folder / "model"))
+    assert done.status == 0 and [row["file"] for row in rows] == [f"speech/{index:02}.wav" for index in range(20)]
+    for row in rows[:3]:
+        expected = estimate(str(folder / row["file"]))
+        for name in ("activation", "valence", "dominance", "speech_ratio"):
+            assert float(row[name]) == pytest.approx(expected[name], abs=6e-5)
+        assert float(row["uncertainty_valence"]) == pytest.approx(expected["uncertainty"]["valence"], abs=6e-5)
+        assert float(row["emotions_sad"]) == pytest.approx(expected["emotions"]["sad"], abs=6e-5)
+    assert "'speech/07.wav' cannot be read as audio" in rows[7]["error"] and not any(list(rows[7].values())[1:-1])
+    assert [row["error"] for row in rows if row is not rows[7]] == [""] * 19
+
+
+def test_windows_segments_and_scales(call, folder):
+    rows = rows_of(call("speech/19.wav", "--window-s", "1", "--hop-s", "0.5", "--scale", "unit").out)
+    assert [(float(row["start_s"]), float(row["end_s"])) for row in rows] == [(0, 1), (0.5, 1.5), (1, 2), (1.5, 2.5)]
+    assert all(0 <= float(row["valence"]) <= 1 for row in rows)
+    (folder / "turns.csv").write_text("file,start,end\nspeech/19.wav,0.5,1.5\nspeech/07.wav,0,1\nspeech/18.wav,1,\n")
+    turns = rows_of(call("turns.csv").out)
+    assert [(row["file"][-6:], row["start_s"], row["end_s"]) for row in turns] == [
+        ("19.wav", "0.5", "1.5"),
+        ("07.wav", "0.0", "1.0"),
+        ("18.wav", "1.0", "2.4"),
+    ]
+    assert turns[1]["error"] and not turns[1]["valence"]
+    unit = 1 + 6 * float(rows[1]["valence"])
+    assert float(turns[0]["valence"]) == pytest.approx(unit, abs=1e-3)
+
+
+@pytest.mark.parametrize("stopped", [0, 1, 2])
+def test_an_interrupted_call_goes_on_to_the_same_bytes(call, folder, monkeypatch, stopped):
+    call("speech", "--output", "whole.csv")
+    estimated, estimate = [], predict._estimate
+
+    def interrupted(model, options, part):
+        if len(estimated) == stopped:
+            raise KeyboardInterrupt
+        estimated.append(part)
+        return estimate(model, options, part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "_estimate", interrupted)
+        done = call("speech", "--output", "again.csv")
+    assert done.status == 130 and "--resume" in done.err and not (folder / "again.csv").exists()
+    with open(folder / ".again.csv.rows", "a") as file:
+        file.write('{"file": "half a ro')  # killed while it wrote
+    other = call("speech/00.wav", "--output", "again.csv", "--resume")
+    assert (other.status, "is of another call" in other.err) == ((1, True) if stopped else (0, False))
+    if stopped:
+        done = call("speech", "--output", "again.csv", "--resume")
+        assert done.status == 0 and "20 recordings; 1 could not be read" in done.err
+        assert (folder / "again.csv").read_bytes() == (folder / "whole.csv").read_bytes()
+    (folder / "again.csv").unlink()
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_two_processes_write_the_same(call, folder):
+    call("speech", "--output", "one.jsonl")
+    assert call("speech", "--output", "two.jsonl", "--workers", "2").status == 0
+    assert (folder / "one.jsonl").read_bytes() == (folder / "two.jsonl").read_bytes()
+
+
+def test_as_a_program_with_standard_input(folder):
+    command = [sys.executable, "-m", "speech_affect", "predict", "-", "--model", "model"]
+    recording = (folder / "speech" / "10.wav").read_bytes()
+    done = subprocess.run(command, cwd=folder, input=recording, capture_output=True, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    [row] = rows_of(done.stdout.decode())
+    assert row["file"] == "-" and 1 <= float(row["valence"]) <= 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "there is no file or folder 'nowhere'"),
+        (["speech", "--hop-s", "1"], "--hop-s is of windows: give --window-s as well"),
+        (["speech", "--window-s", "0.01"], "window_s"),
+        (["speech", "--workers", "0"], "--workers is 0; give 1 or more"),
+        (["speech", "--resume"], "--resume needs the --output that was not finished"),
+        (["-", "--workers", "2"], "standard input is read by one process; leave out --workers"),
+        (["speech", "--output", "values.xlsx"], "known are .csv, .json, .jsonl, .parquet, .TextGrid"),
+        (["speech/07.wav", "--on-error", "raise"], "speech/07.wav"),
+    ],
+)
+def test_errors_are_one_line(call, folder, arguments, message):
+    before = sorted(folder.iterdir())
+    done = call(*arguments)
+    assert done.status == 1 and done.out == "" and message in done.err.splitlines()[-1]
+    assert done.err.splitlines()[-1].startswith("error: ") and sorted(folder.iterdir()) == before
