@@ -15,6 +15,7 @@ METRIC = TRAINING / "metrics" / "ccc"
 DATASET_CARD = TRAINING / "corpora" / "msp_podcast.md"
 SPACE = CHECKOUT / "space"
 PACKAGE = CHECKOUT / "modeling"
+COMMAND = PACKAGE / "__main__.py"  # whose folder a Space does not have
 RELEASED = CHECKOUT / "model_cards" / "student"  # the page's model where no other is named
 # folder of `space/` ("" is its root) -> suffixes of what is pushed; a recording that somebody tried the app on is not
 SPACE_FOLDERS = {
@@ -69,7 +70,11 @@ def space_files() -> dict[str, Path]:
     missing = [name for name in ("app.py", "README.md", "requirements.txt") if name not in files]
     if missing:
         raise ValueError(f"{SPACE} has no {' and no '.join(missing)}; push from a whole checkout of the repository")
-    files |= {f"speech_affect/{path.name}": path for path in visible_files(PACKAGE) if path.suffix == ".py"}
+    files |= {
+        f"speech_affect/{path.name}": path
+        for path in visible_files(PACKAGE)
+        if path.suffix == ".py" and path != COMMAND
+    }
     weights = [path for path in visible_files(RELEASED) if path.suffix in (".json", ".safetensors")]
     return files | {f"speech_affect/checkpoints/{RELEASED.name}/{path.name}": path for path in weights}
 

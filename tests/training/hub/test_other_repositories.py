@@ -159,7 +159,8 @@ def test_the_checkout_is_pushed_and_its_app_starts_there(hub, tmp_path, monkeypa
     assert space.messages == ["initial commit", "Upload the app and its package"]
     assert pushed.commit == space.branches["main"] and pushed.private
     assert [path for path in files if not PATH.fullmatch(path)] == [".gitattributes"]
-    assert {f"speech_affect/{path.name}" for path in PACKAGE.glob("*.py")} <= set(files)
+    modules = {f"speech_affect/{path.name}" for path in PACKAGE.glob("*.py")} - {"speech_affect/__main__.py"}
+    assert modules == {name for name in files if name.startswith("speech_affect/") and name.endswith(".py")}
     assert space.variables == {} and hub.asked("variables") == 0
     front = front_matter(files["README.md"])
     assert (front["sdk"], front["app_file"]) == ("gradio", "app.py")
