@@ -1,6 +1,7 @@
 """Every block of README.md and of the READMEs of modeling/, training/ and model_cards/ runs, on tiny parts."""
 
 import ast
+import io
 import json
 import re
 import shlex
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,7 +33,9 @@ BLOCKS = {name: re.findall(r"^```\w+\n(.*?)^```", text, re.MULTILINE | re.DOTALL
 # what a block holds -> it is taken by the test that asks for it; a block that no test asks for fails the first test
 ASKED_FOR = (
     "accelerate launch training/run.py\n",
-    'student_kd")("speech.wav")',
+    'released("student"))("speech.wav")',
+    "predict recordings/",
+    "--output talk.TextGrid",
     "outputs/msp",
     "ratings.csv",
     "space/app.py",
@@ -52,9 +56,10 @@ ASKED_FOR = (
     'load_dataset("msp-parquet"',
     "streaming=True)",
     "corpora:",
-    "--recipe voices",
+    "--unlabelled_dir AUDIO\n",
+    "--release student",
     "large_table.py",
-    "training/publish.py",
+    "--dataset_card",
     "--recipe emodb",
     "reports.model_card",
 )
@@ -133,11 +138,29 @@ def test_the_two_commands_for_a_fresh_machine():
 
 
 def test_three_numbers_from_a_recording(demo):
-    lines = block('student_kd")("speech.wav")')
+    lines = block('released("student"))("speech.wav")')
     assert len(lines.strip().splitlines()) == 3
     [printed] = run_python(lines, demo)
-    pattern = rf"{{'activation': {NUMBER}, 'valence': {NUMBER}, 'dominance': {NUMBER}, 'speech_ratio': {NUMBER}}}"
-    assert re.fullmatch(pattern, printed)
+    pattern = rf"{{'activation': {NUMBER}, 'valence': {NUMBER}, 'dominance': {NUMBER}, 'speech_ratio': {NUMBER}, "
+    assert re.match(pattern + "'emotions': {'anger': ", printed)
+
+
+def test_tables_by_the_command(demo, monkeypatch):
+    from speech_affect.cli.main import main
+
+    recording = (demo / "speech.wav").read_bytes()
+    for name in ("recordings/a.wav", "talks/deep/b.wav", "talk.mp3"):
+        (demo / name).parent.mkdir(parents=True, exist_ok=True)
+        (demo / name).write_bytes(recording)
+    (demo / "turns.csv").write_text("file,start,end\nrecordings/a.wav,0.5,1.5\n")
+    monkeypatch.chdir(demo)
+    for text in (block("predict recordings/"), block("--output talk.TextGrid")):
+        for line in text.strip().splitlines():
+            words = shlex.split(line, comments=True)
+            monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(recording)))
+            assert main(words[words.index("speech-affect") + 1 :]) == 0, line
+    assert (demo / "values.csv").read_text().splitlines()[1].startswith("talks/deep/b.wav,")
+    assert "IntervalTier" in (demo / "talk.TextGrid").read_text() and (demo / "values.parquet").is_file()
 
 
 def test_curves_segments_tensors_and_streams(demo):
@@ -212,7 +235,7 @@ def test_the_page(demo, monkeypatch):
 
     page = build_app(Settings.read(arguments, {}, demo))
     words = str([getattr(part, "value", "") for part in page.blocks.values()])
-    assert "What the numbers are" in words and "student_kd" in words
+    assert "What the numbers are" in words and "Model: **student**, trained on emodb, casia" in words
 
 
 def test_msp_podcast(small, tiny_corpus, tmp_path, monkeypatch):
@@ -282,8 +305,8 @@ def test_recipes_and_settings_on_the_command_line():
     run, training = parse_arguments(run_arguments(block("--recipe paper_table")))  # test_paper_table.py runs it
     assert {"mfb", "text", "fusion", "fusion_mtl", "student_kd"} <= set(run.systems)
     assert training.output_dir == "outputs/paper_table"
-    run, _ = parse_arguments(run_arguments(block("--recipe voices")))
-    assert list(run.corpora) == ["emodb", "voices"] and run.leave_out == ["all"] and run.folds == 5
+    run, _ = parse_arguments(run_arguments(block("--unlabelled_dir AUDIO\n")))
+    assert list(run.corpora) == ["emodb", "voices"] and run.systems["student_kd"].pretraining.unlabelled
 
 
 def test_the_recipe_of_the_figures(small, tiny_corpus, tiny_encoder, tmp_path, monkeypatch):
@@ -318,7 +341,7 @@ def test_to_the_hub_by_hand(demo, monkeypatch):
 
         monkeypatch.setattr(publish, name, push)
     monkeypatch.chdir(demo)
-    for line in block("training/publish.py").strip().splitlines():
+    for line in block("--dataset_card").strip().splitlines():
         assert "(private, commit 0123456)" in publish.main(shlex.split(line, comments=True)[2:])
     assert pushed == [
         ("push_checkpoint", "outputs/demo/student_kd", "user/demo-student_kd", None),
@@ -326,6 +349,22 @@ def test_to_the_hub_by_hand(demo, monkeypatch):
         ("push_dataset_card", "user/msp-podcast"),
         ("push_space", "user/page", "user/demo-student_kd", None),
     ]
+
+
+def test_models_that_come_with_the_package(monkeypatch):
+    from speech_affect_training import publish
+    from speech_affect_training.settings.recipe import parse_arguments
+
+    first, *others = block("--release student").strip().splitlines()
+    run, training = parse_arguments(run_arguments(first))
+    assert list(run.systems) == ["fusion", "student", "student_kd", "student_nano"] and run.seeds == [0, 1, 2]
+    made = []
+    monkeypatch.setattr(publish, "release_checkpoint", lambda *given: made.append(tuple(map(str, given))))
+    for line in others:
+        publish.main(shlex.split(line)[2:])
+    models, folder = str(ROOT / "model_cards"), training.output_dir
+    names = {"student": "student_kd", "student_nano": "student_nano"}
+    assert made == [(f"{folder}/{system}", name, models) for name, system in names.items()]
 
 
 def test_a_card_by_hand(tmp_path):
@@ -375,3 +414,39 @@ def test_figures_are_those_of_the_results_in_the_repository():
     test1 = {name: system["splits"]["test1"]["ccc"]["mean"] for name, system in systems.items()}
     augmented = ("student_augmented", "student_kd", "student_nano")
     assert all(test1[name] < test1["student"] for name in augmented)  # as the text says
+
+
+def test_figures_of_the_models_that_come_with_the_package():
+    results = json.loads((ROOT / "model_cards/results/voices/results.json").read_text())
+    systems = {system["name"]: system for system in results["systems"]}
+    shown = re.findall(
+        r"^\| `(\w+)` \| ([\d.]+) M \|(( \d\.\d\d ± \d\.\d\d \|){5})$", TEXTS["model_cards/README.md"], re.M
+    )
+    assert [name for name, *_ in shown] == ["fusion", "student", "student_kd", "student_nano"]
+    for name, millions, cells, _ in shown:
+        words, heard = (systems[name]["splits"][split] for split in ("test1_by_word", "test1"))
+        asked = [(words, dimension) for dimension in ("activation", "valence", "dominance")]
+        asked += [(heard, dimension) for dimension in ("activation", "valence")]
+        expected = [f"{s['ccc'][d]:.2f} ± {s['ccc_std_over_seeds'][d]:.2f}" for s, d in asked]
+        assert [cell.strip() for cell in cells.split("|")[:-1]] == expected, name
+        assert float(millions) == pytest.approx(systems[name]["parameters"] / 1e6, abs=0.006)
+    student, split = systems["student_kd"], results["corpus"]["splits"]["test1"]
+    seed = student["seeds"].index(student["checkpoint"]["seed"])
+    own = {name: scores["ccc_per_seed"] for name, scores in student["splits"].items()}
+    heard, words = (
+        " and ".join(f"{own[name][dimension][seed]:.2f} in {dimension}" for dimension in ("activation", "valence"))
+        for name in ("test1", "test1_by_word")
+    )
+    text = " ".join(TEXTS["README.md"].split())
+    assert f"{student['parameters'] / 1e6:.1f} million parameters" in text
+    assert f"{split['clips']:,} clips of {split['speakers']} such speakers" in text
+    assert f"a CCC of {heard}; with the word of the emotion" in text and f"it reaches {words} (" in text
+    compared = {(c["split"], c["system"], c["against"]): c for c in results["comparisons"]}
+    text = " ".join(TEXTS["model_cards/README.md"].split())
+    for said, split, count in (("by word", "test1_by_word", 3), ("With EmoDB's listeners", "test1", 2)):
+        comparison = compared[split, "student_kd", "student"]
+        claims = re.findall(r"(\w+) ([+-]\d+)% \(p ([\d.]+)\)", text.split(f"{said}: ")[1])[:count]
+        assert len({name for name, *_ in claims}) == count
+        for name, percent, p_value in claims:
+            assert f"{comparison['relative'][name]:+.0%}" == f"{percent}%", (said, name)
+            assert f"{comparison['p_value'][name]:.3f}" == p_value, (said, name)
