@@ -12,6 +12,7 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers.utils.output_capturing import install_all_output_capturing_hooks
 
 from .configuration_affect import AffectEncoderConfig, encoder_hop
 from .log_mel import WhisperLogMel, wav2vec2_bert_features
@@ -106,6 +107,7 @@ class FreezableEncoder(nn.Module):
         super().__init__()
         self.family = config.backbone.model_type
         self.backbone = build_backbone(config.backbone)
+        install_all_output_capturing_hooks(self.backbone)  # a first call takes a lock, which no graph can
         # never trained, such as Whisper's sinusoidal positions
         self._constants = {name for name, weight in self.backbone.named_parameters() if not weight.requires_grad}
         self.freeze(config.frozen)

@@ -1,7 +1,9 @@
 """A tiny corpus in MSP-Podcast layout, a tiny encoder folder, and a recipe over both."""
 
 import csv
+import gc
 import os
+from pathlib import Path
 
 
 # before torch is imported: tests run side by side, and threads that share a core with another process wait for it
@@ -51,6 +53,21 @@ def one_core():
         patch.setattr(cores, "available_cores", lambda: 1)
         patch.setattr(os, "cpu_count", lambda: 1)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules_are_no_garbage():
+    """What lives at the start of a test file is not searched for garbage, as each training has done several times."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def figures_are_empty(monkeypatch):
+    """Figures of a run are files without content: drawing takes as long as the rest, and has tests of its own."""
+    import matplotlib.figure  # many test files draw none
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda figure, path, **_: Path(path).write_bytes(b""))
 
 
 @pytest.fixture(scope="session")

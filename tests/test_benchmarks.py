@@ -22,7 +22,7 @@ LATENCY_ROWS = (
 ROWS = {
     "latency": {f"{name}_10s": ("seconds", "cpu_seconds") for name in LATENCY_ROWS},
     "folder": dict.fromkeys(("onnx_batch1_1_process", "pipeline_batch8_1_process"), PASSED),
-    "long_audio": dict.fromkeys(("onnx_estimate_1h", "onnx_curve_10h", "pipeline_estimate_1h"), HELD),
+    "long_audio": dict.fromkeys(("onnx_estimate_1h", "onnx_curve_10h"), HELD),
     "cold_start": dict.fromkeys(("onnx_light", "pipeline"), STARTED),
     "extraction": dict.fromkeys(("plain_loop_1_process", "padded_1_process", "cut_1_process"), ("seconds",)),
     "training": dict.fromkeys(("cached_padded", "encoder_in_loop_padded"), ("seconds",)),

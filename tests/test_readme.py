@@ -106,8 +106,8 @@ def demo(tmp_path):
 
 
 @pytest.fixture
-def small(tmp_path):
-    """Arguments that make any run small."""
+def small(tmp_path, figures_are_empty):
+    """Arguments that make any run small; figures are not drawn."""
     systems = "{mfb: {role: baseline, branches: [mfb]}}"
     head = "{conv_channels: 8, gru_hidden_size: 8, embedding_size: 8}"
     options = {"systems": systems, "head": head, "seeds": "0", "num_train_epochs": "1", "bootstrap_samples": "50"}
@@ -274,7 +274,9 @@ def test_several_corpora(small, tiny_corpus, tmp_path, monkeypatch):
         soundfile.write(path, samples[::-1], rate)  # other audio
         lines.append(f"{path.name},{['anna', 'bert', 'carl', 'dora'][index % 4]},{'AHSO'[index // 4 % 4]},de")
     (tmp_path / "acted" / "clips.csv").write_text("\n".join(lines) + "\n")
-    (tmp_path / "own.yaml").write_text(block("corpora:"))
+    recipe = block("corpora:")
+    assert recipe.count("folds: 3\n") == 1  # three more trainings; others test them
+    (tmp_path / "own.yaml").write_text(recipe.replace("folds: 3\n", ""))
     results = main(["--recipe", "own.yaml", "--data_dir", str(tmp_path), *small])
     assert results["corpus"]["name"] == "podcast, acted" and results["corpus"]["facts"]["language"] == ["de", "en"]
     acted = results["corpus"]["corpora"]["acted"]

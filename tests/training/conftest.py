@@ -8,7 +8,6 @@ from pathlib import Path
 
 import datasets
 import huggingface_hub
-import matplotlib.figure
 import numpy as np
 import pytest
 import soundfile
@@ -27,12 +26,6 @@ def log_as_before():
     for handler in [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]:
         logging.root.removeHandler(handler)
     logging.root.setLevel(level)
-
-
-@pytest.fixture
-def figures_are_empty(monkeypatch):
-    """Figures of a run are files without content: drawing takes as long as the rest, and has tests of its own."""
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda figure, path, **_: Path(path).write_bytes(b""))
 
 
 @pytest.fixture
