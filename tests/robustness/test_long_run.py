@@ -27,7 +27,7 @@ def test_every_request_is_answered_until_an_interruption(tmp_path):
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with run:
         assert any("sending requests for 5 minutes" in line for line in run.stderr)
-        time.sleep(6)
+        time.sleep(3)
         run.send_signal(signal.SIGINT)
         printed, errors = run.communicate(timeout=200)
     assert run.returncode == 0, printed + errors

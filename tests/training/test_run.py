@@ -17,6 +17,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from matplotlib.figure import Figure
 from transformers import AutoModel, AutoProcessor, pipeline
 
 from speech_affect import DIMENSIONS, AffectFusionModel, AffectStudentModel
@@ -57,7 +58,10 @@ def finished(tiny_settings, tiny_corpus, tmp_path_factory):
     recipe = folder / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(tiny_settings, sort_keys=False))
     given = arguments(recipe, tiny_corpus, folder, "--corpus_facts", "msp_podcast")
-    with umask(0o022):
+    with umask(0o022), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Figure, "savefig", lambda figure, path, **_: Path(path).write_bytes(b"")
+        )  # another run draws them
         results = main(given)
     return SimpleNamespace(given=given, results=results, out=folder / "out", cache=folder / "cache")
 
