@@ -1,0 +1,76 @@
+"""Figures in README.md and model_cards/README.md are those of the results in the repository."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "model_cards/README.md")}
+
+
+def test_figures_are_those_of_the_results_in_the_repository():
+    results = json.loads((ROOT / "model_cards/results/emodb/results.json").read_text())
+    systems = {system["name"]: system for system in results["systems"]}
+    rows = r"^\| `(\w+)` \| ([^|]+) \| ([\d.]+) M \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$"
+    shown = re.findall(rows, TEXTS["README.md"], re.MULTILINE)
+    assert len(shown) == 6
+    for name, inputs, millions, *cells in shown:
+        system = systems[name]
+        assert inputs == " + ".join(system["inputs"])
+        assert float(millions) == pytest.approx(system["parameters"] / 1e6, abs=0.006)
+        scores = system["splits"]["cv5"]
+        for key, cell in zip(("activation", "valence", "dominance"), cells, strict=True):
+            low, high = scores["ci95"][key]
+            expected = f"{scores['ccc'][key]:.2f} ± {scores['ccc_std_over_seeds'][key]:.2f} [{low:.2f}, {high:.2f}]"
+            assert cell == expected, (name, key)
+    valence = {name: f"{systems[name]['splits']['cv5']['ccc']['valence']:.2f}" for name in ("mfb", "fusion")}
+    assert f"from {valence['mfb']} to {valence['fusion']}.*" in TEXTS["README.md"]
+    compared = {(c["system"], c["against"]): c for c in results["comparisons"] if c["split"] == "cv5"}
+    claims = re.findall(r"`(\w+)` over `(\w+)`:\s(\w+)\s([+-]\d+)%\s\(p\s([\d.]+)\)", TEXTS["model_cards/README.md"])
+    assert len(claims) >= 6
+    for system, against, name, percent, p_value in claims:
+        comparison = compared[system, against]
+        assert f"{comparison['relative'][name]:+.0%}" == f"{percent}%", (system, against)
+        assert f"{comparison['p_value'][name]:.3f}" == p_value, (system, against)
+    test1 = {name: system["splits"]["test1"]["ccc"]["mean"] for name, system in systems.items()}
+    augmented = ("student_augmented", "student_kd", "student_nano")
+    assert all(test1[name] < test1["student"] for name in augmented)  # as the text says
+
+
+def test_figures_of_the_models_that_come_with_the_package():
+    results = json.loads((ROOT / "model_cards/results/voices/results.json").read_text())
+    systems = {system["name"]: system for system in results["systems"]}
+    shown = re.findall(
+        r"^\| `(\w+)` \| ([\d.]+) M \|(( \d\.\d\d ± \d\.\d\d \|){5})$", TEXTS["model_cards/README.md"], re.M
+    )
+    assert [name for name, *_ in shown] == ["fusion", "student", "student_kd", "student_nano"]
+    for name, millions, cells, _ in shown:
+        words, heard = (systems[name]["splits"][split] for split in ("test1_by_word", "test1"))
+        asked = [(words, dimension) for dimension in ("activation", "valence", "dominance")]
+        asked += [(heard, dimension) for dimension in ("activation", "valence")]
+        expected = [f"{s['ccc'][d]:.2f} ± {s['ccc_std_over_seeds'][d]:.2f}" for s, d in asked]
+        assert [cell.strip() for cell in cells.split("|")[:-1]] == expected, name
+        assert float(millions) == pytest.approx(systems[name]["parameters"] / 1e6, abs=0.006)
+    student, split = systems["student_kd"], results["corpus"]["splits"]["test1"]
+    seed = student["seeds"].index(student["checkpoint"]["seed"])
+    own = {name: scores["ccc_per_seed"] for name, scores in student["splits"].items()}
+    heard, words = (
+        " and ".join(f"{own[name][dimension][seed]:.2f} in {dimension}" for dimension in ("activation", "valence"))
+        for name in ("test1", "test1_by_word")
+    )
+    text = " ".join(TEXTS["README.md"].split())
+    assert f"{student['parameters'] / 1e6:.1f} million parameters" in text
+    assert f"{split['clips']:,} clips of {split['speakers']} such speakers" in text
+    assert f"a CCC of {heard}; with the word of the emotion" in text and f"it reaches {words} (" in text
+    compared = {(c["split"], c["system"], c["against"]): c for c in results["comparisons"]}
+    text = " ".join(TEXTS["model_cards/README.md"].split())
+    for said, split, count in (("by word", "test1_by_word", 3), ("With EmoDB's listeners", "test1", 2)):
+        comparison = compared[split, "student_kd", "student"]
+        claims = re.findall(r"(\w+) ([+-]\d+)% \(p ([\d.]+)\)", text.split(f"{said}: ")[1])[:count]
+        assert len({name for name, *_ in claims}) == count
+        for name, percent, p_value in claims:
+            assert f"{comparison['relative'][name]:+.0%}" == f"{percent}%", (said, name)
+            assert f"{comparison['p_value'][name]:.3f}" == p_value, (said, name)
