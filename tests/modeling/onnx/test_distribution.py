@@ -135,8 +135,10 @@ def test_both_distributions_go_together():
     assert not {name.split(".")[0] for name in whole["tool"]["setuptools"]["packages"]} & set(
         light["tool"]["setuptools"]["packages"]
     )
-    same = ("version", "license", "requires-python")
+    same = ("version", "requires-python")
     assert [whole["project"][name] for name in same] == [light["project"][name] for name in same]
+    # without the weights in model_cards
+    assert whole["project"]["license"].split(" AND ") == [light["project"]["license"], "CC-BY-NC-SA-4.0"]
     [exporting] = [
         Requirement(each) for each in whole["project"]["optional-dependencies"]["onnx"] if "runtime" in each
     ]
