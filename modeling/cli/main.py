@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return given.run(given)
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, and --resume goes on from there", file=sys.stderr)
+        kept = "; what was finished is kept, and --resume goes on from there" if given.output else ""
+        print(f"interrupted{kept}", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """`speech-affect predict`: recordings to a table of activation, valence and dominance."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -86,6 +87,9 @@ def run(given: argparse.Namespace) -> int:
         write_csv(sys.stdout, (row for rows in _work(estimate, parts, given.workers) for row in rows))
         return 0
     call = {"model": model, "options": options, "recordings": [asdict(recording) for recording in recordings]}
+    call["files"] = _states([recording.path for recording in recordings]) + _states(
+        sorted(map(str, Path(model).glob("*")))
+    )
     unfinished = Unfinished(given.output, call, given.resume)
     for rows in _work(estimate, parts, given.workers, done=unfinished.parts):
         unfinished.add(rows)
@@ -95,6 +99,12 @@ def run(given: argparse.Namespace) -> int:
     errors = f"; {failed} could not be read, see the column error" if failed else ""
     print(f"{given.output}: {len(recordings)} recordings{errors}", file=sys.stderr)
     return 0
+
+
+def _states(paths: Sequence[str]) -> list[tuple[int, int] | None]:
+    """Return size and time of each file, None for what is none: rows of an earlier file are not taken for its own."""
+    states = [os.stat(path) if os.path.isfile(path) else None for path in paths]
+    return [state and (state.st_size, state.st_mtime_ns) for state in states]
 
 
 def _check(given: argparse.Namespace, recordings: Sequence[Recording]) -> None:

@@ -43,6 +43,8 @@ def find_recordings(inputs: Sequence[str]) -> list[Recording]:
                 raise ValueError(f"{recording.path} is given as a whole and with segments; give it in one way")
             if known is not recording:
                 known.segments += [segment for segment in recording.segments if segment not in known.segments]
+    if not found:
+        raise ValueError(f"{', '.join(inputs)} names no recording")
     return list(found.values())
 
 

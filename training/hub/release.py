@@ -19,7 +19,7 @@ OF_CODE = ("auto_map", "custom_pipelines")
 
 
 def release_checkpoint(folder: Path, name: str, models: Path) -> Path:
-    """Write `models/name` out out of a system that a run trained, whose results the card shows.
+    """Write `models/name` out of a system that a run trained, whose results the card shows.
 
     Args:
         folder: Of the system, beside the run's `results.json`.

@@ -49,15 +49,15 @@ def describe_environment(job_workers: int, argv: Sequence[str] = ()) -> dict:
 
 
 def _without_paths(argv: Sequence[str]) -> str:
-    """Return arguments as a shell takes them, with a word for folders, which are nobody else's."""
-    words, named = [], ""
+    """Return arguments as a shell takes them, without folders, which nobody else has: a word stands for them."""
+    words, named, latest = [], "", ""
     for word in argv:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         if option:
-            named = FOLDERS.get(option, "")
+            named, latest = FOLDERS.get(option, ""), option
             words.append(option)
         if equals or not option:
-            words.append(named or shlex.quote(value))
+            words.append(named or shlex.quote(Path(value).name if latest == "--recipe" else value))
     return " ".join(words)
 
 

@@ -111,6 +111,23 @@ def test_an_interrupted_call_goes_on_to_the_same_bytes(call, folder, monkeypatch
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
+def test_rows_of_a_recording_that_has_changed_are_not_kept(call, folder, monkeypatch):
+    estimate, parts = predict._estimate, []
+
+    def interrupted(*given):
+        if parts:
+            raise KeyboardInterrupt
+        parts.append(given)
+        return estimate(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "_estimate", interrupted)
+        assert call("speech", "--output", "changed.csv").status == 130
+    os.utime(folder / "speech" / "00.wav", ns=(1, 1))
+    assert "is of another call" in call("speech", "--output", "changed.csv", "--resume").err
+    assert call("speech", "--output", "changed.csv").status == 0
+
+
 def test_two_processes_write_the_same(call, folder):
     call("speech", "--output", "one.jsonl")
     assert call("speech", "--output", "two.jsonl", "--workers", "2").status == 0
@@ -133,6 +150,8 @@ def test_as_a_program_with_standard_input(folder):
         (["speech", "--hop-s", "1"], "--hop-s is of windows: give --window-s as well"),
         (["speech", "--window-s", "0.01"], "window_s"),
         (["speech", "--workers", "0"], "--workers is 0; give 1 or more"),
+        (["turns.csv", "--window-s", "1"], "a table has segments: leave out --window-s"),
+        (["turns.csv", "speech/01.wav"], "some recordings have segments and others none; make two calls"),
         (["speech", "--resume"], "--resume needs the --output that was not finished"),
         (["-", "--workers", "2"], "standard input is read by one process; leave out --workers"),
         (["speech", "--output", "values.xlsx"], "known are .csv, .json, .jsonl, .parquet, .TextGrid"),
@@ -140,6 +159,7 @@ def test_as_a_program_with_standard_input(folder):
     ],
 )
 def test_errors_are_one_line(call, folder, arguments, message):
+    (folder / "turns.csv").write_text("file,start,end\nspeech/19.wav,0.5,1.5\n")
     before = sorted(folder.iterdir())
     done = call(*arguments)
     assert done.status == 1 and done.out == "" and message in done.err.splitlines()[-1]

@@ -54,6 +54,7 @@ def test_a_table_has_segments_in_seconds_or_times(speech):
         (["half.csv"], "half.csv has the columns file, start; it needs file, or file, start, end"),
         (["words.csv"], "words.csv, line 2: end is 'later'; give seconds, or a time such as 0 days 00:00:01.5"),
         (["nameless.csv"], "nameless.csv, line 2: there is no file"),
+        (["header.csv", "blank.txt"], "header.csv, blank.txt names no recording"),
         (["b.wav", "segments.csv"], "b.wav is given as a whole and with segments; give it in one way"),
     ],
 )
@@ -61,6 +62,8 @@ def test_what_is_refused(speech, given, message):
     (speech / "empty").mkdir()
     tables = {"no_file": "path,start\n", "half": "file,start\n", "words": "file,start,end\nb.wav,1,later\n"}
     tables |= {"nameless": "file,start,end\n,1,2\n", "segments": "file,start,end\nb.wav,1,2\n"}
+    tables |= {"header": "file\n"}
+    (speech / "blank.txt").write_text("\n")
     for name, text in tables.items():
         (speech / f"{name}.csv").write_text(text)
     with pytest.raises(ValueError) as error:

@@ -5,7 +5,7 @@ import pytest
 
 from speech_affect_training.corpora.several import Origin
 from speech_affect_training.jobs.data_splits import make_data_splits
-from speech_affect_training.jobs.provenance import describe_corpus
+from speech_affect_training.jobs.provenance import describe_corpus, describe_environment
 from speech_affect_training.settings.augmentation import AugmentationSettings
 from speech_affect_training.settings.corpus_facts import CorpusFacts
 
@@ -73,3 +73,9 @@ def test_one_corpus_alone(make_corpus):
     described = describe_corpus(corpus, given.tables, RATED)
     assert described["corpora"] == {} and described["averaged"] == ["activation"]
     assert described["word_labelled"] == ["dominance"] and described["facts"]["citation"] == "@a{}"
+
+
+def test_a_command_without_the_folders_of_a_machine():
+    given = ["--recipe", "/home/anna/own.yaml", "--data_dir=/data/a b", "--unlabelled_dir", "/x", "--seeds", "0", "1"]
+    command = describe_environment(1, [*given, "--head", "{a: 1}"])["command"]
+    assert command == "--recipe own.yaml --data_dir FOLDER --unlabelled_dir AUDIO --seeds 0 1 --head '{a: 1}'"
