@@ -28,7 +28,7 @@ class Unfinished:
         state = _read(self._state_path) if resume and self.rows_path.is_file() else {}
         if state and state["call"] != self._identity:
             raise ValueError(
-                f"the unfinished {output} is of another call (other recordings, another model or other options): repeat that call, "
+                f"the unfinished {output} is of another call (other recordings, model or options): repeat that call, "
                 "or leave out --resume to start again"
             )
         self.parts: int = state.get("parts", 0)
