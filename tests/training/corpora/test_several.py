@@ -257,9 +257,9 @@ def test_the_same_audio_in_two_corpora(load, folder):
 
 
 @pytest.mark.skipif(not (REAL / "voices").is_dir(), reason="no real speech at ../shared/corpora")
-def test_real_speech_of_the_recipe():
+def test_real_speech_of_the_recipe(tmp_path):
     """Every clip of six corpora; two whose labels were worked out by hand."""
-    run, _ = parse_arguments(["--recipe", "voices", "--data_dir", str(REAL)])
+    run, _ = parse_arguments(["--recipe", "voices", "--data_dir", str(REAL), "--unlabelled_dir", str(tmp_path)])
     corpus, origins = load_run_corpus(run, Path("nowhere"))
     rows = rows_of(corpus)
     counts = Counter(row["corpus"] for row in rows.values())
