@@ -1,11 +1,15 @@
-"""The command `speech-affect`."""
+"""The command `speech-affect`: commands of this package, and those that other packages register."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import entry_points
 
 from ..checks import one_line
 from . import predict
+
+
+GROUP = "speech_affect.commands"  # of entry points, each a function `add_arguments(commands)` as those here
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -14,14 +18,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="speech-affect", description="Activation, valence and dominance of speech, from the command line."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    predict.add_arguments(commands)
+    for add_arguments in (predict.add_arguments, *_registered()):
+        add_arguments(commands)
     given = parser.parse_args(argv)
     try:
         return given.run(given)
     except KeyboardInterrupt:
-        kept = "; what was finished is kept, and --resume goes on from there" if given.output else ""
+        kept = "; what was finished is kept, and --resume goes on from there" if _resumes(given) else ""
         print(f"interrupted{kept}", file=sys.stderr)
         return 130
+    except ImportError as error:
+        extra = getattr(given, "extra", None)
+        fix = f"pip install 'speech-affect[{extra}]'" if extra else f"install {error.name}"
+        print(f"error: {given.command} cannot start ({one_line(error)}): {fix}", file=sys.stderr)
+        return 1
     except (ValueError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
+
+
+def _resumes(given: argparse.Namespace) -> bool:
+    return hasattr(given, "resume") and given.output is not None
+
+
+def _registered() -> Iterator[Callable[[argparse._SubParsersAction], None]]:
+    """Yield the functions that add the commands of other packages; one that cannot be loaded costs a warning."""
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            yield entry.load()
+        except ImportError as error:
+            print(f"warning: no command {entry.name}: {one_line(error)}", file=sys.stderr)

@@ -1,0 +1,81 @@
+"""`speech-affect`: the commands of other packages, also without what they need."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from speech_affect.cli import main as program
+from speech_affect.cli.main import main
+
+
+WITHOUT_TRAINING = """
+import sys
+for name in ("torchaudio", "datasets", "evaluate", "accelerate", "matplotlib", "gradio"):
+    sys.modules[name] = None
+from speech_affect.cli.main import main
+main(["--help"])
+"""
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Registers a command in place of those that are installed: its name, and what it does."""
+
+    def registered(name: str, run, **defaults):
+        def load():
+            def add_arguments(commands):
+                commands.add_parser(name, help="of another package").set_defaults(run=run, **defaults)
+
+            return add_arguments if run else __import__("no_such_package")
+
+        monkeypatch.setattr(program, "entry_points", lambda group: [SimpleNamespace(name=name, load=load)])
+
+    return registered
+
+
+def test_a_registered_command_is_listed_and_run(register, capsys):
+    register("count", lambda given: 7)
+    assert main(["count"]) == 7
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "    count     of another package" in capsys.readouterr().out
+
+
+def test_a_command_without_its_packages_says_what_to_install(register, capsys):
+    def run(given):
+        import no_such_package  # noqa: F401
+
+    register("count", run, extra="train")
+    assert main(["count"]) == 1
+    expected = "count cannot start (No module named 'no_such_package'): pip install 'speech-affect[train]'\n"
+    assert capsys.readouterr().err == f"error: {expected}"
+    register("count", run)
+    assert main(["count"]) == 1
+    assert capsys.readouterr().err.endswith(": install no_such_package\n")
+
+
+def test_a_command_that_cannot_be_loaded_costs_a_warning(register, capsys):
+    register("count", None)
+    assert main(["predict", "nowhere"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: no command count: No module named 'no_such_package'",
+        "error: there is no file or folder 'nowhere'",
+    ]
+
+
+def test_an_interruption_names_resume_where_there_is_one(register, capsys):
+    def run(given):
+        raise KeyboardInterrupt
+
+    register("count", run, output="x")
+    assert main(["count"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_commands_of_training_are_listed_without_its_packages():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TRAINING], capture_output=True, text=True)
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("    ")]
+    assert {"predict", "evaluate", "adapt"} <= {line[0] for line in lines} and all(line[1] for line in lines)
+    assert done.stderr == ""
