@@ -16,7 +16,7 @@ from ..files import atomic_path
 from ..metrics.rated import concordance_within
 from ..settings.conditions import Condition
 from .evaluation import Evaluation
-from .tables import LISTENER, NOT_RATED, as_shown, heading, listener_ccc, split_name
+from .tables import LISTENER, NOT_RATED, as_shown, clips_name, heading, listener_ccc
 
 
 COLOURS = dict(zip(DIMENSIONS, ("#d95f02", "#1b9e77", "#7570b3"), strict=True))
@@ -67,7 +67,7 @@ def draw_ccc(path: Path, systems: list[dict], split: str, corpus: dict) -> None:
     if lines:
         figure.legend(handles=lines, loc="outside upper right", frameon=False, fontsize=8)
     panels[0].set_yticks(places, [system["name"] for system in systems])
-    figure.supxlabel(f"CCC on {corpus['name']}, {split_name(split, corpus)}, {scores[0]['n']} clips", fontsize=10)
+    figure.supxlabel(f"CCC on {clips_name(split, corpus)}, {scores[0]['n']} clips", fontsize=10)
     save_figure(figure, path)
 
 
@@ -83,7 +83,7 @@ def draw_scatter(path: Path, evaluations: dict[str, Evaluation], split: str, cor
             value = NOT_RATED if np.isnan(ccc[column]) else f"{ccc[column]:.2f}"
             axes.set_title(f"{name}: {heading(dimension, as_shown(corpus, split))}, {value}", fontsize=8)
             _set_label_limits(axes, corpus["label_range"])
-    figure.supxlabel(f"label ({corpus['name']}, {split_name(split, corpus)}; numbers above are CCC)", fontsize=10)
+    figure.supxlabel(f"label ({clips_name(split, corpus)}; numbers above are CCC)", fontsize=10)
     figure.supylabel("prediction", fontsize=10)
     save_figure(figure, path)
 
@@ -114,7 +114,7 @@ def draw_circumplex(path: Path, evaluations: dict[str, Evaluation], split: str, 
         axes.scatter(values[:, 1], values[:, 0], s=11, c=colours, alpha=0.75, linewidths=0)
         axes.set_title(name, fontsize=10)
         _set_label_limits(axes, corpus["label_range"])
-    figure.supxlabel(f"valence ({corpus['name']}, {split_name(split, corpus)})", fontsize=10)
+    figure.supxlabel(f"valence ({clips_name(split, corpus)})", fontsize=10)
     figure.supylabel("activation", fontsize=10)
     save_figure(figure, path)
 
@@ -166,5 +166,5 @@ def draw_conditions(path: Path, systems: list[dict], split: str, corpus: dict) -
         axes_row[0].set_ylabel("CCC")
     handles, names = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
-    figure.suptitle(f"{corpus['name']}, {split_name(split, corpus)}: mean and spread over seeds", fontsize=10)
+    figure.suptitle(f"{clips_name(split, corpus)}: mean and spread over seeds", fontsize=10)
     save_figure(figure, path)

@@ -23,8 +23,9 @@ def as_shown(corpus: dict, split: str) -> dict:
     """Return the description of a corpus as a split shows it, against listeners' ratings or by word alone."""
     if not shown_twice(corpus):
         return corpus
-    averaged = list(DIMENSIONS) if SplitKey.parse(split).by_word else corpus["averaged"]
-    return {**corpus, "word_labelled": [], "averaged": averaged}
+    if SplitKey.parse(split).by_word:
+        return {**corpus, "word_labelled": [], "averaged": list(DIMENSIONS)}
+    return {**corpus, "word_labelled": [], "name": ", ".join(n for n, one in corpus["corpora"].items() if _rated(one))}
 
 
 def split_name(split: str, corpus: dict) -> str:
@@ -33,6 +34,11 @@ def split_name(split: str, corpus: dict) -> str:
         return split
     key = SplitKey.parse(split)
     return f"{replace(key, by_word=False)}, {BY_WORD if key.by_word else 'by listeners'}"
+
+
+def clips_name(split: str, corpus: dict) -> str:
+    """Return the name of the clips that a split shows: the corpora that it is of, and the split."""
+    return f"{as_shown(corpus, split)['name']}, {split_name(split, corpus)}"
 
 
 def listener_ccc(split: str, corpus: dict) -> dict[str, float | None] | None:
@@ -87,12 +93,16 @@ def _corpora_table(corpora: dict[str, dict]) -> str:
     """Return languages, sizes and licence of each of several corpora, and what listeners rated of it."""
     rows = []
     for name, one in corpora.items():
-        splits = one["splits"].values()
-        rated = [d for d in DIMENSIONS if any(size["rated"][d] for size in splits) and d not in one["word_labelled"]]
-        sizes = [f"{sum(size[what] for size in splits):,}" for what in ("clips", "speakers")]
+        sizes = [f"{sum(size[what] for size in one['splits'].values()):,}" for what in ("clips", "speakers")]
         licence = one["facts"]["license"] if one["facts"] else ""
-        rows.append([name, ", ".join(one["languages"]), *sizes, ", ".join(rated) or "nothing", licence])
+        rows.append([name, ", ".join(one["languages"]), *sizes, ", ".join(_rated(one)) or "nothing", licence])
     return markdown_table(["corpus", "language", "clips", "speakers", "rated by listeners", "licence"], rows)
+
+
+def _rated(corpus: dict) -> list[str]:
+    """Return the dimensions that listeners rated in one of several corpora."""
+    splits = corpus["splits"].values()
+    return [d for d in DIMENSIONS if any(size["rated"][d] for size in splits) and d not in corpus["word_labelled"]]
 
 
 def coverage_table(column: str, scores: Mapping[str, dict], corpus: dict) -> str | None:

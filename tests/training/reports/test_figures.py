@@ -124,7 +124,8 @@ def test_listeners_are_a_line(tmp_path, drawn):
 
 def test_listeners_and_words_are_told_apart(tmp_path, drawn, evaluation):
     by_word = {"a": ["dominance"], "b": list(KEYS[:3])}
-    corpora = {name: {"word_labelled": words} for name, words in by_word.items()}
+    rated = {"test1": {"rated": dict.fromkeys(KEYS[:3], 3)}}
+    corpora = {name: {"word_labelled": words, "splits": rated} for name, words in by_word.items()}
     corpus = {**CORPUS, "corpora": corpora, "word_labelled": ["dominance"], "averaged": list(KEYS[:2])}
     systems = [{"name": "mfb", "splits": {split: scores(0.3) for split in ("test1", "test1_by_word")}}]
     table = replace(evaluation().table, corpora=["a", "a", "a", "b", "b"])
@@ -133,9 +134,9 @@ def test_listeners_and_words_are_told_apart(tmp_path, drawn, evaluation):
         draw_ccc(tmp_path / "ccc.png", systems, split, corpus)
         draw_scatter(tmp_path / "scatter.png", {"mfb": one}, split, corpus)
     names = [figure.get_supxlabel() for figure in drawn]
-    assert names[0] == "CCC on made up, test1, by listeners, 10 clips"
+    assert names[0] == "CCC on a, test1, by listeners, 10 clips"
     assert names[2] == "CCC on made up, test1, by the emotion's word, 10 clips"
-    assert names[1].startswith("label (made up, test1, by listeners;")
+    assert names[1].startswith("label (a, test1, by listeners;")
     assert names[3].startswith("label (made up, test1, by the emotion's word;")
     assert all("by word" not in axes.get_title() for figure in drawn for axes in figure.axes)
     # activation is 7, 4, 1 and 4, 4, predicted 0.5 too high: 12 / (12 + 0.25), and 0 where labels are constant
