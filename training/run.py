@@ -26,6 +26,7 @@ from speech_affect_training.hub.background_push import Publication
 from speech_affect_training.jobs.checkpoint import write_system
 from speech_affect_training.jobs.data_splits import make_data_splits
 from speech_affect_training.jobs.errors import user_message
+from speech_affect_training.jobs.initial_weights import resolve_checkpoints
 from speech_affect_training.jobs.job_pool import default_workers, run_jobs
 from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames
 from speech_affect_training.jobs.provenance import by_word_of, describe_corpus, describe_encoders, describe_environment
@@ -76,6 +77,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
         library = EncoderLibrary(
             run.encoders, [b for spec in run.systems.values() for b in spec.cached_branches], cache
         )
+        checkpoints = resolve_checkpoints(run.systems, cache)
     caches = prepare_frames(run, all_splits, unlabelled, library, cache / "frames")
 
     # 4. Jobs: baseline, teachers, students, each once per data splits and seed
@@ -85,9 +87,10 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
         "encoders": describe_encoders(library),
         "environment": describe_environment(workers, argv),
     }
-    jobs, by_word = {}, by_word_of(provenance["corpus"])
+    jobs, words = {}, by_word_of(provenance["corpus"])
+    shared = (unlabelled, caches, library, corpus.label_range, words, checkpoints)
     for splits in all_splits:
-        jobs[splits.name] = make_jobs(run, training, splits, unlabelled, caches, library, corpus.label_range, by_word)
+        jobs[splits.name] = make_jobs(run, training, splits, *shared)
     write = partial(write_system, corpus.splits["development"], library, output, provenance)
     every = [job for systems in jobs.values() for system in systems.values() for job in system]
     run_jobs(every, training.per_device_eval_batch_size, workers, publication.after_job(jobs[""], write))

@@ -17,6 +17,7 @@ from transformers import TrainingArguments
 from speech_affect import DIMENSIONS, AffectFusionModel, AffectStudentModel
 
 from ..corpora.clip_table import ClipTable, table_fingerprint
+from ..encoders.encoder_sources import EncoderSource
 from ..files import read_json
 from ..frames.frame_cache import FrameCache
 from ..frames.frame_dataset import FrameDataset
@@ -73,6 +74,7 @@ class Job:
         shares: Of each corpus in training batches, and of unlabelled speech; empty where all clips are drawn alike.
         teachers: Jobs that a student is distilled from, one per teacher.
         frame_targets: What the student is pre-trained on, if it is.
+        initial: What the weights start from, if they do not start anew: a finished job, or a checkpoint.
     """
 
     spec: SystemSpec
@@ -90,6 +92,12 @@ class Job:
     shares: dict[str, float] = field(default_factory=dict)
     teachers: list[Job] = field(default_factory=list)
     frame_targets: FrameTargets | None = None
+    initial: Job | EncoderSource | None = None
+
+    @property
+    def needed(self) -> list[Job]:
+        """Jobs that have to be finished before this one."""
+        return [*self.teachers, *([self.initial] if isinstance(self.initial, Job) else [])]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -105,7 +113,7 @@ class Job:
         """Return everything that the result depends on, as JSON takes it."""
         arguments = self.training_arguments()
         return {
-            "system": asdict(self.spec),
+            "system": _given(self.spec),
             "seed": self.seed,
             "config": self.config.to_dict(),
             "training": {name: getattr(arguments, name) for name in DECISIVE_ARGUMENTS},
@@ -118,10 +126,20 @@ class Job:
             "frame_targets": self.frame_targets and self.frame_targets.identity,
             **({} if set(self.config.id2label.values()) <= set(self.averaged) else {"averaged": list(self.averaged)}),
             **({"shares": self.shares} if self.shares else {}),
+            **({"initial": self._initial_identity} if self.initial else {}),
             **({"by_word": self.by_word} if self.config.predict_uncertainty and any(self.by_word.values()) else {}),
             # FSDP cannot continue from a checkpoint that Trainer saved without it, nor the other way round
             **({"sharded": True} if os.environ.get("ACCELERATE_USE_FSDP") == "true" else {}),
         }
+
+    @property
+    def initial_name(self) -> str | None:
+        """Name of the system, or Hub id or folder's name of the checkpoint, that the weights start from."""
+        return self.initial and (self.initial.spec.name if isinstance(self.initial, Job) else self.initial.name)
+
+    @property
+    def _initial_identity(self) -> str:
+        return self.initial.fingerprint if isinstance(self.initial, Job) else self.initial.revision
 
     def training_arguments(self) -> TrainingArguments:
         """Return the training arguments of this job: those of the run, and over them those of its system."""
@@ -181,3 +199,10 @@ class Job:
     @property
     def _model_class(self) -> type:
         return AffectStudentModel if self.spec.role == "student" else AffectFusionModel
+
+
+def _given(spec: SystemSpec) -> dict:
+    """Return a system as JSON; what it starts from, a path or a name, is told by its content."""
+    settings = asdict(spec)
+    del settings["init_from"]
+    return settings

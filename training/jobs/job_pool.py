@@ -1,4 +1,4 @@
-"""Run jobs side by side: one process per core, each with one thread, students after their teachers."""
+"""Run jobs side by side: one process per core, each with one thread, and each job after those it needs."""
 
 import logging
 import os
@@ -33,14 +33,14 @@ def run_jobs(
     """Finish all jobs. The result of each does not depend on the number of workers, if there is more than one.
 
     Args:
-        jobs: Jobs, teachers before their students.
+        jobs: Jobs, each after those it needs.
         batch_size: Clips per batch in prediction.
         workers: Processes at a time; 1 runs the jobs in this process.
         on_finished: Called in this process with each job that has been run, before the next begins.
 
     Raises:
         ValueError: Several workers are requested in a group of processes.
-        RuntimeError: The teacher of a job is neither finished nor among the jobs.
+        RuntimeError: A job that another needs is neither finished nor among the jobs.
         ChildProcessError: A worker died.
         Exception: Any error of a job, after which no other job begins.
     """
@@ -62,12 +62,12 @@ def run_jobs(
     running = {}
     try:
         while waiting or running:
-            for job in [job for job in waiting if all(teacher.result() for teacher in job.teachers)]:
+            for job in [job for job in waiting if all(needed.result() for needed in job.needed)]:
                 if len(running) < workers:
                     waiting.remove(job)
                     running[pool.submit(_run, job, batch_size)] = job
             if not running:
-                raise RuntimeError(f"{waiting[0].label} waits for a teacher that is not among the jobs to run")
+                raise RuntimeError(f"{waiting[0].label} waits for a job that is not among those to run")
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 ccc, job = future.result()["development"]["ccc_mean"], running.pop(future)
                 bar.set_postfix_str(f"{job.label} {ccc:.3f}")

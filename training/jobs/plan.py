@@ -12,7 +12,7 @@ from speech_affect import DIMENSIONS, AffectBranchConfig
 
 from ..corpora.clip_table import ClipTable, listened, unlabelled_table
 from ..corpora.segments import Piece
-from ..encoders.encoder_sources import resolve_encoder
+from ..encoders.encoder_sources import EncoderSource, resolve_encoder
 from ..encoders.library import EncoderLibrary
 from ..frames.frame_cache import FrameCache
 from ..frames.speech_frames import extract_frames
@@ -20,7 +20,7 @@ from ..frames.text_frames import clip_transcripts, extract_text_frames
 from ..settings.labels import UNLABELLED
 from ..settings.pretraining import frames_per_output
 from ..settings.run_settings import RunSettings
-from ..settings.systems import SystemSpec, build_config
+from ..settings.systems import SystemSpec, build_config, with_needed
 from .data_splits import DEVELOPMENT, TRAIN, DataSplits
 from .job import FrameTargets, Job
 
@@ -32,12 +32,12 @@ def systems_of(run: RunSettings, data_splits: DataSplits) -> dict[str, SystemSpe
     """Return the systems to train: all of them on the given splits; on folds those of `cross_validated`."""
     if not data_splits.name:
         return run.systems
-    names = set(run.cross_validated) | {t for n in run.cross_validated for t in run.systems[n].teachers}
+    names = with_needed(run.cross_validated, run.systems)
     return {name: spec for name, spec in run.systems.items() if name in names}
 
 
 def leave_out_unreachable(run: RunSettings, cache_dir: Path) -> RunSettings:
-    """Return the run without optional systems whose encoder cannot be found, and without students of such teachers."""
+    """Return the run without optional systems that lack an encoder or checkpoint, and those that need them."""
     specs = dict(run.systems)
     for name, spec in run.systems.items():
         sources = {branch["source"] for branch in spec.cached_branches} & set(run.encoders)
@@ -45,13 +45,15 @@ def leave_out_unreachable(run: RunSettings, cache_dir: Path) -> RunSettings:
             for source in sources if spec.optional else ():
                 entry = run.encoders[source]
                 resolve_encoder(entry["id"], revision=entry.get("revision"), cache_dir=cache_dir)
+            if spec.optional and spec.init_from and spec.init_from not in run.systems:
+                resolve_encoder(spec.init_from, cache_dir=cache_dir)
         except OSError as error:
             logger.warning("system %s is left out: %s", name, error)
             del specs[name]
     for name, spec in list(specs.items()):
-        missing = [teacher for teacher in spec.teachers if teacher not in specs]
+        missing = [needed for needed in spec.needed(run.systems) if needed not in specs]
         if missing:
-            logger.warning("system %s is left out with its teacher %s", name, missing[0])
+            logger.warning("system %s is left out with %s, which it needs", name, missing[0])
             del specs[name]
     cross_validated = [name for name in run.cross_validated if name in specs]
     degraded = [name for name in run.degraded_systems if name in specs]
@@ -131,6 +133,7 @@ def make_jobs(
     library: EncoderLibrary,
     label_range: tuple[float, float],
     by_word: Mapping[str, Collection[str]] | None = None,
+    checkpoints: Mapping[str, EncoderSource] | None = None,
 ) -> dict[str, list[Job]]:
     """Return per system its jobs on these data splits, one per seed, teachers first.
 
@@ -139,6 +142,7 @@ def make_jobs(
         label_range: Lowest and highest label.
         by_word: As [`listened`] takes it: what listeners rated, if anything, chooses the epoch and calibrates the
             uncertainty.
+        checkpoints: By system, what those start from that start from no system of the run.
     """
     train = data_splits.tables[TRAIN]
     genders = [gender for gender in train.genders if gender is not None]
@@ -173,6 +177,7 @@ def make_jobs(
                 shares=training_shares(tables[TRAIN], run.corpora_shares, run.unlabelled_share),
                 teachers=[jobs[teacher][index] for teacher in spec.teachers],
                 frame_targets=targets,
+                initial=jobs[spec.init_from][index] if spec.init_from in jobs else (checkpoints or {}).get(name),
             )
             for index, seed in enumerate(run.seeds)
         ]

@@ -15,6 +15,7 @@ from ..files import read_json, write_json
 from ..frames.frame_dataset import FrameDataset, collate_frames, output_columns
 from ..metrics.calibration import uncertainty_scale
 from .data_splits import DEVELOPMENT, TRAIN
+from .initial_weights import start
 from .job import Job
 from .prediction import predict, predict_splits, teacher_outputs
 from .pretraining import pretrain
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_job(job: Job, batch_size: int) -> dict:
-    """Train a job, whose teachers are finished, and predict every split but `train`, as far as that is not done yet.
+    """Train a job, which needs no unfinished one, and predict every split but `train`, as far as that is not done yet.
 
     Returns:
         `{"fingerprint", "best_step", "development", "seconds", ...}`, as in `job.json`.
@@ -91,6 +92,8 @@ def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
     _standardise(model, train)
     if job.frame_targets:
         pretrain(job, model)
+    if job.initial:
+        start(job, model)
     make = AffectTrainer
     if job.teachers:
         train.set_teacher(*teacher_outputs(job, batch_size))
@@ -122,6 +125,7 @@ def _save_model(job: Job, weights: dict[str, torch.Tensor], batch_size: int) -> 
     model.load_state_dict(weights)
     model.to(job.arguments.device)
     if job.config.predict_uncertainty:
+        model.regressor.reset_parameters()  # the scale is measured from 1, which a start from elsewhere has changed
         predicted = predict(model, job.dataset(job.tables[DEVELOPMENT]), batch_size)
         labels = listened_labels(job.tables[DEVELOPMENT], job.by_word)
         scale = uncertainty_scale(predicted.logits, labels, predicted.uncertainty)

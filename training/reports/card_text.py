@@ -91,6 +91,8 @@ def training_lines(entry: dict, encoders: dict[str, dict]) -> list[str]:
     }
     if any(tasks.values()):
         lines.append(f"Also trained to predict: {', '.join(task for task, learnt in tasks.items() if learnt)}.")
+    if origin := checkpoint.get("init_from"):
+        lines.append(f"Its weights start from those of `{origin}`.")
     if checkpoint["augmented"]:
         lines.append("Trained on augmented copies of the clips too: speed, timbre, level, rooms, noise, clips joined.")
     if checkpoint["unlabelled"]:

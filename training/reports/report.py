@@ -104,6 +104,7 @@ def _checkpoint(best: Job) -> dict:
         **{name: getattr(spec, name) for name in ("augmented", "unlabelled")},
         "distillation": asdict(spec.distillation) if spec.distillation else None,
         "pretraining": asdict(spec.pretraining) if spec.pretraining else None,
+        "init_from": best.initial_name,
         "training": {name: getattr(training, name) for name in TRAINED_WITH},
     }
 

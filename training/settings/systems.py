@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_type_hints
 
@@ -66,6 +66,7 @@ class SystemSpec:
             embedding is the first one's.
         distillation: Loss weights; only of a student with a teacher.
         pretraining: What a student learns before all this, if anything.
+        init_from: Where the weights start: another system of the run, or a folder or Hub id of a checkpoint.
         config: Settings of the model's configuration for this system, over the run's `head`.
         training: Training arguments of this system.
     """
@@ -83,6 +84,7 @@ class SystemSpec:
     teacher: str | list[str] | None = None
     distillation: Distillation | None = None
     pretraining: Pretraining | None = None
+    init_from: str | None = None
     config: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
 
@@ -101,6 +103,10 @@ class SystemSpec:
         """Names of the teachers."""
         return [self.teacher] if isinstance(self.teacher, str) else list(self.teacher or [])
 
+    def needed(self, systems: Container[str]) -> list[str]:
+        """Return the names of the systems, of these, that have to be finished before this one."""
+        return [*self.teachers, *([self.init_from] if self.init_from in systems else [])]
+
     def emotion_codes(self, present: Iterable[str]) -> list[str]:
         """Return the codes of the classes that this system learns, out of those that the training clips have."""
         if self.emotions is None:
@@ -110,7 +116,7 @@ class SystemSpec:
 
 
 def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[str, SystemSpec]:
-    """Check the recipe's systems and order them, teachers before their students; `only` keeps some and their teachers.
+    """Check the recipe's systems and order them, each after those it needs; `only` keeps some and what they need.
 
     Raises:
         ValueError: A setting does not exist or is not allowed.
@@ -129,11 +135,26 @@ def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[
     for name in only or []:
         if name not in specs:
             raise ValueError(f"no system {name!r}; the recipe has {', '.join(specs)}")
-    wanted = set(only or specs)
-    wanted |= {teacher for name in wanted for teacher in specs[name].teachers}
-    ordered = sorted((specs[n] for n in specs if n in wanted), key=lambda spec: bool(spec.teachers))
+    wanted = with_needed(only or specs, specs)
+    ordered = sorted((specs[n] for n in specs if n in wanted), key=lambda spec: _depth(spec, specs))
     _check_shared_frames(ordered)
     return {spec.name: spec for spec in ordered}
+
+
+def with_needed(names: Iterable[str], specs: Mapping[str, SystemSpec]) -> set[str]:
+    """Return the names of systems, and of all those that they need."""
+    found, more = set(), set(names)
+    while more - found:
+        found |= more
+        more = {needed for name in found for needed in specs[name].needed(specs)}
+    return found
+
+
+def _depth(spec: SystemSpec, specs: Mapping[str, SystemSpec], above: tuple[str, ...] = ()) -> int:
+    """Return how many systems, one after the other, have to be finished before this one."""
+    if spec.name in above:
+        raise ValueError(f"systems {', '.join(above)} wait for each other by init_from; let one start anew")
+    return max((1 + _depth(specs[name], specs, (*above, spec.name)) for name in spec.needed(specs)), default=0)
 
 
 def check_encoders(encoders: dict) -> None:
@@ -230,6 +251,8 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
         raise ValueError(f"{place} has distillation, but no teacher; name one, or leave distillation out")
     if pretraining and spec.role != "student":
         raise ValueError(f"{place} has role {spec.role!r} and pretraining; only a student has it")
+    if pretraining and spec.init_from:
+        raise ValueError(f"{place} has pretraining and init_from, which both give its first weights; leave out one")
     if not spec.branches:
         raise ValueError(f"{place} has no branches; give a list of sources, or of mappings")
     if len(set(spec.teachers)) != len(spec.teachers):

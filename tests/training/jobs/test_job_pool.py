@@ -20,7 +20,7 @@ class FakeJob(SimpleNamespace):
     arguments = SimpleNamespace(disable_tqdm=True)
 
     def __init__(self, label, events, teachers=(), done=False, error=None, seconds=0.03):
-        super().__init__(label=label, events=events, teachers=list(teachers), done=done, error=error, seconds=seconds)
+        super().__init__(label=label, events=events, needed=list(teachers), done=done, error=error, seconds=seconds)
 
     def result(self):
         return {"development": {"ccc_mean": 0.5}} if self.done else None
@@ -104,7 +104,7 @@ def test_an_error_ends_the_run(threads, workers):
 
 def test_a_teacher_that_is_not_among_the_jobs(threads):
     _, students = family([])
-    with pytest.raises(RuntimeError, match="student0 waits for a teacher that is not among the jobs to run"):
+    with pytest.raises(RuntimeError, match="student0 waits for a job that is not among those to run"):
         run_jobs(students, 8, 2)
 
 

@@ -119,7 +119,7 @@ def test_optional_systems_without_their_encoder_are_left_out(parse, tmp_path, mo
     assert run.cross_validated == ["mfb"] and run.degraded_systems == ["pitch"]
     for name in ("teacher_b", "listener"):
         assert f"system {name} is left out: far/away is not there" in caplog.text
-    assert "system pupil is left out with its teacher teacher_b" in caplog.text
+    assert "system pupil is left out with teacher_b, which it needs" in caplog.text
 
 
 def test_jobs_by_data_split_system_and_seed(parse, corpus, tmp_path):
