@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, AutoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .checks import DIMENSIONS
+from .affect_result import DIMENSIONS
 from .configuration_affect import (
     AffectBranchConfig,
     AffectConfig,

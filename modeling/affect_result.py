@@ -13,6 +13,7 @@ from .audio_pieces import WHOLE_S, check_cut, read_pieces
 from .speech_activity import SpeechActivity
 
 
+DIMENSIONS = ("activation", "valence", "dominance")
 SCALES = ("label", "unit", "signed")
 ON_ERROR = ("raise", "skip")
 OUTPUT_FIELDS = ("logits", "uncertainty", "emotion_logits", "gender_logits")

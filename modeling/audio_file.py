@@ -26,6 +26,11 @@ _repr.maxstring = _repr.maxother = 200
 shown = _repr.repr  # what a user gave, cut to what a message can hold
 
 
+def one_line(error: Exception) -> str:
+    """Return the text of an error as one line of up to 300 characters."""
+    return f"{' '.join(str(error).split()):.300}"
+
+
 class AudioFile:
     """An open audio file, whose blocks joined are its whole decoding, for any format and size of the blocks.
 

@@ -12,8 +12,9 @@ from torch import nn
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import cached_file
 
+from .affect_result import DIMENSIONS
 
-DIMENSIONS = ("activation", "valence", "dominance")
+
 ACOUSTIC_SOURCES = ("mfb", "mfb_f0")
 # far beyond any head that was ever of use; what they come to together is bounded by `MAX_HEAD_WEIGHTS`
 HEAD_SIZES = {"conv_channels": 8192, "gru_hidden_size": 8192, "num_gru_layers": 32, "embedding_size": 8192}
@@ -234,11 +235,6 @@ def check_branches(config) -> None:
         raise ValueError(f"text encoders are {texts}; give one at most: input_ids are tokens of one tokenizer")
     if config.reads_text and config.fusion_level == "frame":
         raise ValueError("fusion_level is 'frame', but tokens of a text branch have no time; choose 'embedding'")
-
-
-def one_line(error: Exception) -> str:
-    """Return the text of an error as one line of up to 300 characters."""
-    return f"{' '.join(str(error).split()):.300}"
 
 
 def fixed_settings(config) -> dict:

@@ -12,6 +12,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import FEATURE_EXTRACTOR_MAPPING, MODEL_MAPPING, AutoConfig, __version__
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
+from .audio_file import one_line
 from .checks import (
     ACOUSTIC_SOURCES,
     MAX_BRANCHES,
@@ -27,7 +28,6 @@ from .checks import (
     index_of_outputs,
     merged,
     names_of_outputs,
-    one_line,
 )
 
 

@@ -3,11 +3,13 @@
 import ast
 import io
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,14 +40,14 @@ ASKED_FOR = (
     "--output talk.TextGrid",
     "outputs/msp",
     "ratings.csv",
-    "space/app.py",
+    "speech-affect serve",
     "[train,dev]",
     "pytest",
     "curve = estimate(",
     "AutoModel, AutoProcessor\n",
     "stream.push(chunk)",
     "DataCollatorWithPadding",
-    "speech_affect.onnx.export",
+    "speech-affect export",
     "import OnnxAffect",
     "pip install ./modeling/speech_affect_onnx",
     "onnxruntime.InferenceSession(",
@@ -153,14 +155,21 @@ def test_tables_by_the_command(demo, monkeypatch):
         (demo / name).parent.mkdir(parents=True, exist_ok=True)
         (demo / name).write_bytes(recording)
     (demo / "turns.csv").write_text("file,start,end\nrecordings/a.wav,0.5,1.5\n")
+    (demo / "segments.csv").write_text("start,end\n0.5,1.5\n")
     monkeypatch.chdir(demo)
     for text in (block("predict recordings/"), block("--output talk.TextGrid")):
         for line in text.strip().splitlines():
             words = shlex.split(line, comments=True)
             monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(recording)))
-            assert main(words[words.index("speech-affect") + 1 :]) == 0, line
+            words, _, target = (words, "", "") if ">" not in words else (words[:-2], *words[-2:])
+            with open(target or os.devnull, "w") as file, redirect_stdout(file):
+                assert main(words[words.index("speech-affect") + 1 :]) == 0, line
     assert (demo / "values.csv").read_text().splitlines()[1].startswith("talks/deep/b.wav,")
     assert "IntervalTier" in (demo / "talk.TextGrid").read_text() and (demo / "values.parquet").is_file()
+    assert (
+        (demo / "affect.csv").read_text().startswith("file,start,end,activation,valence,dominance\ntalks/deep/b.wav,")
+    )
+    assert (demo / "curve.png").is_file() and "_shtab_speech_affect" in (demo / "completion.bash").read_text()
 
 
 def test_curves_segments_tensors_and_streams(demo, monkeypatch, capsys):
@@ -207,13 +216,19 @@ def test_fine_tuning_with_a_plain_trainer(demo, tiny_encoder, tiny_corpus, monke
         assert not torch.equal(after.regressor.output.weight, before.regressor.output.weight)
 
 
-def test_an_onnx_file(demo):
-    install, export = block("speech_affect.onnx.export").strip().splitlines()
-    assert install == 'pip install -e ".[onnx]"'
-    done = subprocess.run([sys.executable, *shlex.split(export)[1:]], cwd=demo, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert block("pip install ./modeling/speech_affect_onnx").split()[-1] == "./modeling/speech_affect_onnx"
+def test_an_onnx_file(demo, monkeypatch):
+    from speech_affect.cli.main import main
+
+    monkeypatch.chdir(demo)
+    (demo / "talks").mkdir()
+    shutil.copy("speech.wav", "talks")
+    install, export = block("speech-affect export").strip().splitlines()
+    light, predict = block("pip install ./modeling/speech_affect_onnx").strip().splitlines()
+    assert (install, light) == ('pip install -e ".[onnx]"', "pip install ./modeling/speech_affect_onnx")
     assert (ROOT / "modeling/speech_affect_onnx/pyproject.toml").is_file()  # test_distribution.py builds it
+    for command in (export, predict):
+        assert main(shlex.split(command)[1:]) == 0
+    assert (demo / "values.csv").read_text().splitlines()[1].startswith("talks/speech.wav,")
     [printed] = run_python(block("import OnnxAffect"), demo)
     assert printed.startswith("{'activation': ")
     before = "import numpy\nsamples = numpy.sin(numpy.arange(16000, dtype='float32'))\n"
@@ -227,15 +242,21 @@ def test_an_onnx_file(demo):
 
 
 def test_the_page(demo, monkeypatch):
-    install, command = block("space/app.py").strip().splitlines()
+    from speech_affect.cli.main import main
+
+    install, command = block("speech-affect serve").strip().splitlines()
     assert install == 'pip install -e ".[space]"'
-    program, script, *arguments = shlex.split(command)
-    assert (program, script) == ("python", "space/app.py")
     monkeypatch.chdir(demo)
+    served = []
+    monkeypatch.setattr("runpy.run_path", lambda path, run_name: served.append(Path(path)))
+    monkeypatch.setattr("sys.path", [*sys.path])
+    monkeypatch.setattr("sys.argv", [])
+    assert main(shlex.split(command)[1:]) == 0
+    assert served == [ROOT / "space/app.py"] and sys.argv[0] == str(served[0]) and sys.path[0] == str(served[0].parent)
     from app import build_app
     from page.limits import Settings
 
-    page = build_app(Settings.read(arguments, {}, demo))
+    page = build_app(Settings.read(sys.argv[1:], {}, demo))
     words = str([getattr(part, "value", "") for part in page.blocks.values()])
     assert "What the numbers are" in words and "Model: **student**, trained on emodb, casia" in words
 

@@ -3,12 +3,14 @@
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import TextIO
 
-from ..checks import DIMENSIONS
+from ..affect_result import DIMENSIONS
 
 
 TIMES = ("start_s", "end_s")
@@ -23,22 +25,51 @@ def flat_row(file: str, result: dict) -> dict:
     return {**{name: value for name, value in row.items() if name != "error"}, "error": result.get("error")}
 
 
-def check_output(path: Path) -> None:
+def audformat_rows(rows: Iterable[dict]) -> Iterator[dict]:
+    """Yield rows as audformat has them: `file,start,end` and the values, without an end where it is the file's.
+
+    There is no column for an error: it goes to standard error, and the row has no values.
+    """
+    for row in rows:
+        if row["error"] is not None:
+            print(f"warning: {row['file']}: {row['error']}", file=sys.stderr)
+        start, end = row.get("start_s") or 0.0, row.get("end_s")
+        values = {name: row[name] for name in DIMENSIONS if name in row}
+        yield {"file": row["file"], "start": _timedelta(start), "end": end and _timedelta(end), **values}
+
+
+def _timedelta(seconds: float) -> str:
+    """Return a time as pandas writes timedeltas: `0 days 00:00:01.500000`."""
+    rest, microseconds = divmod(round(seconds * 1e6), 1_000_000)
+    minutes, rest = divmod(rest, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"{days} days {hours:02}:{minutes:02}:{rest:02}{f'.{microseconds:06}' if microseconds else ''}"
+
+
+def check_output(path: Path, suffixes: Collection[str]) -> None:
     """Raise a `ValueError` unless the file's folder is there and its suffix is that of a format."""
-    if path.suffix not in FORMATS:
-        raise ValueError(f"the output {path} has the suffix {path.suffix!r}; known are {', '.join(FORMATS)}")
+    if path.suffix not in suffixes:
+        raise ValueError(f"the output {path} has the suffix {path.suffix!r}; known are {', '.join(suffixes)}")
     if not path.parent.is_dir():
         raise ValueError(f"the output {path} lies in a folder that is not there; make it first")
 
 
-def write_output(path: Path, rows: Iterable[dict]) -> None:
-    """Write a file in the format of its suffix, whole or not at all."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a path to write to, which takes the place of the file at the end, or is deleted after an error."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        FORMATS[path.suffix](temporary, rows)
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_output(path: Path, rows: Iterable[dict]) -> None:
+    """Write a file in the format of its suffix, whole or not at all."""
+    with whole_file(path) as temporary:
+        FORMATS[path.suffix](temporary, rows)
 
 
 def write_csv(file: TextIO, rows: Iterable[dict]) -> None:

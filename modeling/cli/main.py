@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
 
-from ..checks import one_line
-from . import predict
+from ..audio_file import one_line
+from . import complete, plot, predict
 
 
 GROUP = "speech_affect.commands"  # of entry points, each a function `add_arguments(commands)` as those here
@@ -15,11 +15,14 @@ GROUP = "speech_affect.commands"  # of entry points, each a function `add_argume
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 1 after an error, 130 after an interruption."""
     parser = argparse.ArgumentParser(
-        prog="speech-affect", description="Activation, valence and dominance of speech, from the command line."
+        prog="speech-affect",
+        description="Activation, valence and dominance of speech, from the command line.",
+        epilog="speech-affect COMMAND --help has the options of a command, and examples.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add_arguments in (predict.add_arguments, *_registered()):
+    for add_arguments in (predict.add_arguments, plot.add_arguments, *_registered()):
         add_arguments(commands)
+    complete.add_arguments(commands, parser)
     given = parser.parse_args(argv)
     try:
         return given.run(given)
@@ -28,9 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"interrupted{kept}", file=sys.stderr)
         return 130
     except ImportError as error:
-        extra = getattr(given, "extra", None)
-        fix = f"pip install 'speech-affect[{extra}]'" if extra else f"install {error.name}"
-        print(f"error: {given.command} cannot start ({one_line(error)}): {fix}", file=sys.stderr)
+        needed = f"'speech-affect[{given.extra}]'" if hasattr(given, "extra") else error.name
+        fix = f": pip install {needed}" if needed and "pip install" not in str(error) else ""
+        print(f"error: {given.command} cannot start ({one_line(error)}){fix}", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)

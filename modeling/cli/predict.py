@@ -10,15 +10,13 @@ from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
-import torch
 from tqdm import tqdm
-from transformers import pipeline
-from transformers.utils import logging
 
-from .. import released
 from ..affect_result import SCALES
-from .formats import FORMATS, check_output, flat_row, write_csv, write_output
+from .estimators import chosen_model, open_estimator, use_one_thread
+from .formats import FORMATS, audformat_rows, check_output, flat_row, write_csv, write_output
 from .recordings import STANDARD_INPUT, Recording, find_recordings
 from .unfinished import Unfinished
 
@@ -31,6 +29,7 @@ EXAMPLES = """examples:
   speech-affect predict recordings/ --output values.csv
   speech-affect predict talk.mp3 --window-s 2 --output talk.TextGrid
   speech-affect predict turns.csv --output values.csv        (columns file, start, end)
+  speech-affect predict recordings/ --format audformat --output values.csv
   ffmpeg -i film.mkv -f wav - | speech-affect predict - --window-s 4 --hop-s 1
 """
 
@@ -53,10 +52,12 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
         metavar="INPUT",
         help="file, folder, pattern, list (.txt), table (.csv: file, start, end), or -",
     )
-    add("--model", help="folder or Hub id; by default the student that comes with the package")
-    add("--output", type=Path, metavar="FILE", help=f"{', '.join(FORMATS)}; by default CSV on standard output")
+    add("--model", help="folder, Hub id or exported file; by default the student that comes with the package")
+    add("-o", "--output", type=Path, metavar="FILE", help=f"{', '.join(FORMATS)}; by default CSV on standard output")
+    add("--format", choices=["audformat"], help="of a CSV: file, start, end as pandas has times, and the values alone")
     add("--window-s", type=float, metavar="SECONDS", help="a row for each window of this length, at least 0.1")
     add("--hop-s", type=float, metavar="SECONDS", help="from one window to the next; by default the window")
+    add("--segments", type=Path, metavar="FILE", help="a row for each start and end in this table, instead of windows")
     add("--scale", choices=SCALES, default="label", help="of the values: that of the labels, 0 to 1, or -1 to 1")
     add(
         "--on-error",
@@ -75,28 +76,32 @@ def run(given: argparse.Namespace) -> int:
     Raises:
         ValueError: An option or an input is not allowed, or with `--on-error raise` a recording cannot be read.
     """
-    recordings = find_recordings(given.inputs)
+    recordings = find_recordings(given.inputs, given.segments)
     _check(given, recordings)
     options = {"scale": given.scale, "on_error": given.on_error, "batch_size": given.batch_size}
     if given.window_s is not None:
         options |= {"window_s": given.window_s, "hop_s": given.hop_s}
-    model = given.model or str(released("student"))
+    model, form = chosen_model(given.model), audformat_rows if given.format else iter
     estimate = partial(_estimate, model, options)
     parts = [recordings[first : first + PART] for first in range(0, len(recordings), PART)]
     if given.output is None:
-        write_csv(sys.stdout, (row for rows in _work(estimate, parts, given.workers) for row in rows))
+        write_csv(sys.stdout, form(row for rows in _work(estimate, parts, given.workers) for row in rows))
         return 0
-    call = {"model": model, "options": options, "recordings": [asdict(recording) for recording in recordings]}
-    call["files"] = _states([recording.path for recording in recordings]) + _states(
-        sorted(map(str, Path(model).glob("*")))
-    )
+    call: dict[str, Any] = {
+        "model": model,
+        "options": options,
+        "recordings": [asdict(recording) for recording in recordings],
+    }
+    weights = sorted(map(str, Path(model).glob("*"))) or [model]
+    call["files"] = _states([*(recording.path for recording in recordings), *weights])
     unfinished = Unfinished(given.output, call, given.resume)
     for rows in _work(estimate, parts, given.workers, done=unfinished.parts):
         unfinished.add(rows)
     failed = len({row["file"] for row in unfinished.rows() if row["error"] is not None})
-    write_output(given.output, unfinished.rows())
+    write_output(given.output, form(unfinished.rows()))
     unfinished.delete()
-    errors = f"; {failed} could not be read, see the column error" if failed else ""
+    where = "the warnings" if given.format else "the column error"
+    errors = f"; {failed} could not be read, see {where}" if failed else ""
     print(f"{given.output}: {len(recordings)} recordings{errors}", file=sys.stderr)
     return 0
 
@@ -114,7 +119,7 @@ def _check(given: argparse.Namespace, recordings: Sequence[Recording]) -> None:
     if given.hop_s is not None and given.window_s is None:
         raise ValueError("--hop-s is of windows: give --window-s as well")
     if given.window_s is not None and any(recording.segments for recording in recordings):
-        raise ValueError("a table has segments: leave out --window-s")
+        raise ValueError("these are segments, or windows: leave out --window-s or the table of segments")
     if len({bool(recording.segments) for recording in recordings}) > 1:
         raise ValueError("some recordings have segments and others none; make two calls")
     if given.resume and given.output is None:
@@ -122,7 +127,7 @@ def _check(given: argparse.Namespace, recordings: Sequence[Recording]) -> None:
     if any(recording.path == STANDARD_INPUT for recording in recordings) and given.workers > 1:
         raise ValueError("standard input is read by one process; leave out --workers")
     if given.output is not None:
-        check_output(given.output)
+        check_output(given.output, [".csv"] if given.format else FORMATS)
 
 
 def _work(estimate: Callable, parts: Sequence[list[Recording]], workers: int, done: int = 0) -> Iterator[list[dict]]:
@@ -140,7 +145,7 @@ def _mapped(workers: int) -> Iterator[Callable]:
     if workers == 1:
         yield map
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=use_one_thread) as pool:
 
         def mapped(function, items):
             waiting = []
@@ -157,20 +162,20 @@ def _mapped(workers: int) -> Iterator[Callable]:
         yield mapped
 
 
-_pipelines: dict[str, Callable] = {}  # of this process
+_estimators: dict[str, Callable] = {}  # of this process
 
 
 def _estimate(model: str, options: dict, part: list[Recording]) -> list[dict]:
-    if model not in _pipelines:
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        _pipelines[model] = pipeline("speech-emotion-regression", model=model)
-    run_pipeline = _pipelines[model]
+    if model not in _estimators:
+        _estimators[model] = open_estimator(model)
+    estimator = _estimators[model]
     sources = [sys.stdin.buffer.read() if each.path == STANDARD_INPUT else each.path for each in part]
     if part[0].segments:
-        results = [run_pipeline(each.path, segments=each.segments, **options) for each in part]
+        results = [
+            estimator(source, segments=each.segments, **options) for each, source in zip(part, sources, strict=True)
+        ]
     else:
-        results = run_pipeline(sources, **options)
+        results = estimator(sources, **options)
     rows = []
     for recording, result in zip(part, results, strict=True):
         rows += [_rounded(flat_row(recording.path, one)) for one in (result if isinstance(result, list) else [result])]

@@ -5,6 +5,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Recording:
     segments: list[tuple[float, float | None]] = field(default_factory=list)
 
 
-def find_recordings(inputs: Sequence[str]) -> list[Recording]:
+def find_recordings(inputs: Sequence[str], segments: Path | None = None) -> list[Recording]:
     """Return the recordings that inputs stand for, in their order, each once.
 
     Args:
@@ -31,6 +32,7 @@ def find_recordings(inputs: Sequence[str]) -> list[Recording]:
             pattern such as `talks/**/*.wav`; a text file (.txt, .lst) with a path per line; a table (.csv, .tsv) with
             the column `file` and, for segments, `start` and `end` in seconds or as `0 days 00:00:01.5`; or `-`, which
             is standard input. Paths in lists and tables are relative to these.
+        segments: A table with `start` and `end` alone, whose segments are taken of every recording.
 
     Raises:
         ValueError: An input is not there or has no audio, or a table is not as above.
@@ -45,7 +47,26 @@ def find_recordings(inputs: Sequence[str]) -> list[Recording]:
                 known.segments += [segment for segment in recording.segments if segment not in known.segments]
     if not found:
         raise ValueError(f"{', '.join(inputs)} names no recording")
+    if segments is not None:
+        cut = _segments(segments)
+        if any(recording.segments for recording in found.values()):
+            raise ValueError(f"{', '.join(inputs)} has segments already; leave out those of {segments}")
+        return [Recording(path, list(cut)) for path in found]
     return list(found.values())
+
+
+def _segments(table: Path) -> list[tuple[float, float | None]]:
+    with _opened(table) as reader:
+        columns = reader.fieldnames or []
+        if "file" in columns or not {"start", "end"} <= set(columns):
+            raise ValueError(
+                f"{table} has the columns {', '.join(columns) or 'none'}; the segments of a recording need start and "
+                "end, and a table with the column file is an input itself"
+            )
+        found = [_segment(row, f"{table}, line {reader.line_num}") for row in reader]
+    if not found:
+        raise ValueError(f"{table} has no segments")
+    return found
 
 
 def _recordings_of(given: str) -> Iterator[Recording]:
@@ -61,7 +82,7 @@ def _recordings_of(given: str) -> Iterator[Recording]:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         yield from (Recording(_beside(path, line)) for line in lines if line)
     elif path.is_file() and suffix in TABLES:
-        yield from _rows(path, "\t" if suffix == ".tsv" else ",")
+        yield from _rows(path)
     elif path.is_file():
         yield Recording(given)
     elif glob.has_magic(given):
@@ -82,9 +103,14 @@ def _beside(table: Path, path: str) -> str:
     return path if os.path.isabs(path) else os.path.normpath(table.parent / path)
 
 
-def _rows(table: Path, separator: str) -> Iterator[Recording]:
+@contextmanager
+def _opened(table: Path) -> Iterator[csv.DictReader]:
     with open(table, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter=separator)
+        yield csv.DictReader(file, delimiter="\t" if table.suffix.casefold() == ".tsv" else ",")
+
+
+def _rows(table: Path) -> Iterator[Recording]:
+    with _opened(table) as reader:
         columns = reader.fieldnames or []
         if "file" not in columns or ("start" in columns) != ("end" in columns):
             raise ValueError(
@@ -97,8 +123,12 @@ def _rows(table: Path, separator: str) -> Iterator[Recording]:
             if "start" not in columns:
                 yield Recording(path)
                 continue
-            start, end = (_seconds(row[name], f"{table}, line {reader.line_num}: {name}") for name in ("start", "end"))
-            yield Recording(path, [(start or 0.0, end)])
+            yield Recording(path, [_segment(row, f"{table}, line {reader.line_num}")])
+
+
+def _segment(row: dict[str, str], place: str) -> tuple[float, float | None]:
+    start, end = (_seconds(row[name], f"{place}: {name}") for name in ("start", "end"))
+    return start or 0.0, end
 
 
 def _seconds(text: str | None, place: str) -> float | None:

@@ -1,16 +1,13 @@
-"""Export a trained model to ONNX: `python -m speech_affect.onnx.export FOLDER`."""
+"""A trained model as an ONNX file."""
 
-import argparse
 import copy
 import hashlib
 import os
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModel
 
 from ..audio import SHORTEST_S
 from ..checks import check_unchanged, fixed_settings
@@ -244,7 +241,7 @@ def export_onnx(model: AffectModel, path: str | os.PathLike, *, int8: bool = Fal
     Raises:
         ValueError: the path is a folder, its folder does not exist, or the model cannot be exported.
     """
-    path = _checked_path(path)
+    path = check_path(path)
     precision = "int8" if int8 else "float32"
     graphs = {path: build_onnx(model, precision)}
     if not model.config.encoders:
@@ -256,7 +253,8 @@ def export_onnx(model: AffectModel, path: str | os.PathLike, *, int8: bool = Fal
     return path
 
 
-def _checked_path(path: str | os.PathLike) -> Path:
+def check_path(path: str | os.PathLike) -> Path:
+    """Return the path of a file that can be written as ONNX; any other raises a `ValueError`."""
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder; name the file to write in it, such as model.onnx")
@@ -275,33 +273,3 @@ def _write(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def main(argv: list[str]) -> Path:
-    """Export the model that the command line names, see `--help`, and return the path of the file."""
-    parser = argparse.ArgumentParser(prog="python -m speech_affect.onnx.export", description=__doc__.split(":")[0])
-    parser.add_argument("model", help="folder of a trained model, or its name on the Hub")
-    parser.add_argument(
-        "--output", type=Path, help="file or folder to write (default: model.onnx or model_int8.onnx beside the model)"
-    )
-    parser.add_argument("--int8", action="store_true", help="weights in eight bits: a quarter of the size")
-    options = parser.parse_args(argv)
-    folder = Path(options.model)
-    if not folder.is_dir() and (folder.is_absolute() or len(folder.parts) != 2):
-        raise ValueError(f"{options.model!r} is no folder, nor a name on the Hub (owner/model)")
-    output = options.output or (folder if folder.is_dir() else Path())
-    if output.is_dir():
-        output /= f"model{'_int8' * options.int8}.onnx"
-    _checked_path(output)  # before the model is downloaded
-    model = AutoModel.from_pretrained(options.model)
-    path = export_onnx(model, output, int8=options.int8)
-    for written in (path,) if model.config.encoders else (path, streaming_path(path)):
-        print(f"{written}: {written.stat().st_size / 1000:,.0f} kB")
-    return path
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")

@@ -9,12 +9,15 @@ from setuptools.command.sdist import sdist
 
 
 HERE = Path(__file__).resolve().parent
+CLI = ("__init__", "complete", "estimators", "formats", "main", "plot", "predict", "recordings", "unfinished")
 COPIED = (
     "LICENSE",
+    "__main__.py",
     "affect_result.py",
     "audio.py",
     "audio_file.py",
     "audio_pieces.py",
+    *(f"cli/{name}.py" for name in CLI),
     "resampling.py",
     "speech_activity.py",
     "onnx/__init__.py",

@@ -36,7 +36,8 @@ for name in sys.argv[3:]:
     folder = speech_affect.released(name)
     estimates = pipeline("speech-emotion-regression", model=folder), OnnxAffect(folder / "model_int8.onnx")
     results += [str(folder), *(estimate(clip) for estimate in estimates)]
-print(json.dumps(results))
+from speech_affect.cli.serve import PAGE
+print(json.dumps([str(PAGE), *results]))
 """
 
 
@@ -45,7 +46,7 @@ def checkout(tmp_path_factory) -> Path:
     """What a build reads, with two tiny models beside the cards of others."""
     root = tmp_path_factory.mktemp("released") / "checkout"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for room in ("modeling", "training"):
+    for room in ("modeling", "training", "space"):
         shutil.copytree(ROOT / room, root / room, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, root)
@@ -96,6 +97,9 @@ def test_the_wheel_holds_them_and_finds_them(checkout, tmp_path):
     contents = zipfile.ZipFile(wheel).namelist()
     held = {f"speech_affect/checkpoints/{name}/{file}" for name in NAMES for file in FILES}
     assert {name for name in contents if "checkpoints" in name or "model_cards" in name} == held
+    page = {str(path.relative_to(checkout)) for path in (checkout / "space").rglob("*") if path.is_file()}
+    page -= {"space/README.md", "space/requirements.txt"}
+    assert {name.removeprefix("speech_affect/") for name in contents if "/space/" in name} == page
     with tarfile.open(source) as archive:
         archived = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"model_cards/{name}/{file}" for name in NAMES for file in FILES} <= archived
@@ -105,7 +109,8 @@ def test_the_wheel_holds_them_and_finds_them(checkout, tmp_path):
     command = [sys.executable, "-c", RUN, str(tmp_path / "site"), str(tmp_path / "clip.npy"), *NAMES]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
+    page, *results = json.loads(done.stdout)
+    assert page == str(tmp_path / "site" / "speech_affect" / "space")
     for name, folder, in_torch, in_onnx in zip(NAMES, results[::3], results[1::3], results[2::3], strict=True):
         assert Path(folder) == tmp_path / "site" / "speech_affect" / "checkpoints" / name
         assert in_onnx == OnnxAffect(checkout / "model_cards" / name / "model_int8.onnx")(clip)

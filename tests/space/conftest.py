@@ -55,6 +55,6 @@ def clip(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def server(checkpoint, teacher, tmp_path_factory):
     """A page with narrow limits: 2 MB, 30 s of audio."""
-    limits = ("--max_size_mb", "2", "--max_length_s", "30", "--timeout_s", "20", "--queue_size", "12")
-    with served(checkpoint, tmp_path_factory.mktemp("server"), "--teacher", str(teacher), *limits) as running:
+    limits = {"MAX_SIZE_MB": "2", "MAX_LENGTH_S": "30", "TIMEOUT_S": "20", "QUEUE_SIZE": "12"}
+    with served(checkpoint, tmp_path_factory.mktemp("server"), "--teacher", str(teacher), **limits) as running:
         yield running

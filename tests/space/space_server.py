@@ -16,16 +16,16 @@ SPACE = Path(__file__).resolve().parents[2] / "space"
 
 
 @contextmanager
-def served(checkpoint: Path, folder: Path, *options: str):
-    """`python space/app.py` at a free port: (address, process, folder of its temporary files)."""
+def served(checkpoint: Path, folder: Path, *options: str, **limits: str):
+    """`speech-affect serve` with these limits at a free port: (address, process, folder of its temporary files)."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     temporary = folder / "uploads"
-    environment = {**os.environ, "GRADIO_TEMP_DIR": str(temporary), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, str(SPACE / "app.py"), "--model", str(checkpoint), "--port", str(port), *options]
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(temporary), "HF_HUB_OFFLINE": "1", **limits}
+    command = [sys.executable, "-m", "speech_affect", "serve", "--model", str(checkpoint), "--port", str(port)]
     with open(folder / "log", "w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
         _await(address, process, folder / "log")

@@ -1,13 +1,15 @@
 """Rows in each format, read back by programs that others wrote."""
 
+import io
 import json
 
+import pandas
 import parselmouth
 import pyarrow.parquet
 import pytest
 from parselmouth.praat import call
 
-from speech_affect.cli.formats import check_output, flat_row, write_output
+from speech_affect.cli.formats import FORMATS, audformat_rows, check_output, flat_row, write_csv, write_output
 
 
 ROWS = [
@@ -52,6 +54,26 @@ def test_every_format_holds_the_rows(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_audformat_has_times_that_pandas_reads(capsys):
+    long = {**ROWS[0], "start_s": 90061.5, "end_s": 90061.50005}  # a day, an hour, a minute and 1.5 s
+    failed = {"file": "b.wav", "valence": None, "speech_ratio": None, "error": "no audio"}
+    file = io.StringIO()
+    write_csv(file, audformat_rows([ROWS[0], long]))
+    assert file.getvalue() == (
+        "file,start,end,activation,valence,dominance\n"
+        "a.wav,0 days 00:00:00,0 days 00:00:01,3.25,4.0,5.5\n"
+        "a.wav,1 days 01:01:01.500000,1 days 01:01:01.500050,3.25,4.0,5.5\n"
+    )
+    assert capsys.readouterr().err == ""
+    times = pandas.to_timedelta(pandas.Series([row["start"] for row in audformat_rows([ROWS[1], long])]))
+    assert times.dt.total_seconds().tolist() == [1.5, 90061.5]
+    # a whole recording that cannot be read: to the end, which no number says
+    assert list(audformat_rows([failed])) == [
+        {"file": "b.wav", "start": "0 days 00:00:00", "end": None, "valence": None}
+    ]
+    assert capsys.readouterr().err == "warning: b.wav: no audio\n"
+
+
 def test_praat_reads_the_tiers(tmp_path):
     write_output(tmp_path / "rows.TextGrid", iter(ROWS))
     grid = parselmouth.read(str(tmp_path / "rows.TextGrid"))
@@ -87,6 +109,6 @@ def test_outputs_that_cannot_be(tmp_path):
     with pytest.raises(
         ValueError, match=r"has the suffix '.xlsx'; known are .csv, .json, .jsonl, .parquet, .TextGrid"
     ):
-        check_output(tmp_path / "rows.xlsx")
+        check_output(tmp_path / "rows.xlsx", FORMATS)
     with pytest.raises(ValueError, match="lies in a folder that is not there; make it first"):
-        check_output(tmp_path / "missing" / "rows.csv")
+        check_output(tmp_path / "missing" / "rows.csv", FORMATS)

@@ -1,5 +1,7 @@
 """`speech-affect`: the commands of other packages, also without what they need."""
 
+import contextlib
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -53,7 +55,7 @@ def test_a_command_without_its_packages_says_what_to_install(register, capsys):
     assert capsys.readouterr().err == f"error: {expected}"
     register("count", run)
     assert main(["count"]) == 1
-    assert capsys.readouterr().err.endswith(": install no_such_package\n")
+    assert capsys.readouterr().err.endswith(": pip install no_such_package\n")
 
 
 def test_a_command_that_cannot_be_loaded_costs_a_warning(register, capsys):
@@ -79,3 +81,22 @@ def test_commands_of_training_are_listed_without_its_packages():
     lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("    ")]
     assert {"predict", "evaluate", "adapt"} <= {line[0] for line in lines} and all(line[1] for line in lines)
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+def test_bash_completes_commands_options_and_choices(tmp_path):
+    with open(tmp_path / "script", "w") as file, contextlib.redirect_stdout(file):
+        assert main(["complete", "bash"]) == 0
+    complete = (
+        f"source {tmp_path / 'script'}; cd {tmp_path}; COMP_CWORD=$#; COMP_WORDS=(speech-affect $@); "
+        'COMP_LINE="${COMP_WORDS[*]}"; COMP_POINT=${#COMP_LINE}; _shtab_speech_affect; echo ${COMPREPLY[@]}'
+    )
+    for words, expected in (
+        ("pre", "predict"),
+        ("predict --res", "--resume"),
+        ("predict --scale u", "unit"),
+        ("predict scr", "script"),
+        ("plot --model scr", "script"),
+    ):
+        done = subprocess.run(["bash", "-c", complete, "bash", *words.split()], capture_output=True, text=True)
+        assert done.stdout.split() == [expected], (words, done)

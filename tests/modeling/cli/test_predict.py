@@ -13,8 +13,9 @@ import torch
 from transformers import pipeline
 
 from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
-from speech_affect.cli import predict
+from speech_affect.cli import estimators, predict
 from speech_affect.cli.main import main
+from speech_affect.onnx.export import export_onnx
 
 from ..conftest import SIZES, talk
 
@@ -28,7 +29,9 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("predict")
     torch.manual_seed(0)
     heads = {"emotion_names": ["happy", "sad"], "predict_uncertainty": True}
-    AffectStudentModel(AffectStudentConfig(**SIZES, **heads)).save_pretrained(root / "model")
+    model = AffectStudentModel(AffectStudentConfig(**SIZES, **heads)).eval()
+    model.save_pretrained(root / "model")
+    export_onnx(model, root / "model" / "model.onnx")
     AffectFeatureExtractor().save_pretrained(root / "model")
     (root / "speech").mkdir()
     for index in range(20):
@@ -82,6 +85,41 @@ def test_windows_segments_and_scales(call, folder):
     assert turns[1]["error"] and not turns[1]["valence"]
     unit = 1 + 6 * float(rows[1]["valence"])
     assert float(turns[0]["valence"]) == pytest.approx(unit, abs=1e-3)
+
+
+def test_segments_of_a_recording_and_audformat(call, folder):
+    (folder / "cut.csv").write_text("start,end\n0.5,1.5\n1,\n")
+    table = rows_of(call("speech/18.wav", "--segments", "cut.csv").out)
+    assert [(row["start_s"], row["end_s"]) for row in table] == [("0.5", "1.5"), ("1.0", "2.4")]
+    done = call("speech/18.wav", "speech/07.wav", "--segments", "cut.csv", "--format", "audformat", "-o", "times.csv")
+    assert done.status == 0 and "1 could not be read, see the warnings" in done.err
+    assert "warning: speech/07.wav: " in done.err
+    rows = rows_of((folder / "times.csv").read_text())
+    assert list(rows[0]) == ["file", "start", "end", "activation", "valence", "dominance"]
+    assert [row["valence"] for row in rows] == [table[0]["valence"], table[1]["valence"], "", ""]
+    assert [row["end"] for row in rows[:2]] == ["0 days 00:00:01.500000", "0 days 00:00:02.400000"]
+    whole = call("speech/18.wav", "--format", "audformat").out.splitlines()
+    assert whole[1].startswith("speech/18.wav,0 days 00:00:00,,") and len(whole) == 2
+    (folder / "times.csv").unlink()
+
+
+def test_an_exported_file_gives_the_same_and_is_taken_without_torch(call, folder, monkeypatch):
+    recordings = ("speech/00.wav", "speech/19.wav")
+    expected = rows_of(call(*recordings).out)
+    exported = rows_of(call(*recordings, "--model", "model/model.onnx").out)
+    for row, same in zip(expected, exported, strict=True):
+        assert list(row) == list(same) and row["file"] == same["file"]
+        assert [float(value) for value in list(row.values())[1:-1]] == pytest.approx(
+            [float(value) for value in list(same.values())[1:-1]], abs=2e-4
+        )
+    monkeypatch.setattr(estimators, "find_spec", lambda name: None)
+    monkeypatch.setattr(predict, "_estimators", {})
+    assert rows_of(call(*recordings).out) == exported
+    assert type(predict._estimators["model/model.onnx"]).__name__ == "OnnxAffect"
+    (folder / "other").mkdir(exist_ok=True)
+    done = call("speech/00.wav", "--model", "other")
+    assert done.status == 1 and "the model is 'other'; without torch give a file .onnx, or a folder" in done.err
+    assert main(["predict", "speech/00.wav"]) == 1
 
 
 @pytest.mark.parametrize("stopped", [0, 1, 2])
@@ -150,7 +188,11 @@ def test_as_a_program_with_standard_input(folder):
         (["speech", "--hop-s", "1"], "--hop-s is of windows: give --window-s as well"),
         (["speech", "--window-s", "0.01"], "window_s"),
         (["speech", "--workers", "0"], "--workers is 0; give 1 or more"),
-        (["turns.csv", "--window-s", "1"], "a table has segments: leave out --window-s"),
+        (
+            ["turns.csv", "--window-s", "1"],
+            "these are segments, or windows: leave out --window-s or the table of segments",
+        ),
+        (["speech", "--format", "audformat", "--output", "values.json"], "known are .csv"),
         (["turns.csv", "speech/01.wav"], "some recordings have segments and others none; make two calls"),
         (["speech", "--resume"], "--resume needs the --output that was not finished"),
         (["-", "--workers", "2"], "standard input is read by one process; leave out --workers"),

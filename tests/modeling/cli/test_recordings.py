@@ -44,6 +44,29 @@ def test_a_table_has_segments_in_seconds_or_times(speech):
     assert find_recordings(["files.tsv"]) == [Recording("deep/c.flac")]
 
 
+def test_segments_of_every_recording(speech):
+    (speech / "cut.tsv").write_text("end\tstart\n2\t0.5\n\t1\n")
+    cut = [(0.5, 2.0), (1.0, None)]
+    found = find_recordings(["b.wav", "a.MP3"], speech / "cut.tsv")
+    assert found == [Recording("b.wav", cut), Recording("a.MP3", cut)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("file,start,end\n", "has the columns file, start, end; the segments of a recording need start and end"),
+        ("start\n", "has the columns start; the segments of a recording need start and end"),
+        ("start,end\n", "has no segments"),
+        ("start,end\n1,2\n", "turns.csv has segments already; leave out those of "),
+    ],
+)
+def test_segments_that_are_refused(speech, columns, message):
+    (speech / "turns.csv").write_text("file,start,end\nb.wav,1,2\n")
+    (speech / "cut.csv").write_text(columns)
+    with pytest.raises(ValueError, match=message):
+        find_recordings(["turns.csv"], speech / "cut.csv")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -48,6 +48,14 @@ with ProcessPoolExecutor(1, get_context("spawn")) as pool:
 """
 
 
+PREDICT = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+from speech_affect_onnx.cli.main import main
+sys.exit(main(sys.argv[3:]))
+"""
+
+
 def build(project: Path, *kinds: str) -> list[Path]:
     """A wheel, a source distribution or both, by the backend that pip calls."""
     subprocess.run([sys.executable, "-c", BUILD, *kinds], cwd=project, check=True)
@@ -115,6 +123,14 @@ def test_it_runs_and_is_pickled_where_nothing_else_is_installed(wheels, tmp_path
     absent, values, of_other_process = json.loads(done.stdout)
     assert absent == ["torch", "transformers", "speech_affect", "onnx"]
     assert values == of_other_process == OnnxAffect(arguments[0])(arguments[1])
+    command = [sys.executable, "-I", "-S", "-c", PREDICT, str(wheels[0]), str(tmp_path / "site"), "predict"]
+    done = subprocess.run([*command, arguments[1], "--model", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    header, row = done.stdout.splitlines()
+    assert header == "file,activation,valence,dominance,speech_ratio,error"
+    assert row == f"{arguments[1]},{','.join(str(round(value, 4)) for value in values.values())},"
+    done = subprocess.run([*command, arguments[1]], capture_output=True, text=True)
+    assert done.stderr.startswith("error: without torch there is no model to begin with") and done.returncode == 1
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="there onnxruntime still needs sympy")
@@ -124,7 +140,7 @@ def test_what_it_installs_is_small():
         if version not in requirement.specifier:
             pytest.skip(f"{requirement.name} {version} is installed, and pip would install {requirement.specifier}")
     distributions = installed(REQUIREMENTS)
-    assert {"numpy", "onnxruntime", "soundfile", "cffi"} <= set(distributions)
+    assert {"numpy", "onnxruntime", "soundfile", "cffi", "tqdm"} <= set(distributions)
     assert not {"torch", "transformers", "sympy", "huggingface-hub", "onnx", "speech-affect"} & set(distributions)
     files = [file.locate() for distribution in distributions.values() for file in distribution.files]
     assert 50e6 < sum(path.stat().st_size for path in files if path.is_file()) < MOST_BYTES

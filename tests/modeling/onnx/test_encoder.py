@@ -8,7 +8,8 @@ import torch
 from transformers import RobertaConfig
 
 from speech_affect import AffectFusionConfig, AffectFusionModel
-from speech_affect.onnx.export import build_onnx, main
+from speech_affect.cli.main import main
+from speech_affect.onnx.export import build_onnx
 from speech_affect.onnx.graph import OnnxGraph
 from speech_affect.onnx.metadata import OnnxMetadata
 from speech_affect.onnx.quantization import store_int8
@@ -135,7 +136,7 @@ def test_a_model_with_encoders_has_no_streaming_graph(tiny_backbone, tmp_path, c
         build_onnx(model, streaming=True)
     model.save_pretrained(tmp_path)
     monkeypatch.setattr("speech_affect.onnx.export.build_onnx", lambda *_, **__: OnnxGraph().model("none", {}))
-    main([str(tmp_path)])
+    assert main(["export", str(tmp_path)]) == 0
     assert [path.name for path in tmp_path.glob("*.onnx")] == ["model.onnx"]
     assert capsys.readouterr().out.count("model.onnx: ") == 1
 

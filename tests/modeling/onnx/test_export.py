@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import runpy
 import sys
 
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from speech_affect import AffectFusionConfig, AffectFusionModel, AffectStudentConfig, AffectStudentModel
-from speech_affect.onnx.export import LARGEST_BYTES, build_onnx, export_onnx, main
+from speech_affect.cli.main import main
+from speech_affect.onnx.export import LARGEST_BYTES, build_onnx, export_onnx
 from speech_affect.onnx.quantization import SMALLEST_WEIGHT, store_int8
 from speech_affect.onnx.session import initial_state, run_session
 
@@ -316,11 +318,9 @@ def test_a_model_that_no_file_holds_is_refused(monkeypatch):
 
 def test_the_command_writes_beside_the_model(tmp_path, capsys):
     student().save_pretrained(tmp_path)
-    assert main([str(tmp_path)]) == tmp_path / "model.onnx"
-    assert main([str(tmp_path), "--int8"]) == tmp_path / "model_int8.onnx"
-    assert main([str(tmp_path), "--output", str(tmp_path / "other.onnx")]) == tmp_path / "other.onnx"
     (tmp_path / "exports").mkdir()
-    assert main([str(tmp_path), "--output", str(tmp_path / "exports")]) == tmp_path / "exports/model.onnx"
+    for options in ([], ["--int8"], ["-o", str(tmp_path / "other.onnx")], ["--output", str(tmp_path / "exports")]):
+        assert main(["export", str(tmp_path), *options]) == 0
     expected = (tmp_path / "model.onnx").read_bytes()
     assert (tmp_path / "other.onnx").read_bytes() == (tmp_path / "exports/model.onnx").read_bytes() == expected
     stems = ("exports/model", "model", "model_int8", "other")
@@ -341,16 +341,16 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_s_errors_are_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["export", str(tmp_path / "missing")])
-    monkeypatch.delitem(sys.modules, "speech_affect.onnx.export")
-    with pytest.raises(SystemExit, match="^error: '.*missing' is no folder, nor a name on the Hub"):
-        runpy.run_module("speech_affect.onnx.export", run_name="__main__")
+def test_the_command_s_errors_are_one_line(tmp_path, capsys):
+    assert main(["export", str(tmp_path / "missing")]) == 1
+    assert re.fullmatch("error: '.*missing' is no folder, nor a name on the Hub.*\n", capsys.readouterr().err)
 
 
-def test_without_onnx_the_extra_is_named(monkeypatch):
+def test_without_onnx_the_extra_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "onnx", None)
     for name in ("export", "graph"):
         monkeypatch.delitem(sys.modules, f"speech_affect.onnx.{name}")
     with pytest.raises(ImportError, match="pip install 'speech-affect\\[onnx\\]'"):
         runpy.run_module("speech_affect.onnx.export")
+    assert main(["export", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.count("pip install 'speech-affect[onnx]'") == 1

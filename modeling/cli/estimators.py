@@ -1,0 +1,60 @@
+"""The estimator of a model: the pipeline, or for an exported file, and where torch is not installed, onnxruntime."""
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+
+EXPORTED = ("model.onnx", "model_int8.onnx")
+
+
+def chosen_model(given: str | None) -> str:
+    """Return the model that is used: the given one or the student that comes with the package.
+
+    Where torch is not installed, it is the exported file in a folder.
+
+    Raises:
+        ValueError: Torch is not installed, and there is no exported file.
+    """
+    if _has_torch():
+        return given or str(import_module("speech_affect").released("student"))
+    if given is None:
+        raise ValueError("without torch there is no model to begin with: give an exported one, --model model.onnx")
+    found = next((path for path in (Path(given, name) for name in EXPORTED) if path.is_file()), Path(given))
+    if found.suffix != ".onnx":
+        raise ValueError(
+            f"the model is {given!r:.200}; without torch give a file .onnx, or a folder with {' or '.join(EXPORTED)}, "
+            "as speech-affect export writes them"
+        )
+    return str(found)
+
+
+def open_estimator(model: str) -> Callable:
+    """Open a model, for calls with the inputs and options of the pipeline."""
+    if Path(model).suffix == ".onnx":
+        from ..onnx.runtime import OnnxAffect
+
+        return OnnxAffect(model)
+    import_module("speech_affect")  # registers the pipeline
+    from transformers import pipeline
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return pipeline("speech-emotion-regression", model=model)
+
+
+def label_range(estimator) -> tuple[float, float]:
+    """Return the lowest and highest value of an estimator's dimensions."""
+    return tuple((estimator.metadata if hasattr(estimator, "metadata") else estimator.model.config).label_range)
+
+
+def use_one_thread() -> None:
+    """Keep torch to one thread; onnxruntime keeps to one by itself."""
+    if _has_torch():
+        import_module("torch").set_num_threads(1)
+
+
+def _has_torch() -> bool:
+    return find_spec("torch") is not None and find_spec("speech_affect") is not None
