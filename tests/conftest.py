@@ -30,6 +30,7 @@ SLOW_FILES = (
     "test_long_run.py",
     "test_benchmarks.py",
     "test_readme.py",
+    "test_readme_modeling.py",
     "test_faults.py",
     "test_browser.py",
     "test_hostile_audio.py",
