@@ -1,5 +1,8 @@
 """From the waveform, and the transcript where there is one, to the frames of every branch."""
 
+from collections.abc import Collection
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -82,7 +85,6 @@ class AffectFrontEnd(nn.Module):
             except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
                 raise ValueError(f"encoder {name!r} cannot be built from its backbone: {error!r}") from error
             self.encoders[name] = built
-        self.reads_text, self.reads_audio = config.reads_text, config.reads_audio
 
     def start_anew(self, names: set[str]) -> None:
         """Set these weights of encoders, by their names in the model, to those of new encoders."""
@@ -102,8 +104,9 @@ class AffectFrontEnd(nn.Module):
         attention_mask: torch.Tensor | None = None,
         input_ids: torch.Tensor | None = None,
         text_attention_mask: torch.Tensor | None = None,
+        given: Collection[str] = (),
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Compute the raw frames of every branch.
+        """Compute the raw frames of every branch, or of all but some.
 
         Args:
             input_values: (batch, samples) at 16 kHz in [-1, 1]; where a branch reads the waveform.
@@ -112,6 +115,7 @@ class AffectFrontEnd(nn.Module):
             input_ids: (batch, tokens) of the transcripts; where a branch reads text.
             text_attention_mask: (batch, tokens), 1 where valid; the rest is padding, before or after. Without it all
                 but the padding token are valid.
+            given: names of branches that are left out.
 
         Returns:
             per branch name: raw frames (batch, frames, width), and masks (batch, frames), valid frames first. A token
@@ -120,22 +124,28 @@ class AffectFrontEnd(nn.Module):
         Raises:
             ValueError: an input is missing, or given and not read; wrong shapes, or a clip too short for one frame.
         """
-        self._check_inputs(input_values, attention_mask, input_ids, text_attention_mask)
+        wanted = [branch for branch in self.branches if branch.name not in given]
+        kinds = {TextEncoder if self._is_text(branch) else SpeechEncoder for branch in wanted}
+        self._check_inputs(kinds, input_values, attention_mask, input_ids, text_attention_mask)
         frames: dict[str, torch.Tensor] = {}
         masks: dict[str, torch.Tensor] = {}
-        if self.reads_audio:
-            self._read_audio(input_values, attention_mask, frames, masks)
-        if self.reads_text:
-            self._read_frames(TextEncoder, (input_ids, text_attention_mask), frames, masks)
+        if SpeechEncoder in kinds:
+            self._read_audio(wanted, input_values, attention_mask, frames, masks)
+        if TextEncoder in kinds:
+            self._read_frames(wanted, TextEncoder, (input_ids, text_attention_mask), frames, masks)
         return frames, masks
 
-    def _read_audio(self, input_values, attention_mask, frames: dict, masks: dict) -> None:
+    def _is_text(self, branch: AffectBranchConfig) -> bool:
+        return not branch.is_acoustic and isinstance(self.encoders[branch.source], TextEncoder)
+
+    def _read_audio(self, wanted: list, input_values, attention_mask, frames: dict, masks: dict) -> None:
         self._check_shapes(input_values, attention_mask)
         lengths = torch.full(input_values.shape[:1], input_values.shape[1], device=input_values.device)
         if attention_mask is not None:
             input_values, mask = pad_at_end(input_values, attention_mask)
             input_values, lengths = input_values.masked_fill(~mask, 0.0), mask.sum(dim=1)
-        for name, source in self.acoustic.items():
+        for name in [branch.name for branch in wanted if branch.is_acoustic]:
+            source: Any = self.acoustic[name]
             needed = source.mel_filterbank.window_size
             if not torch.compiler.is_compiling() and int(lengths.min()) < needed:
                 raise ValueError(
@@ -143,37 +153,39 @@ class AffectFrontEnd(nn.Module):
                 )
             frames[name], masks[name] = source(input_values, lengths)
         inputs = (input_values, None if attention_mask is None else lengths)
-        self._read_frames(SpeechEncoder, inputs, frames, masks)
+        self._read_frames(wanted, SpeechEncoder, inputs, frames, masks)
 
-    def _read_frames(self, kind: type[FreezableEncoder], inputs: tuple, frames: dict, masks: dict) -> None:
-        """Add the frames of the branches whose encoders are of this kind; each encoder runs once."""
+    def _read_frames(self, wanted: list, kind: type[FreezableEncoder], inputs: tuple, frames: dict, masks: dict):
+        """Add the frames of those wanted branches whose encoders are of this kind; each encoder runs once."""
         for name, encoder in self.encoders.items():
-            readers = [b for b in self.branches if b.source == name]
+            readers = [b for b in wanted if b.source == name]
             if not readers or not isinstance(encoder, kind):
                 continue
             by_state, mask = encoder(*inputs, list(dict.fromkeys(b.hidden_state for b in readers)))
             for branch in readers:
                 frames[branch.name], masks[branch.name] = by_state[branch.hidden_state], mask
 
-    def _check_inputs(self, input_values, attention_mask, input_ids, text_attention_mask) -> None:
+    @staticmethod
+    def _check_inputs(kinds, input_values, attention_mask, input_ids, text_attention_mask) -> None:
         if input_values is None and attention_mask is not None:
             raise ValueError(
                 "attention_mask belongs to input_values, which are missing; pass a tokenizer's as text_attention_mask"
             )
         if input_ids is None and text_attention_mask is not None:
             raise ValueError("text_attention_mask belongs to input_ids, which are missing")
-        if self.reads_text and input_ids is None:
+        reads_audio, reads_text = SpeechEncoder in kinds, TextEncoder in kinds
+        if reads_text and input_ids is None:
             raise ValueError(
                 "this model needs the transcript: pass input_ids and text_attention_mask, as its AutoProcessor gives "
                 "them: processor(audio=..., text=..., return_tensors='pt')"
             )
-        if not self.reads_text and input_ids is not None:
+        if not reads_text and input_ids is not None:
             raise ValueError("this model reads no text: leave input_ids out")
-        if self.reads_audio and input_values is None:
+        if reads_audio and input_values is None:
             raise ValueError("this model needs the waveform: pass input_values from its feature extractor")
-        if not self.reads_audio and input_values is not None:
+        if not reads_audio and input_values is not None:
             raise ValueError("this model reads no audio: leave input_values out")
-        if self.reads_text and self.reads_audio and input_ids.shape[0] != input_values.shape[0]:
+        if reads_text and reads_audio and input_ids.shape[0] != input_values.shape[0]:
             raise ValueError(f"input_ids are {len(input_ids)} texts for {len(input_values)} clips; give one for each")
 
     @staticmethod

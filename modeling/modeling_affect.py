@@ -298,7 +298,8 @@ class AffectModel(AffectPreTrainedModel):
             input_ids: (batch, tokens), the transcripts as the encoder's tokenizer gives them; for models that read
                 text. One whose branches all do needs no `input_values`.
             text_attention_mask: (batch, tokens), the tokenizer's `attention_mask`: 1 where valid, padding on one side.
-            frames: instead of these inputs, raw frames per branch name: (batch, frames, width) each, of `front_end`.
+            frames: instead of these inputs, or beside them for some branches alone, raw frames per branch name:
+                (batch, frames, width) each, of `front_end`.
             frames_mask: per branch name (batch, frames), True where valid; the rest is padding, before or after.
             labels: (batch, dimensions) in the order of `config.id2label`, within `config.label_range`; NaN where a
                 clip has no rating.
@@ -317,8 +318,8 @@ class AffectModel(AffectPreTrainedModel):
             [`AffectOutput`], or a plain tuple with `return_dict=False`.
 
         Raises:
-            ValueError: neither or both kinds of input, wrong shapes, too short a clip, labels out of range or
-                targets without a head; `output_attentions=True`.
+            ValueError: no input, or both kinds for all branches, wrong shapes, too short a clip, labels out of range
+                or targets without a head; `output_attentions=True`.
         """
         self._check_outputs(output_frame_logits, output_attentions)
         inputs = (input_values, attention_mask, input_ids, text_attention_mask)
@@ -363,15 +364,19 @@ class AffectModel(AffectPreTrainedModel):
             raise ValueError("tokens have no time: a model with a text branch has no estimates at each frame")
 
     def _frames(self, raw, frames, frames_mask):
-        if all(part is None for part in raw) == (frames is None):
+        is_raw, cached = any(part is not None for part in raw), frames or {}
+        if all(name in cached for name in self.regressor.names) if is_raw else frames is None:
             kinds = ["input_values (a waveform)"] * self.config.reads_audio
             kinds += ["input_ids (a transcript)"] * self.config.reads_text
             raise ValueError(f"give either {' with '.join(kinds)} or frames (cached, per branch), not both")
-        if frames is not None:
-            return self.regressor.checked_frames(frames, frames_mask or {})
+        if not is_raw:
+            return self.regressor.checked_frames(cached, frames_mask or {})
         if self.front_end is None:
             raise ValueError("this model was built with_front_end=False and takes frames only; attach_front_end first")
-        return self.front_end(*raw)
+        computed, masks = self.front_end(*raw, given=cached)
+        if not cached:
+            return computed, masks
+        return self.regressor.checked_frames({**cached, **computed}, {**(frames_mask or {}), **masks})
 
     def _to_label_scale(self, values: torch.Tensor) -> torch.Tensor:
         low, high = self.config.label_range

@@ -173,7 +173,7 @@ def _results(out: Path) -> dict:
         return {}
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     for system in results["systems"]:
-        del system["training_seconds"]
+        del system["training_seconds"], system["peak_memory_mb"]
     del results["environment"]["git_commit"]
     return results
 

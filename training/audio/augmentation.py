@@ -226,17 +226,58 @@ def augmented_copies(
     Returns:
         Copy 1 of all clips in order, then copy 2, and so on.
     """
-    sources = [(SourceClip(fingerprint, audio), speaker or UNKNOWN) for fingerprint, audio, speaker in clips]
-    by_speaker: dict[str, dict[str, SourceClip]] = defaultdict(dict)
-    for source, speaker in sources:
-        by_speaker[speaker].setdefault(source.fingerprint, source)
-    pools = {speaker: [pool[f] for f in sorted(pool)] for speaker, pool in by_speaker.items()}
-    places = {speaker: {clip.fingerprint: i for i, clip in enumerate(pool)} for speaker, pool in pools.items()}
-    return [
-        _augmented_clip(source, copy, settings, pools[speaker], places[speaker][source.fingerprint])
-        for copy in range(1, copies + 1)
-        for source, speaker in sources
-    ]
+    make = _CopyMaker(clips, settings)
+    return [make(row, copy) for copy in range(1, copies + 1) for row in range(len(clips))]
+
+
+class _CopyMaker:
+    """Makes a copy of a number of one of the clips, as [`augmented_copies`] describes them."""
+
+    def __init__(self, clips: Sequence[tuple[str, dict, str | None]], settings: AugmentationSettings):
+        self.settings = settings
+        self.sources = [(SourceClip(fingerprint, audio), speaker or UNKNOWN) for fingerprint, audio, speaker in clips]
+        by_speaker: dict[str, dict[str, SourceClip]] = defaultdict(dict)
+        for source, speaker in self.sources:
+            by_speaker[speaker].setdefault(source.fingerprint, source)
+        self.pools = {speaker: [pool[f] for f in sorted(pool)] for speaker, pool in by_speaker.items()}
+        self.places = {
+            speaker: {clip.fingerprint: i for i, clip in enumerate(pool)} for speaker, pool in self.pools.items()
+        }
+
+    def __call__(self, row: int, copy: int) -> AugmentedClip:
+        source, speaker = self.sources[row]
+        place = self.places[speaker][source.fingerprint]
+        return _augmented_clip(source, copy, self.settings, self.pools[speaker], place)
+
+
+class EpochCopies:
+    """Draws in each epoch another copy of each clip, or the clip itself; none is joined to another clip.
+
+    What is drawn depends on seed, epoch and clip alone.
+
+    Args:
+        clips, settings: As of [`augmented_copies`].
+        copies: Of each clip, 1 or more, to one unchanged clip: of 3, a quarter of the clips of an epoch are unchanged.
+        seed: Of the draws.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[tuple[str, dict, str | None]],
+        copies: int,
+        settings: AugmentationSettings,
+        seed: int,
+    ):
+        self._make = _CopyMaker(clips, settings)
+        self._copies, self._seed = copies, seed
+
+    def draw(self, row: int, epoch: int) -> SourceClip | AugmentedClip:
+        """Return what an epoch has of the clip in a row."""
+        source, _ = self._make.sources[row]
+        rng = acoustics.clip_rng(source.fingerprint, self._seed, epoch)
+        if not rng.integers(self._copies + 1):
+            return source
+        return replace(self._make(row, int(rng.integers(1, 2**62))), partner=None)
 
 
 def _augmented_clip(

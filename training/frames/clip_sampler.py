@@ -20,6 +20,8 @@ class ClipSampler(Sampler[int]):
     With lengths the clips in that order are cut into buckets, each is sorted by length and cut into batches, and the
     batches are shuffled.
 
+    For items that change from epoch to epoch a clip's number is its row plus the epoch times the number of rows.
+
     The order depends on seed and epoch alone, so it is the same in every process and after a resumption.
 
     Args:
@@ -28,6 +30,7 @@ class ClipSampler(Sampler[int]):
         shares: Of each corpus in an epoch, greater than 0; they are divided by their sum.
         lengths: Of each clip.
         batch_size: Clips per batch of similar length, of all processes together.
+        by_epoch: Whether items change from epoch to epoch.
 
     Raises:
         ValueError: The shares are of other corpora, or one is so small that no clip would come.
@@ -40,11 +43,13 @@ class ClipSampler(Sampler[int]):
         shares: Mapping[str, float] | None = None,
         lengths: Sequence[int] | None = None,
         batch_size: int = 1,
+        by_epoch: bool = False,
     ):
         self.count = len(corpora)
         self.seed = seed
         self.lengths = None if lengths is None else np.asarray(lengths)
         self.batch_size = batch_size
+        self.by_epoch = by_epoch
         self.epoch = 0
         self.members: list[np.ndarray] = []  # clips of each corpus that has a share
         self.quotas: list[int] = []  # clips that an epoch has of each
@@ -79,7 +84,8 @@ class ClipSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = np.random.default_rng([self.seed, self.epoch])
         order = self._by_share(generator) if self.members else generator.permutation(self.count)
-        return iter((order if self.lengths is None else self._by_length(order, generator)).tolist())
+        order = order if self.lengths is None else self._by_length(order, generator)
+        return iter((order + self.epoch * self.count * self.by_epoch).tolist())
 
     def _by_share(self, generator: np.random.Generator) -> np.ndarray:
         drawn = np.concatenate([self._drawn(corpus) for corpus in range(len(self.members))])

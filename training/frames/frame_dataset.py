@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from speech_affect import DIMENSIONS
@@ -53,6 +54,11 @@ class FrameDataset(Dataset):
         """Add a teacher's outputs (clips, 3) and embeddings (clips, embedding_size) to the targets."""
         self.targets |= {"teacher_logits": logits[:, self.columns], "teacher_embedding": embeddings}
 
+    def lengths(self) -> list[float]:
+        """Return a measure of each clip's length: its frames in any branch, as all are longer for a longer clip."""
+        frames = next(iter(self.caches.values()))
+        return [len(frames.read(fingerprint)) for fingerprint in self.table.fingerprints]
+
     def __len__(self) -> int:
         return len(self.table)
 
@@ -86,7 +92,10 @@ def _vote_shares(votes: Sequence[tuple[str, ...]], classes: np.ndarray, codes: S
 
 
 def collate_frames(items: list[dict]) -> dict:
-    """Pad items to a batch: targets, and per branch `frames` (batch, frames, width) and their `frames_mask`."""
+    """Pad items to a batch: targets, and per branch `frames` (batch, frames, width) and their `frames_mask`.
+
+    Of clips with audio also `input_values` (batch, samples) and their `attention_mask`.
+    """
     batch: dict = {"frames": {}, "frames_mask": {}}
     for name in items[0]["frames"]:
         clips = [item["frames"][name] for item in items]
@@ -96,7 +105,12 @@ def collate_frames(items: list[dict]) -> dict:
             row[: len(clip)] = clip  # the only copy: clips are memory-mapped
         batch["frames"][name] = torch.from_numpy(padded)
         batch["frames_mask"][name] = torch.arange(padded.shape[1]) < lengths.unsqueeze(1)
-    for name in [name for name in items[0] if name != "frames"]:
+    if "input_values" in items[0]:
+        waveforms = [torch.from_numpy(item["input_values"]) for item in items]
+        batch["input_values"] = pad_sequence(waveforms, batch_first=True)
+        lengths = torch.tensor([len(waveform) for waveform in waveforms])
+        batch["attention_mask"] = (torch.arange(int(lengths.max())) < lengths.unsqueeze(1)).long()
+    for name in [name for name in items[0] if name not in ("frames", "input_values")]:
         values = torch.from_numpy(np.stack([item[name] for item in items]))
         batch[name] = values.float() if values.is_floating_point() else values
     return batch

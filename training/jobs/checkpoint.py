@@ -48,7 +48,8 @@ def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, pro
     if read_json(folder / "run.json").get("fingerprint") == best.fingerprint:
         return folder
     model = best.model()
-    model.attach_front_end({name: library.backbone(name) for name in model.config.encoders})
+    trained = {name: model.front_end.encoders[name].backbone for name in best.spec.train_encoders}
+    model.attach_front_end({n: trained[n] if n in trained else library.backbone(n) for n in model.config.encoders})
     temporary, earlier = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ..audio.augmentation import AugmentedClip, augmented_copies, augmented_table
+from ..audio.clip_loading import LoadableClip
 from ..audio.degradation import DegradedClip, degraded_clips
 from ..corpora.clip_table import ClipTable, clip_table, join_tables, unlabelled_table
 from ..corpora.corpus import Corpus
@@ -43,7 +44,7 @@ class DataSplits:
     def training_table(self, spec: SystemSpec, unlabelled: Sequence[Piece]) -> ClipTable:
         """Return the clips that a system trains on, without unlabelled files that are clips to develop or test on."""
         parts = [self.tables[TRAIN]]
-        if spec.augmented:
+        if spec.augmented and not spec.train_encoders:
             parts.append(augmented_table(self.tables[TRAIN], self.copies))
         if spec.unlabelled:
             tested = [table for key, table in self.tables.items() if key != TRAIN]
@@ -51,6 +52,11 @@ class DataSplits:
             pieces = [piece for piece in unlabelled if file_fingerprint(piece.fingerprint) not in held_out]
             parts.append(unlabelled_table([piece.path for piece in pieces], [piece.fingerprint for piece in pieces]))
         return join_tables(parts)
+
+    def every_clip(self, unlabelled: Sequence[Piece]) -> dict[str, dict | LoadableClip]:
+        """Return the audio of all clips, copies, degraded clips and pieces of unlabelled speech by fingerprint."""
+        made = [*self.copies, *(clip for clips in self.conditions.values() for clip in clips), *unlabelled]
+        return {**self.audio, **{clip.fingerprint: clip for clip in made}}
 
     def condition_tables(self) -> dict[SplitKey, ClipTable]:
         """Return the degraded clips per test split and condition, with all that is known of their sources."""

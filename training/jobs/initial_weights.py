@@ -47,8 +47,11 @@ def resolve_checkpoints(systems: Mapping[str, SystemSpec], cache_dir: Path) -> d
     return found
 
 
-def start(job: Job, model) -> None:
+def start(job: Job, model) -> list[str]:
     """Give a job's untrained model the weights that the job starts from, as [`take_weights`] does, and log the rest.
+
+    Returns:
+        Names of what starts anew.
 
     Raises:
         ValueError: No branch fits.
@@ -56,11 +59,13 @@ def start(job: Job, model) -> None:
     if isinstance(job.initial, Job):
         source = job.initial.model()
     else:
-        model_class = MODELS[type(AutoConfig.from_pretrained(job.initial.folder))]
-        source = model_class.from_pretrained(job.initial.folder, with_front_end=False)
+        config = AutoConfig.from_pretrained(job.initial.folder)
+        trained = any(not encoder.frozen for encoder in config.encoders.values())
+        source = MODELS[type(config)].from_pretrained(job.initial.folder, with_front_end=trained)
     place = f"system {job.spec.name!r} has init_from: {job.spec.init_from}"
     new = take_weights(place, model, source)
     logger.info("%s starts from %s; anew: %s", job.label, job.initial_name, ", ".join(new) or "nothing")
+    return new
 
 
 @torch.no_grad()
@@ -89,8 +94,8 @@ def take_weights(place: str, model, source) -> list[str]:
         for other, (identity, sources) in enumerate(known):
             if identity == _identity(model.config, branches) and _sizes(model, number) == _sizes(source, other):
                 taken[number] = other
-                _check_encoders(place, source.config, sources)
                 for branch, old in zip(branches, sources, strict=True):
+                    _take_encoder(place, model, source, branch, old)
                     ours.inputs[branch.name].load_state_dict(theirs.inputs[old.name].state_dict())
     if not taken:
         raise ValueError(
@@ -156,7 +161,12 @@ def _sizes(model, number: int) -> list[tuple]:
     return [*sorted(shapes.items()), (model.config.embedding_size,)]
 
 
-def _check_encoders(place: str, config, branches: Sequence[AffectBranchConfig]) -> None:
-    for branch in branches:
-        if not branch.is_acoustic and not config.encoders[branch.source].frozen:
-            raise ValueError(f"{place}, which has trained its encoder {branch.source!r}; this system reads it frozen")
+def _take_encoder(place: str, model, source, branch: AffectBranchConfig, old: AffectBranchConfig) -> None:
+    """Give the encoder of a branch the weights of the source's, if that has trained them."""
+    if branch.is_acoustic or source.config.encoders[old.source].frozen:
+        return
+    if model.config.encoders[branch.source].frozen:
+        raise ValueError(f"{place}, which has trained its encoder {old.source!r}; this system reads it frozen")
+    ours, theirs = (each.front_end.encoders[name] for each, name in ((model, branch.source), (source, old.source)))
+    # one of them may have layers that no branch of its run reads
+    ours.backbone.load_state_dict(theirs.backbone.state_dict(), strict=False)

@@ -12,16 +12,23 @@ from functools import cached_property
 from pathlib import Path
 
 from accelerate import PartialState
+from safetensors.torch import load_model
 from transformers import TrainingArguments
 
 from speech_affect import DIMENSIONS, AffectFusionModel, AffectStudentModel
+from speech_affect.front_end import AffectFrontEnd
 
+from ..audio.augmentation import EpochCopies
+from ..audio.clip_loading import LoadableClip
 from ..corpora.clip_table import ClipTable, table_fingerprint
 from ..encoders.encoder_sources import EncoderSource
+from ..encoders.library import EncoderLibrary
 from ..files import read_json
+from ..frames.audio_dataset import AudioDataset
 from ..frames.frame_cache import FrameCache
 from ..frames.frame_dataset import FrameDataset
 from ..frames.text_frames import TranscriptFrames
+from ..settings.augmentation import AugmentationSettings
 from ..settings.split_key import SplitKey
 from ..settings.systems import SystemSpec
 from .data_splits import DEVELOPMENT, TRAIN
@@ -55,6 +62,23 @@ class FrameTargets:
 
 
 @dataclass
+class ClipAudio:
+    """What a job reads whose encoders are trained.
+
+    Args:
+        clips: Audio of every clip that it trains on or predicts, by its fingerprint.
+        library: Encoders of the run.
+        copies: As of [`EpochCopies`], for systems that are augmented.
+        augmentation: Parameters of the augmentation.
+    """
+
+    clips: Mapping[str, dict | LoadableClip]
+    library: EncoderLibrary
+    copies: int
+    augmentation: AugmentationSettings
+
+
+@dataclass
 class Job:
     """One system, trained on one data split with one seed.
 
@@ -63,7 +87,7 @@ class Job:
         seed: Seed of weights, order and dropout.
         config: Configuration of the model.
         tables: Clips to train on (`train`), to choose the best epoch by (`development`), and to predict (all others).
-        caches: Per branch name the cached frames.
+        caches: Per branch name the cached frames, of all branches but those of trained encoders.
         emotion_codes: Codes of the classes in `config.emotion_names`.
         arguments: Training arguments of the run.
         patience: Evaluations without a better development CCC before training stops; None to train to the end.
@@ -75,6 +99,7 @@ class Job:
         teachers: Jobs that a student is distilled from, one per teacher.
         frame_targets: What the student is pre-trained on, if it is.
         initial: What the weights start from, if they do not start anew: a finished job, or a checkpoint.
+        audio: What trained encoders read, if there are any.
     """
 
     spec: SystemSpec
@@ -93,6 +118,7 @@ class Job:
     teachers: list[Job] = field(default_factory=list)
     frame_targets: FrameTargets | None = None
     initial: Job | EncoderSource | None = None
+    audio: ClipAudio | None = None
 
     @property
     def needed(self) -> list[Job]:
@@ -127,6 +153,7 @@ class Job:
             **({} if set(self.config.id2label.values()) <= set(self.averaged) else {"averaged": list(self.averaged)}),
             **({"shares": self.shares} if self.shares else {}),
             **({"initial": self._initial_identity} if self.initial else {}),
+            **(self._encoder_identity() if self.audio else {}),
             **({"by_word": self.by_word} if self.config.predict_uncertainty and any(self.by_word.values()) else {}),
             # FSDP cannot continue from a checkpoint that Trainer saved without it, nor the other way round
             **({"sharded": True} if os.environ.get("ACCELERATE_USE_FSDP") == "true" else {}),
@@ -140,6 +167,22 @@ class Job:
     @property
     def _initial_identity(self) -> str:
         return self.initial.fingerprint if isinstance(self.initial, Job) else self.initial.revision
+
+    def _encoder_identity(self) -> dict:
+        drawn = {"copies": self.audio.copies, **asdict(self.audio.augmentation)} if self.spec.augmented else None
+        return {"encoders": {n: self.audio.library.identity(n) for n in self.spec.train_encoders}, "drawn": drawn}
+
+    @property
+    def trained_branches(self) -> list[str]:
+        """Names of the branches whose encoders are trained."""
+        return [branch.name for branch in self.config.branches if branch.source in self.spec.train_encoders]
+
+    @property
+    def computed_branches(self) -> list[str]:
+        """Names of the branches whose frames are computed in training: of copies those of all branches but text."""
+        if not self.spec.augmented:
+            return self.trained_branches
+        return [branch.name for branch in self.config.branches if not self.config.is_text_branch(branch)]
 
     def training_arguments(self) -> TrainingArguments:
         """Return the training arguments of this job: those of the run, and over them those of its system."""
@@ -165,8 +208,21 @@ class Job:
 
     def dataset(self, table: ClipTable) -> FrameDataset:
         """Return the inputs and targets of these clips for this system."""
-        votes = self.spec.emotions == "votes"
-        return FrameDataset(table, self.caches, self.config, self.emotion_codes, votes)
+        targets = (self.config, self.emotion_codes, self.spec.emotions == "votes")
+        if not self.audio:
+            return FrameDataset(table, self.caches, *targets)
+        return AudioDataset(table, self.caches, *targets, audio=self.audio.clips)
+
+    def training_dataset(self) -> FrameDataset:
+        """Return the inputs and targets that the system trains on; of trained encoders, copies drawn in each epoch."""
+        table, audio = self.tables[TRAIN], self.audio
+        dataset = self.dataset(table)
+        if audio and self.spec.augmented:
+            rows = zip(table.fingerprints, table.speakers, strict=True)
+            clips = [(fingerprint, audio.clips[fingerprint], speaker) for fingerprint, speaker in rows]
+            dataset.copies = EpochCopies(clips, audio.copies, audio.augmentation, self.seed)
+            dataset.caches = {n: cache for n, cache in self.caches.items() if n not in self.computed_branches}
+        return dataset
 
     def result(self) -> dict | None:
         """Return the result of training, None if this job has not been trained with these settings."""
@@ -193,8 +249,21 @@ class Job:
         return self._model_class(copy.deepcopy(self.config), with_front_end=False)  # saving changes its configuration
 
     def model(self) -> AffectFusionModel | AffectStudentModel:
-        """Return the trained model without its front end."""
-        return self._model_class.from_pretrained(self.folder / "model", with_front_end=False)
+        """Return the trained model, of its front end with the trained encoders alone."""
+        model = self._model_class.from_pretrained(self.folder / "model", with_front_end=False)
+        if self.spec.train_encoders:
+            self.add_front_end(model, self.trained_branches)
+            for name, encoder in model.front_end.encoders.items():
+                load_model(encoder.backbone, self.folder / "encoders" / f"{name}.safetensors")
+        return model
+
+    def add_front_end(self, model, branches: Collection[str]) -> None:
+        """Give a model the front end of some branches, with new encoders."""
+        config = copy.deepcopy(self.config)
+        config.branches = [branch for branch in config.branches if branch.name in branches]
+        used = {branch.source for branch in config.branches}
+        config.encoders = {name: encoder for name, encoder in config.encoders.items() if name in used}
+        model.front_end = AffectFrontEnd(config)
 
     @property
     def _model_class(self) -> type:
@@ -205,4 +274,6 @@ def _given(spec: SystemSpec) -> dict:
     """Return a system as JSON; what it starts from, a path or a name, is told by its content."""
     settings = asdict(spec)
     del settings["init_from"]
+    if not spec.train_encoders:
+        del settings["train_encoders"]
     return settings

@@ -22,7 +22,7 @@ from ..settings.pretraining import frames_per_output
 from ..settings.run_settings import RunSettings
 from ..settings.systems import SystemSpec, build_config, with_needed
 from .data_splits import DEVELOPMENT, TRAIN, DataSplits
-from .job import FrameTargets, Job
+from .job import ClipAudio, FrameTargets, Job
 
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,13 @@ def prepare_frames(
         if branches and clips:
             caches.update(extract_frames(clips, branches, library, root, run.extraction_batch_size))
 
-    everywhere = [branch for spec in run.systems.values() for branch in spec.branch_settings]
+    for spec in run.systems.values():
+        for name in spec.train_encoders:
+            if library.configs[name].is_text:
+                raise ValueError(
+                    f"system {spec.name!r} trains the encoder {name!r}, which reads text; train those of speech"
+                )
+    everywhere = [branch for spec in run.systems.values() for branch in spec.frozen_branches]
     extract(everywhere, {f: a for data_splits in all_splits for f, a in data_splits.audio.items()})
     for spec in pretrained:
         learnt = [data_splits for data_splits in all_splits if spec.name in systems_of(run, data_splits)]
@@ -91,13 +97,13 @@ def prepare_frames(
     for part in (all_splits[:1], all_splits[1:]):  # no system reads copies in folds alone
         copies = {copy.fingerprint: copy for data_splits in part for copy in data_splits.copies}
         specs = systems_of(run, part[0]) if part else {}
-        augmented = [spec for spec in specs.values() if spec.augmented]
+        augmented = [spec for spec in specs.values() if spec.augmented and not spec.train_encoders]
         branches = [branch for spec in augmented for branch in spec.cached_branches] + _of_teachers(augmented, specs)
         extract(branches, {fingerprint: copy for fingerprint, copy in copies.items() if fingerprint not in extracted})
         extracted |= copies.keys()
     for data_splits in all_splits:
         degraded = {clip.fingerprint: clip for clips in data_splits.conditions.values() for clip in clips}
-        extract([b for name in run.degraded_systems for b in run.systems[name].branch_settings], degraded)
+        extract([b for name in run.degraded_systems for b in run.systems[name].frozen_branches], degraded)
     students = [spec for spec in run.systems.values() if spec.unlabelled]
     branches = [branch for spec in students for branch in spec.branch_settings] + _of_teachers(students, run.systems)
     branches += [b for spec in pretrained if spec.pretraining.unlabelled for b in spec.cached_branches]
@@ -121,7 +127,7 @@ def _transcripts(all_splits: Sequence[DataSplits]) -> dict[str, str]:
 
 def _of_teachers(students: list[SystemSpec], specs: dict[str, SystemSpec]) -> list[dict]:
     """Return the branches of the students' teachers, which predict the same clips."""
-    return [branch for spec in students for teacher in spec.teachers for branch in specs[teacher].branch_settings]
+    return [branch for spec in students for teacher in spec.teachers for branch in specs[teacher].frozen_branches]
 
 
 def make_jobs(
@@ -152,6 +158,7 @@ def make_jobs(
     heard = listened(data_splits.tables[DEVELOPMENT], by_word or {}).sum(axis=0)
     averaged = [d for d, clips in zip(DIMENSIONS, heard, strict=True) if d in dimensions and clips > 1] or dimensions
     evaluated = {key: table for key, table in data_splits.tables.items() if key != TRAIN}
+    audio = ClipAudio(data_splits.every_clip(unlabelled), library, run.augmentation_copies, run.augmentation)
     jobs: dict[str, list[Job]] = {}
     for name, spec in systems_of(run, data_splits).items():
         emotions = _emotions(spec, train)
@@ -166,7 +173,7 @@ def make_jobs(
                 seed=seed,
                 config=config,
                 tables=tables,
-                caches={branch.name: caches[branch.name] for branch in config.branches},
+                caches={b.name: caches[b.name] for b in config.branches if b.source not in spec.train_encoders},
                 emotion_codes=spec.emotion_codes(emotions),
                 arguments=training,
                 patience=run.early_stopping_patience or None,
@@ -177,6 +184,7 @@ def make_jobs(
                 shares=training_shares(tables[TRAIN], run.corpora_shares, run.unlabelled_share),
                 teachers=[jobs[teacher][index] for teacher in spec.teachers],
                 frame_targets=targets,
+                audio=audio if spec.train_encoders else None,
                 initial=jobs[spec.init_from][index] if spec.init_from in jobs else (checkpoints or {}).get(name),
             )
             for index, seed in enumerate(run.seeds)

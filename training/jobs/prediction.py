@@ -11,17 +11,23 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import send_to_device
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch.utils.data import DataLoader
 
 from speech_affect import DIMENSIONS
 
+from ..audio.clip_loading import loading_workers
 from ..corpora.clip_table import ClipTable
 from ..files import atomic_path, read_json, write_json
+from ..frames.audio_dataset import AudioDataset
 from ..frames.frame_dataset import FrameDataset, collate_frames, output_columns
 from .data_splits import TRAIN
 from .job import Job
+
+
+INPUTS = ("frames", "frames_mask", "input_values", "attention_mask")  # of a model, in a batch
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,10 @@ def predict(model, dataset: FrameDataset, batch_size: int) -> Predictions:
     was_training = model.training
     model.eval()
     parts: dict[str, list] = {"logits": [], "embedding": [], "uncertainty": []}
-    for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=collate_frames):
-        frames, masks = ({k: v.to(model.device) for k, v in batch[key].items()} for key in ("frames", "frames_mask"))
-        outputs = model(frames=frames, frames_mask=masks)
+    workers = loading_workers() if isinstance(dataset, AudioDataset) else 0
+    for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=collate_frames, num_workers=workers):
+        inputs = send_to_device({name: batch[name] for name in INPUTS if name in batch}, model.device)
+        outputs = model(**inputs)
         for name, values in parts.items():
             if outputs.get(name) is not None:
                 values.append(outputs[name].float().cpu())

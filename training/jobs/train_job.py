@@ -12,14 +12,16 @@ from transformers import EarlyStoppingCallback, set_seed
 
 from ..corpora.clip_table import listened_labels
 from ..files import read_json, write_json
-from ..frames.frame_dataset import FrameDataset, collate_frames, output_columns
+from ..frames.frame_dataset import collate_frames, output_columns
 from ..metrics.calibration import uncertainty_scale
 from .data_splits import DEVELOPMENT, TRAIN
 from .initial_weights import start
 from .job import Job
+from .memory import peak_memory_mb, reset_peak_memory
 from .prediction import predict, predict_splits, teacher_outputs
 from .pretraining import pretrain
 from .resuming import delete_incomplete_checkpoints, train_or_resume
+from .trained_encoders import add_encoders, choose_weights, save_encoders, standardise_computed
 from .trainer import AffectTrainer, DistillationTrainer, concordance_metrics, show_progress
 
 
@@ -50,6 +52,7 @@ def _train(job: Job, batch_size: int) -> dict:
         _prepare_folder(job)
     state.wait_for_everyone()
     started = time.perf_counter()
+    reset_peak_memory()
     trainer = _make_trainer(job, batch_size)
     show_progress(trainer, enabled=not trainer.args.disable_tqdm)
     train_or_resume(trainer)
@@ -62,6 +65,7 @@ def _train(job: Job, batch_size: int) -> dict:
         "development": {k.removeprefix("eval_"): v for k, v in development.items() if k.startswith("eval_ccc")},
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "seconds": round(time.perf_counter() - started, 1),
+        "peak_memory_mb": peak_memory_mb(),
     }
     weights = trainer.accelerator.get_state_dict(trainer.model)  # under FSDP, every process gives its part
     if state.is_main_process:
@@ -88,12 +92,17 @@ def _prepare_folder(job: Job) -> None:
 def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
     set_seed(job.seed)
     model = job.new_model()
-    train = job.dataset(job.tables[TRAIN])
-    _standardise(model, train)
+    train = job.training_dataset()
+    _standardise(job, model)
     if job.frame_targets:
         pretrain(job, model)
-    if job.initial:
-        start(job, model)
+    rates = {}
+    if job.audio:
+        add_encoders(job, model)
+    new = start(job, model) if job.initial else [f"branch {name}" for name in job.trained_branches]
+    if job.audio:
+        standardise_computed(job, model, [name for name in job.trained_branches if f"branch {name}" in new])
+        rates, _ = choose_weights(job, model)
     make = AffectTrainer
     if job.teachers:
         train.set_teacher(*teacher_outputs(job, batch_size))
@@ -108,21 +117,29 @@ def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
         compute_metrics=partial(concordance_metrics, names=names, averaged=job.averaged, corpora=development.corpora),
         data_collator=collate_frames,
         shares=job.shares,
+        learning_rates=rates,
         callbacks=[EarlyStoppingCallback(job.patience)] if job.patience is not None else [],
     )
 
 
-def _standardise(model, train: FrameDataset) -> None:
-    """Give the model mean and standard deviation of each branch's frames over the training clips."""
+def _standardise(job: Job, model) -> None:
+    """Give the model mean and standard deviation of each branch's cached frames over the training clips."""
     with PartialState().main_process_first():  # it writes them to disk, the others read them
-        for name, cache in train.caches.items():
-            mean, std = (torch.from_numpy(values).float() for values in cache.statistics(train.table.fingerprints))
+        for name, cache in job.caches.items():
+            fingerprints = job.tables[TRAIN].fingerprints
+            mean, std = (torch.from_numpy(values).float() for values in cache.statistics(fingerprints))
             model.regressor.set_frame_statistics(name, mean, std)
 
 
 def _save_model(job: Job, weights: dict[str, torch.Tensor], batch_size: int) -> None:
     model = job.new_model()  # unsharded and in this process alone
+    with_lora = []
+    if job.audio:
+        job.add_front_end(model, job.computed_branches)
+        _, with_lora = choose_weights(job, model)
     model.load_state_dict(weights)
+    for adapted in with_lora:
+        adapted.merge_and_unload()
     model.to(job.arguments.device)
     if job.config.predict_uncertainty:
         model.regressor.reset_parameters()  # the scale is measured from 1, which a start from elsewhere has changed
@@ -131,4 +148,7 @@ def _save_model(job: Job, weights: dict[str, torch.Tensor], batch_size: int) -> 
         scale = uncertainty_scale(predicted.logits, labels, predicted.uncertainty)
         scale = np.where(np.isnan(scale), 1.0, scale)[output_columns(job.config)]  # not rated in development
         model.regressor.set_uncertainty_scale(torch.from_numpy(scale).float())
+    if job.audio:
+        save_encoders(job, model, job.folder / "encoders")
+        model.front_end = None
     model.save_pretrained(job.folder / "model")

@@ -78,19 +78,17 @@ class FrameTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Return batches with the shares of the corpora; of clips of similar length under `group_by_length`."""
-        if not (self._by_length or self._shares):
-            return super().get_train_dataloader()
         args, dataset = self.args, self.train_dataset
-        lengths = None
-        if self._by_length:
-            frames = next(iter(dataset.caches.values()))  # of any branch: all are longer for a longer clip
-            lengths = [len(frames.read(fingerprint)) for fingerprint in dataset.table.fingerprints]
+        by_epoch = getattr(dataset, "copies", None) is not None
+        if not (self._by_length or self._shares or by_epoch):
+            return super().get_train_dataloader()
+        lengths = dataset.lengths() if self._by_length else None
         # of all processes, as each waits for the longest clip of any
         batch_size = args.train_batch_size * args.world_size
         loader = DataLoader(
             dataset,
             batch_size=args.train_batch_size,
-            sampler=ClipSampler(dataset.table.corpora, args.seed, self._shares, lengths, batch_size),
+            sampler=ClipSampler(dataset.table.corpora, args.seed, self._shares, lengths, batch_size, by_epoch),
             collate_fn=self.data_collator,
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory,
@@ -102,10 +100,16 @@ class FrameTrainer(Trainer):
 
 
 class AffectTrainer(FrameTrainer):
-    """Train on the model's own loss, and log its parts as means since the last log."""
+    """Train on the model's own loss, and log its parts as means since the last log.
 
-    def __init__(self, *args, **kwargs):
+    Args:
+        learning_rates: Name -> that of each parameter that has its own.
+        args, kwargs: As [`FrameTrainer`] takes them.
+    """
+
+    def __init__(self, *args, learning_rates: Mapping[str, float] | None = None, **kwargs):
         super().__init__(*args, **kwargs)
+        self._learning_rates = learning_rates or {}
         for name, head in self.model.regressor.named_children():
             if name.endswith("output"):
                 # bf16 has too few bits for values that are compared with labels
@@ -116,6 +120,19 @@ class AffectTrainer(FrameTrainer):
         outputs = model(**inputs)
         self._keep_parts(model, outputs.loss_parts)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        """As in Trainer, with a group of parameters per learning rate and weight decay."""
+        optimizer = super().create_optimizer(model)
+        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        groups = []
+        for group in optimizer.param_groups if self._learning_rates else ():
+            by_rate = defaultdict(list)
+            for parameter in group["params"]:
+                by_rate[self._learning_rates.get(names[parameter], group["lr"])].append(parameter)
+            groups += [{**group, "lr": rate, "params": parameters} for rate, parameters in by_rate.items()]
+        optimizer.param_groups = groups or optimizer.param_groups
+        return optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self._logged_parts:

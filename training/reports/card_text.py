@@ -64,14 +64,24 @@ def role(entry: dict, by_name: dict[str, dict]) -> str:
     return f"A **fusion model**: {size} over {' + '.join(entry['inputs'])}.{pupils}"
 
 
-def branch_text(branch: dict, encoders: dict[str, dict]) -> str:
-    """Return what one branch extracts from its input."""
+def branch_text(branch: dict, encoders: dict[str, dict], trained: dict[str, dict]) -> str:
+    """Return what one branch extracts from its input; `trained` says how encoders were trained that were."""
     if branch["source"] in encoders:
-        return f"{_frames_text(branch, encoders)}{' over the transcript' if branch['text'] else ''}, kept frozen"
+        how = _training_text(trained[branch["source"]]) if branch["source"] in trained else "kept frozen"
+        return f"{_frames_text(branch, encoders)}{' over the transcript' if branch['text'] else ''}, {how}"
     frames = f"{branch['window_s'] * 1000:g} ms window, {branch['hop_s'] * 1000:g} ms hop"
     pitch = " with pitch, its delta and voicing" if branch["source"] == "mfb_f0" else ""
     less = ", each less its mean so far" if branch.get("normalization") else ""
     return f"{branch['num_mel_bins']} log mel-filterbank energies{less}{pitch} ({frames})"
+
+
+def _training_text(training: dict) -> str:
+    layers = "all layers" if training["layers"] == "all" else f"the last {training['layers']} layers"
+    lora, rate = training["lora"], f"learning rate {training['learning_rate']:g}"
+    if lora:
+        return f"{layers} trained by LoRA (rank {lora['r']}, {rate}), merged into the weights"
+    decay = f", times {training['layer_decay']:g} from layer to layer" if training["layer_decay"] < 1 else ""
+    return f"{layers} trained ({rate}{decay})"
 
 
 def _frames_text(branch: dict, encoders: dict[str, dict]) -> str:

@@ -159,7 +159,10 @@ def _description(results: dict, entry: dict, by_name: dict[str, dict]) -> dict:
         "by_word": list_of(corpus["word_labelled"]),
         "listened_to": _listened_to(corpus) if shown_twice(corpus) else "",
         "listener_note": LISTENER_NOTE,
-        "branches": [branch_text(branch, results["encoders"]) for branch in checkpoint["branches"]],
+        "branches": [
+            branch_text(branch, results["encoders"], checkpoint.get("train_encoders", {}))
+            for branch in checkpoint["branches"]
+        ],
         "takes_audio": not all(branch["text"] for branch in checkpoint["branches"]),
         "takes_text": any(branch["text"] for branch in checkpoint["branches"]),
         "low": low,

@@ -86,6 +86,7 @@ def _system(jobs, name: str, parameters: int, evaluations: dict, bootstrap_sampl
         "steps": [job.result()["steps"] for job in given],
         "trainings": len(every),
         "training_seconds": sum(job.result()["seconds"] for job in every),
+        "peak_memory_mb": max(job.result().get("peak_memory_mb") or 0 for job in every) or None,
         "checkpoint": _checkpoint(best_job(given)),
         "splits": scores,
         "conditions": conditions,
@@ -105,6 +106,7 @@ def _checkpoint(best: Job) -> dict:
         "distillation": asdict(spec.distillation) if spec.distillation else None,
         "pretraining": asdict(spec.pretraining) if spec.pretraining else None,
         "init_from": best.initial_name,
+        "train_encoders": {name: asdict(training) for name, training in spec.train_encoders.items()},
         "training": {name: getattr(training, name) for name in TRAINED_WITH},
     }
 

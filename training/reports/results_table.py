@@ -43,6 +43,7 @@ def render_markdown(results: dict) -> str:
     for split in dict.fromkeys(split for system in systems for split in system["conditions"]):
         tested = [system for system in systems if split in system["conditions"]]
         parts.append(_condition_table(tested, split, as_shown(corpus, split)))
+    parts.append(_cost_table(systems))
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     parts += ["## Corpus", corpus_table(corpus), f"Code {environment['git_commit']}; {packages}."]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -96,6 +97,23 @@ def _condition_table(systems: Sequence[dict], split: str, corpus: dict) -> str:
     head = ["system", "clean", *(name.replace("_", " ") for name in names)]
     about = f"CCC, mean over seeds, {_dimensions(corpus)}:"
     return f"## {split_name(split, corpus)} under noise and in rooms\n\n{about}\n\n{markdown_table(head, rows)}"
+
+
+def _cost_table(systems: Sequence[dict]) -> str | None:
+    """Return what the trainings of each system took; None for results that do not say it."""
+    rows = [
+        [
+            one["name"],
+            f"{one['trained_parameters']:,}",
+            str(one["trainings"]),
+            number(one["training_seconds"] / one["trainings"], ",.1f"),
+            number(one["peak_memory_mb"], ",.0f"),
+        ]
+        for one in systems
+        if one.get("peak_memory_mb")
+    ]
+    head = ["system", "trained parameters", "trainings", "seconds each", "most memory (MB)"]
+    return f"## Time and memory of training\n\n{markdown_table(head, rows)}" if rows else None
 
 
 def _dimensions(corpus: dict) -> str:

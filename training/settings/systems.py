@@ -14,6 +14,7 @@ from speech_affect import DIMENSIONS, AffectEncoderConfig, AffectFusionConfig, A
 from speech_affect.configuration_affect import ACOUSTIC_SOURCES, AffectBranchConfig
 
 from .checks import check_mapping, check_names, check_type, did_you_mean
+from .encoder_training import EncoderTraining, read_encoder_training
 from .labels import EMOTIONS, UNKNOWN
 from .pretraining import Pretraining, read_pretraining
 
@@ -67,6 +68,8 @@ class SystemSpec:
         distillation: Loss weights; only of a student with a teacher.
         pretraining: What a student learns before all this, if anything.
         init_from: Where the weights start: another system of the run, or a folder or Hub id of a checkpoint.
+        train_encoders: Name of each encoder of its branches that is trained too -> how; not of a student. Its copies,
+            if it is `augmented`, are drawn anew in each epoch, and not joined.
         config: Settings of the model's configuration for this system, over the run's `head`.
         training: Training arguments of this system.
     """
@@ -85,6 +88,7 @@ class SystemSpec:
     distillation: Distillation | None = None
     pretraining: Pretraining | None = None
     init_from: str | None = None
+    train_encoders: dict[str, EncoderTraining] = field(default_factory=dict)
     config: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
 
@@ -94,8 +98,13 @@ class SystemSpec:
         return [{"source": branch} if isinstance(branch, str) else dict(branch) for branch in self.branches]
 
     @property
+    def frozen_branches(self) -> list[dict]:
+        """Those of them whose frames are the same throughout training."""
+        return [branch for branch in self.branch_settings if branch["source"] not in self.train_encoders]
+
+    @property
     def cached_branches(self) -> list[dict]:
-        """Arguments of [`AffectBranchConfig`] of all frames that training reads: the inputs, and those predicted."""
+        """Arguments of [`AffectBranchConfig`] of all frames that are inputs or predicted."""
         return [*self.branch_settings, *([self.pretraining.branch] if self.pretraining else [])]
 
     @property
@@ -210,10 +219,21 @@ def build_config(
     used = {branch["source"] for branch in branches}
     return AffectFusionConfig(
         branches=branches,
-        encoders={name: config.to_dict() for name, config in encoders.items() if name in used},
+        encoders={name: _encoder(encoders[name], name in spec.train_encoders) for name in encoders if name in used},
         fusion_level=spec.fusion_level,
         **shared,
     )
+
+
+def _encoder(config: AffectEncoderConfig, trained: bool) -> dict:
+    """Return an encoder's configuration as that of a model; if it is trained, in float32, without its SpecAugment."""
+    encoder = config.to_dict()
+    if trained:
+        encoder["frozen"] = False
+        encoder["backbone"]["dtype"] = "float32"
+        if "apply_spec_augment" in encoder["backbone"]:
+            encoder["backbone"]["apply_spec_augment"] = False
+    return encoder
 
 
 def check_config(spec: SystemSpec, head: dict) -> None:
@@ -239,6 +259,7 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
     _check_name("system", name)
     place = f"system {name!r}"
     types = get_type_hints(SystemSpec) | {"distillation": dict | None, "pretraining": dict | None}
+    types["train_encoders"] = dict
     del types["name"]
     check_mapping(place, settings, types)
     check_type(place, "role", settings.get("role"), types["role"])
@@ -265,7 +286,9 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
             raise ValueError(f"training of {place} has {key}, which is set for the whole run; leave it out")
     for branch in spec.branch_settings:
         _check_branch(place, branch, encoders)
-    return spec
+    read = list(dict.fromkeys(branch["source"] for branch in spec.branch_settings if branch["source"] in encoders))
+    trained = read_encoder_training(f"train_encoders of {place}", spec.train_encoders, read)
+    return replace(spec, train_encoders=trained)
 
 
 def _check_shared_frames(specs: Sequence[SystemSpec]) -> None:

@@ -1,0 +1,98 @@
+"""
+Trains a tiny encoder end to end on noise; a script, so that other processes can do the same.
+
+    [torchrun --nproc_per_node 2] tests/training/jobs/tuned_jobs.py FOLDER SYSTEMS [arguments of run.py]
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from accelerate import PartialState
+from trained_jobs import SETTINGS, SIZES, clip_table
+from transformers import (
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+    WavLMConfig,
+    WavLMModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperModel,
+)
+
+from speech_affect_training.corpora.clip_table import ClipTable
+from speech_affect_training.encoders.library import EncoderLibrary
+from speech_affect_training.jobs.data_splits import DEVELOPMENT, TRAIN, DataSplits
+from speech_affect_training.jobs.initial_weights import resolve_checkpoints
+from speech_affect_training.jobs.job import Job
+from speech_affect_training.jobs.plan import make_jobs as plan_jobs
+from speech_affect_training.jobs.plan import prepare_frames
+from speech_affect_training.jobs.train_job import run_job
+from speech_affect_training.settings.recipe import parse_arguments
+from speech_affect_training.settings.split_key import SplitKey
+
+
+TEST = SplitKey("test1")
+WHISPER = {"source": "whisper", "hidden_state": 2, "conv_kernel_size": 3, "conv_stride": 2}
+CONVOLUTIONS = {"conv_dim": (8, 8), "conv_kernel": (10, 8), "conv_stride": (20, 16), "num_feat_extract_layers": 2}
+SPEECH = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
+SPEECH |= {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "feat_extract_norm": "layer"}
+STILL = {f"{name}_dropout": 0.0 for name in ("hidden", "attention", "activation", "feat_proj", "final")}
+
+
+def write_encoders(folder: Path) -> dict[str, dict]:
+    """Write a tiny Whisper, wav2vec 2.0 and WavLM, without dropout, and return them as a recipe has them."""
+    torch.manual_seed(0)
+    sizes = {"d_model": 16, "encoder_layers": 3, "encoder_attention_heads": 2, "encoder_ffn_dim": 32}
+    sizes |= {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "vocab_size": 50}
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1, "dropout": 0.0}
+    models = {
+        "whisper": WhisperModel(WhisperConfig(**sizes, **tokens)),
+        "wav2vec2": Wav2Vec2Model(Wav2Vec2Config(**SPEECH, **CONVOLUTIONS, **STILL)),
+        "wavlm": WavLMModel(WavLMConfig(**SPEECH, **CONVOLUTIONS, **STILL)),
+    }
+    for name, model in models.items():
+        if not (folder / name / "preprocessor_config.json").is_file():
+            model.save_pretrained(folder / name)
+            extractor = WhisperFeatureExtractor if name == "whisper" else Wav2Vec2FeatureExtractor
+            extractor().save_pretrained(folder / name)
+    return {name: {"id": str(folder / name), "pad_to_window": False} for name in models}
+
+
+def write_clips(folder: Path, table: ClipTable) -> dict[str, dict]:
+    """Write noise, 0.3 to 0.5 s long, and return the audio of each clip by its fingerprint."""
+    folder.mkdir(exist_ok=True)
+    for index, fingerprint in enumerate(table.fingerprints):
+        if not (folder / f"{fingerprint}.wav").is_file():
+            noise = np.random.default_rng(index).standard_normal(4800 + 137 * index)
+            soundfile.write(folder / f"{fingerprint}.wav", 0.1 * noise, 16000)
+    return {name: {"bytes": None, "path": str(folder / f"{name}.wav")} for name in table.fingerprints}
+
+
+def make_jobs(folder: Path, systems: dict, *arguments: str, shared: Path | None = None) -> dict[str, Job]:
+    """The job of each system, on 24 clips of two speakers; encoders, audio and frames lie in `shared`."""
+    output, folder = folder, shared or folder
+    folder.mkdir(exist_ok=True)
+    table = replace(clip_table(0), speakers=["a", "b"] * 12)
+    with PartialState().main_process_first():
+        encoders, audio = write_encoders(folder), write_clips(folder / "audio", table)
+    given = {"systems": systems, "encoders": encoders, "head": {**SIZES, "dropout": 0.0}}
+    settings = [text for name, value in given.items() for text in (f"--{name}", json.dumps(value))]
+    run, training = parse_arguments([*settings, *SETTINGS, "--output_dir", str(output), *arguments])
+    splits = DataSplits("", {TRAIN: table, DEVELOPMENT: clip_table(2), TEST: table}, audio)
+    branches = [branch for spec in run.systems.values() for branch in spec.cached_branches]
+    library = EncoderLibrary(run.encoders, branches, folder)
+    caches = prepare_frames(run, [splits], [], library, folder / "frames")
+    checkpoints = resolve_checkpoints(run.systems, folder)
+    jobs = plan_jobs(run, training, splits, [], caches, library, (1.0, 7.0), None, checkpoints)
+    return {name: seeds[0] for name, seeds in jobs.items()}
+
+
+if __name__ == "__main__":
+    for job in make_jobs(Path(sys.argv[1]), json.loads(sys.argv[2]), *sys.argv[3:]).values():
+        run_job(job, 8)
