@@ -57,8 +57,18 @@ def make_table():
 @pytest.fixture(scope="session")
 def trained_jobs():
     """The script of that name, as a module."""
-    spec = importlib.util.spec_from_file_location("trained_jobs", Path(__file__).parent / "jobs" / "trained_jobs.py")
-    module = importlib.util.module_from_spec(spec)
+    return _beside_jobs("trained_jobs")
+
+
+@pytest.fixture(scope="session")
+def tuned_jobs(trained_jobs):
+    """The module of that name."""
+    return _beside_jobs("tuned_jobs")
+
+
+def _beside_jobs(name: str):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "jobs" / f"{name}.py")
+    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))  # one imports the other
     spec.loader.exec_module(module)
     return module
 

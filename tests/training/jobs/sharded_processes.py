@@ -1,6 +1,7 @@
-"""Trains a teacher and its student without FSDP, and with it, interrupted and resumed; in two processes.
+"""Trains an encoder, and a teacher and its student without FSDP, and these with it, interrupted and resumed.
 
-accelerate shards on GPUs only: without one it drops the plugin. Here it gets it back; all else is as on GPUs.
+For two processes. accelerate shards on GPUs only: without one it drops the plugin. Here it gets it back; all else is
+as on GPUs.
 
     accelerate launch --config_file training/launch/fsdp.yaml --num_processes 2 \
       tests/training/jobs/sharded_processes.py FOLDER [arguments of run.py]
@@ -16,6 +17,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 from trained_jobs import make_jobs, train
+from tuned_jobs import train_heard
 
 from speech_affect import losses
 from speech_affect.regressor import TimeConvGRU
@@ -90,8 +92,9 @@ def note_precision(path: Path) -> None:
 if __name__ == "__main__":
     folder, arguments = Path(sys.argv[1]), sys.argv[2:]
     shard_on_cpu()
-    note_sharding(folder / "trained.txt")
     del os.environ["ACCELERATE_USE_FSDP"]
+    train_heard(folder / "tuned", *arguments)
+    note_sharding(folder / "trained.txt")
     train(folder / "whole", *arguments)
     os.environ["ACCELERATE_USE_FSDP"] = "true"
     stop_at_evaluation(2)

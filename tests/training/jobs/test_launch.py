@@ -34,13 +34,14 @@ def measured(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in entry.items() if k.startswith(("loss", "eval_ccc"))} for entry in history]
 
 
-def test_two_processes_train_as_one(trained_jobs, tmp_path):
-    """Whole and sharded, the sharded teacher interrupted and resumed, on twice four clips against eight.
+def test_two_processes_train_as_one(trained_jobs, tuned_jobs, tmp_path):
+    """An encoder; a teacher whole and sharded, that interrupted and resumed; on twice four clips against eight.
 
     Without dropout, which each process draws for itself. Development has 24 clips: five batches for two processes.
     """
     head = ["--head", json.dumps({**trained_jobs.SIZES, "dropout": 0.0}), "--num_train_epochs", "2"]
     one = trained_jobs.train(tmp_path / "one", *head)
+    heard = tuned_jobs.train_heard(tmp_path / "heard", *head)
     launch = ["-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "fsdp.yaml"), "--num_processes", "2"]
     script = [str(Path(__file__).with_name("sharded_processes.py")), str(tmp_path), *head]
     script += ["--per_device_train_batch_size", "4", "--per_device_eval_batch_size", "5"]
@@ -50,6 +51,11 @@ def test_two_processes_train_as_one(trained_jobs, tmp_path):
     whole, resumed, sharded = "False False none", "True True checkpoint-3", "True True none"
     assert (tmp_path / "trained.txt").read_text().splitlines() == [whole, whole, resumed, sharded, sharded]
     assert (tmp_path / "precision.txt").read_text() == "torch.bfloat16 torch.float32 torch.float32 False\n"
+    other = tmp_path / "tuned" / heard.folder.relative_to(tmp_path / "heard")
+    for step, again in zip(measured(heard.folder), measured(other), strict=True):
+        assert again == pytest.approx(step, abs=1e-5)
+    encoders = [load_file(folder / "encoders" / "whisper.safetensors") for folder in (heard.folder, other)]
+    torch.testing.assert_close(*encoders, atol=1e-4, rtol=0)
     for name, folder in one.items():
         expected = load_file(folder / "model" / "model.safetensors")
         config = (folder / "model" / "config.json").read_text()

@@ -1,7 +1,6 @@
 """Encoders trained end to end: exactly the chosen weights, as fast as was said, on the same loss, kept as one."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,11 +18,7 @@ from speech_affect_training.jobs.trained_encoders import add_encoders, choose_we
 from speech_affect_training.jobs.trainer import AffectTrainer
 
 
-sys.path.insert(0, str(Path(__file__).parent))
-tuned_jobs = pytest.importorskip("tuned_jobs")
-sys.path.pop(0)
-
-WHISPER = tuned_jobs.WHISPER
+WHISPER = {"source": "whisper", "hidden_state": 2, "conv_kernel_size": 3, "conv_stride": 2}
 FAST = {"whisper": {"learning_rate": 1e-2}}
 FROZEN = {"role": "teacher", "branches": ["mfb", WHISPER]}
 TUNED = {**FROZEN, "train_encoders": FAST}
@@ -41,7 +36,7 @@ def shared(tmp_path_factory):
 
 
 @pytest.fixture
-def make_job(tmp_path, shared):
+def make_job(tuned_jobs, tmp_path, shared):
     """Makes the job of one system."""
 
     def make(system, *arguments, folder="a"):
@@ -233,7 +228,7 @@ def test_statistics_of_a_trained_branch_are_those_of_its_first_frames(make_job):
     np.testing.assert_allclose(found.frame_std.numpy(), std, rtol=1e-2)
 
 
-def test_it_starts_from_the_frozen_head_and_goes_on_from_the_trained_encoder(tmp_path, shared):
+def test_it_starts_from_the_frozen_head_and_goes_on_from_the_trained_encoder(tuned_jobs, tmp_path, shared):
     """With learning rates of (nearly) 0 it predicts what it starts from does, from a job and from a folder."""
     still = {**FROZEN, "train_encoders": {"whisper": {"learning_rate": 1e-30}}, "training": {"learning_rate": 0.0}}
     systems = {

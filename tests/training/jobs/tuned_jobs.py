@@ -1,11 +1,6 @@
-"""
-Trains a tiny encoder end to end on noise; a script, so that other processes can do the same.
-
-    [torchrun --nproc_per_node 2] tests/training/jobs/tuned_jobs.py FOLDER SYSTEMS [arguments of run.py]
-"""
+"""Jobs that train tiny encoders end to end, on noise; other processes train them too."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +88,10 @@ def make_jobs(folder: Path, systems: dict, *arguments: str, shared: Path | None 
     return {name: seeds[0] for name, seeds in jobs.items()}
 
 
-if __name__ == "__main__":
-    for job in make_jobs(Path(sys.argv[1]), json.loads(sys.argv[2]), *sys.argv[3:]).values():
-        run_job(job, 8)
+def train_heard(folder: Path, *arguments: str) -> Job:
+    """Train an encoder beside filterbanks, on copies that are drawn in each epoch."""
+    system = {"role": "teacher", "branches": ["mfb", WHISPER], "augmented": True}
+    system["train_encoders"] = {"whisper": {"learning_rate": 1e-3, "layer_decay": 0.5}}
+    job = make_jobs(folder, {"heard": system}, "--augmentation_copies", "2", *arguments)["heard"]
+    run_job(job, 8)
+    return job
