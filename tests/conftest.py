@@ -2,7 +2,10 @@
 
 import csv
 import gc
+import importlib.util
+import json
 import os
+import shutil
 from pathlib import Path
 
 
@@ -14,7 +17,15 @@ import pytest
 import soundfile
 import torch
 import yaml
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+from safetensors.torch import save_file
+from transformers import (
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperModel,
+)
 
 from speech_affect_training.settings import cores
 
@@ -123,6 +134,57 @@ def write_encoder(folder):
     config = WhisperConfig(**sizes, **tokens, suppress_tokens=None, begin_suppress_tokens=None)
     WhisperModel(config).save_pretrained(folder)
     WhisperFeatureExtractor().save_pretrained(folder)
+    return folder
+
+
+# of wav2vec 2.0 and WavLM
+TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+TINY |= {"conv_dim": [8, 8], "conv_kernel": [10, 8], "conv_stride": [5, 4], "num_feat_extract_layers": 2}
+TINY |= {"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+AROUSAL_FIRST = {"0": "arousal", "1": "dominance", "2": "valence"}
+
+
+@pytest.fixture(scope="session")
+def audeering_like(tmp_path_factory):
+    """A folder like audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim: its config, names of weights, processor."""
+    folder = tmp_path_factory.mktemp("peers") / "wav2vec2-tiny-emotion"
+    folder.mkdir()
+    torch.manual_seed(1)
+    settings = {**TINY, "feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+    weights = {}
+    for name, values in Wav2Vec2Model(Wav2Vec2Config(**settings)).state_dict().items():
+        name = name.replace("parametrizations.weight.original0", "weight_g")
+        weights["wav2vec2." + name.replace("parametrizations.weight.original1", "weight_v")] = values
+    for name, count in (("dense", 16), ("out_proj", 3)):
+        weights[f"classifier.{name}.weight"] = 0.1 * torch.randn(count, 16)
+        weights[f"classifier.{name}.bias"] = torch.full((count,), 0.5)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    config = {**settings, "model_type": "wav2vec2", "architectures": ["Wav2Vec2ForSpeechClassification"]}
+    config |= {"id2label": AROUSAL_FIRST, "label2id": {name: int(i) for i, name in AROUSAL_FIRST.items()}}
+    config |= {"vocab_size": None, "problem_type": "regression", "pooling_mode": "mean", "final_dropout": 0.1}
+    (folder / "config.json").write_text(json.dumps(config))
+    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def odyssey_like(tmp_path_factory):
+    """A folder like 3loi/SER-Odyssey-Baseline-WavLM-Multi-Attributes: code of its own, no feature extractor."""
+    folder = tmp_path_factory.mktemp("peers") / "odyssey"
+    code = Path(__file__).with_name("odyssey_code.py")
+    spec = importlib.util.spec_from_file_location("odyssey_code", code)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    torch.manual_seed(2)
+    model = module.SERModel(module.SERConfig(ssl=TINY, mean=-0.0001, std=0.08))
+    for weights in model.parameters():
+        torch.nn.init.normal_(weights, std=0.1)
+    model.save_pretrained(folder)
+    shutil.copyfile(code, folder / "pipeline_utils.py")
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "pipeline_utils.SERConfig"}
+    config["auto_map"]["AutoModelForAudioClassification"] = "pipeline_utils.SERModel"
+    (folder / "config.json").write_text(json.dumps({**config, "id2label": AROUSAL_FIRST}))
     return folder
 
 

@@ -26,6 +26,7 @@ from speech_affect_training.hub.background_push import Publication
 from speech_affect_training.jobs.checkpoint import write_system
 from speech_affect_training.jobs.data_splits import make_data_splits
 from speech_affect_training.jobs.errors import user_message
+from speech_affect_training.jobs.finished import evaluate_models, finished_jobs
 from speech_affect_training.jobs.initial_weights import resolve_checkpoints
 from speech_affect_training.jobs.job_pool import default_workers, run_jobs
 from speech_affect_training.jobs.plan import leave_out_unreachable, make_jobs, prepare_frames
@@ -79,6 +80,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
         )
         checkpoints = resolve_checkpoints(run.systems, cache)
     caches = prepare_frames(run, all_splits, unlabelled, library, cache / "frames")
+    finished = evaluate_models(run, all_splits, cache)
 
     # 4. Jobs: baseline, teachers, students, each once per data splits and seed
     workers = run.job_workers or default_workers()
@@ -91,7 +93,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     shared = (unlabelled, caches, library, corpus.label_range, words, checkpoints)
     for splits in all_splits:
         jobs[splits.name] = make_jobs(run, training, splits, *shared)
-    write = partial(write_system, corpus.splits["development"], library, output, provenance)
+    write = partial(write_system, corpus.splits.get("development"), library, output, provenance)
     every = [job for systems in jobs.values() for system in systems.values() for job in system]
     run_jobs(every, training.per_device_eval_batch_size, workers, publication.after_job(jobs[""], write))
 
@@ -101,7 +103,9 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     probe_encoders(run, {str(key): table for key, table in given.tables.items()}, given.audio, cache, output)
     if state.is_main_process:
         sizes = {name: AutoModel.from_pretrained(write(system)).num_parameters() for name, system in jobs[""].items()}
-        results = write_report(output, jobs, sizes, **provenance, bootstrap_samples=run.bootstrap_samples)
+        others = finished_jobs(run, finished, all_splits, corpus.label_range, output)
+        rows = {name: systems | others[name] for name, systems in jobs.items()}
+        results = write_report(output, rows, sizes, **provenance, bootstrap_samples=run.bootstrap_samples)
         write_cards(results, output, publication.repo_id)
         print(render_markdown(results))
         for name in jobs[""]:

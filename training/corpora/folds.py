@@ -119,21 +119,49 @@ def without_corpora(corpus: Corpus, names: Sequence[str]) -> dict[str, Corpus]:
         raise CorpusError(f"leave_out is {', '.join(names)}, but {corpus.name} is one corpus; give several (corpora).")
     names = known if list(names) == ["all"] else names
     check_names("leave_out", names, known, "corpus")
-    pooled = datasets.concatenate_datasets(list(splits))
-    places = [(split, own) for split, rows in corpus.splits.items() for own in rows["corpus"][:]]
-    result = {}
-    for left_out in names:
-        rows: dict[str, list[int]] = {"train": [], "development": [], TEST_SPLIT: []}
-        for index, (split, own) in enumerate(places):
-            rows[TEST_SPLIT if own == left_out else "development" if split == "development" else "train"].append(index)
-        for needed in LEARNT_FROM:
-            if not rows[needed]:
-                raise CorpusError(
-                    f"without {left_out}, {corpus.name} has no clips in split {needed!r}; do not leave it out."
-                )
-        parts = datasets.DatasetDict({split: pooled.select(indices) for split, indices in rows.items()})
-        result[left_out] = replace(corpus, splits=parts)
-    return result
+    return {name: across_corpora(corpus, [other for other in known if other != name], [name]) for name in names}
+
+
+def across_corpora(corpus: Corpus, train_on: Sequence[str], test_on: Sequence[str], trains: bool = True) -> Corpus:
+    """Train and develop on corpora, and test on every clip of others.
+
+    Args:
+        corpus: Labelled clips, of several corpora or of one alone.
+        train_on: Names of corpora; none for all that are not tested on.
+        test_on: Names of corpora; none for all that are not trained on, `["all"]` for every clip.
+        trains: Whether anything is trained; if not, nothing but test clips is needed.
+
+    Returns:
+        The splits train (of the former, with their test splits), development (of the former) and test1; without the
+        clips of corpora in neither.
+
+    Raises:
+        ValueError: None has this name, or there are no clips to train, to develop or to test on.
+    """
+    pooled = datasets.concatenate_datasets(list(corpus.splits.values()))
+    owners = pooled["corpus"][:] if "corpus" in pooled.column_names else [""] * len(pooled)
+    known = sorted(set(owners))
+    if known == [""] and list(test_on) != ["all"]:
+        raise CorpusError(f"train_on and test_on name corpora, but {corpus.name} is one; give several (data_dir).")
+    for setting, names in (("train_on", train_on), ("test_on", [] if list(test_on) == ["all"] else test_on)):
+        check_names(setting, names, [name for name in known if name], "corpus")
+    tested = known if list(test_on) == ["all"] else test_on or [name for name in known if name not in train_on]
+    trained = train_on or [name for name in known if name not in tested]
+    rows: dict[str, list[int]] = {"train": [], "development": [], TEST_SPLIT: []}
+    places = [split for split, clips in corpus.splits.items() for _ in range(len(clips))]
+    for index, (split, own) in enumerate(zip(places, owners, strict=True)):
+        if own in tested:
+            rows[TEST_SPLIT].append(index)
+        elif own in trained:
+            rows["development" if split == "development" else "train"].append(index)
+    for needed in (*LEARNT_FROM, TEST_SPLIT) if trains else (TEST_SPLIT,):
+        if not rows[needed]:
+            raise CorpusError(
+                f"with {', '.join(tested)} to test on, {corpus.name} has no clips in split {needed!r}; name other "
+                "corpora (leave_out, train_on, test_on)."
+            )
+    splits = {split: pooled.select(indices) for split, indices in rows.items() if indices}
+    return replace(corpus, splits=datasets.DatasetDict(splits))
 
 
 def deal_speakers(speakers: Sequence[str], seed: int) -> dict[str, str]:

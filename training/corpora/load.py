@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,18 +25,26 @@ DEMO_NOTE = (
 )
 
 
-def load_corpus(kind: str, data_dir: str | None, options: dict, cache: Path, note: str | None = None) -> Corpus:
+def load_corpus(
+    kind: str,
+    data_dir: str | None,
+    options: dict,
+    cache: Path,
+    note: str | None = None,
+    needed: Sequence[str] = LEARNT_FROM,
+) -> Corpus:
     """Load a corpus as [`read_corpus`] does and keep its labelled clips.
 
     Args:
         kind, data_dir, options, cache: As there.
         note: What readers of the results should know of this corpus.
+        needed: As of [`labelled_clips`].
 
     Raises:
         ValueError: As there, or nothing is left to train or to develop on.
     """
     corpus = read_corpus(kind, data_dir, options, cache)
-    return labelled_clips(replace(corpus, note=f"{corpus.note} {note}") if note else corpus)
+    return labelled_clips(replace(corpus, note=f"{corpus.note} {note}") if note else corpus, needed)
 
 
 def read_corpus(kind: str, data_dir: str | None, options: dict, cache: Path) -> Corpus:
@@ -73,11 +82,15 @@ def unlabelled_folders(folders: list[str], cache: Path) -> list[Path]:
     return [make_demo_corpus(cache / "corpora") / "Audios" if name == "demo" else Path(name) for name in folders]
 
 
-def labelled_clips(corpus: Corpus) -> Corpus:
+def labelled_clips(corpus: Corpus, needed: Sequence[str] = LEARNT_FROM) -> Corpus:
     """Return the corpus without clips that have no rating at all, and without splits that lose all of theirs.
 
+    Args:
+        corpus: Any clips.
+        needed: Splits that must have some: by default those to train and to develop on.
+
     Raises:
-        ValueError: Nothing is left to train or to develop on.
+        ValueError: A split that is needed has none, or none has.
     """
     splits = {
         name: rows.filter(lambda *values: set(values) != {None}, input_columns=list(DIMENSIONS))
@@ -87,11 +100,13 @@ def labelled_clips(corpus: Corpus) -> Corpus:
     if left_out:
         logger.info("%s: %d clips have no rating and are left out", corpus.name, left_out)
     kept = type(corpus.splits)({name: rows for name, rows in splits.items() if len(rows)})
-    for needed in LEARNT_FROM:
-        if needed not in kept:
-            found = ", ".join(kept) or "none"
+    if not kept:
+        raise ValueError(f"{corpus.name} has no labelled clips; give a corpus with some")
+    for split in needed:
+        if split not in kept:
+            found = ", ".join(kept)
             raise ValueError(
-                f"{corpus.name} has no labelled clips in split {needed!r}; splits with labels: {found} (speakers are "
+                f"{corpus.name} has no labelled clips in split {split!r}; splits with labels: {found} (speakers are "
                 "dealt out to all splits where there are three)"
             )
     return replace(corpus, splits=kept)

@@ -14,10 +14,11 @@ from speech_affect import DIMENSIONS
 from ..settings.checks import check_names
 from ..settings.corpora import CorpusEntry
 from ..settings.corpus_facts import CorpusFacts
-from ..settings.labels import EMOTIONS, SPLITS, UNKNOWN, WORD_SCALE
+from ..settings.labels import EMOTIONS, LEARNT_FROM, SPLITS, UNKNOWN, WORD_SCALE
 from ..settings.run_settings import RunSettings
 from .clip_table import class_of
 from .corpus import FEATURES, ORIGIN_FEATURES, SEGMENT, Corpus, CorpusError, listed, with_audio
+from .folds import across_corpora
 from .load import labelled_clips, load_corpus, read_corpus
 from .word_ratings import word_ratings
 
@@ -56,11 +57,9 @@ def load_run_corpus(run: RunSettings, cache: Path) -> tuple[Corpus, dict[str, Or
             names one that is not there.
     """
     if not run.corpora:
-        corpus = load_corpus(run.corpus, run.data_dir, run.corpus_options, cache, run.corpus_note)
+        corpus = load_corpus(run.corpus, run.data_dir, run.corpus_options, cache, run.corpus_note, _needed(run))
         known = Origin(corpus.label_range, corpus.note, run.corpus_facts)
-        origins = dict.fromkeys(corpora_in(corpus), known)
-        _check_trained_on(corpus, origins)
-        return corpus, origins
+        return _dealt(run, corpus, dict.fromkeys(corpora_in(corpus), known))
     parts, origins = [], {}
     for name, entry in run.corpora.items():
         part = read_corpus(entry.corpus, entry.data_dir, entry.corpus_options, cache)
@@ -80,9 +79,26 @@ def load_run_corpus(run: RunSettings, cache: Path) -> tuple[Corpus, dict[str, Or
         note=run.corpus_note or notes,
         skipped=sum(part.skipped for part, *_ in parts),
     )
-    whole = labelled_clips(whole)
-    _check_trained_on(whole, origins)
-    return whole, origins
+    return _dealt(run, labelled_clips(whole, _needed(run)), origins)
+
+
+def _needed(run: RunSettings) -> Sequence[str]:
+    """Return the splits that must have clips: none where nothing is trained."""
+    return LEARNT_FROM if run.systems else ()
+
+
+def _dealt(run: RunSettings, corpus: Corpus, origins: dict[str, Origin]) -> tuple[Corpus, dict[str, Origin]]:
+    """Return the corpus with the splits of `train_on` and `test_on`, if they are given, and the corpora in it."""
+    if run.train_on or run.test_on:
+        corpus = across_corpora(corpus, run.train_on, run.test_on, trains=bool(run.systems))
+        origins = {name: origins[name] for name in corpora_in(corpus)}
+    tested = [rows for split, rows in corpus.splits.items() if split not in LEARNT_FROM]
+    if run.systems:
+        trained = [name for name in origins if name not in run.test_on] if run.test_on else run.train_on or origins
+        _check_trained_on(corpus, trained)
+    elif not tested and not run.folds:
+        raise CorpusError(f"{corpus.name} has no split to test on; give --test_on all to test on every clip.")
+    return corpus, origins
 
 
 def corpora_in(corpus: Corpus) -> list[str]:

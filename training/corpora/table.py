@@ -12,7 +12,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Literal
 
@@ -70,6 +70,7 @@ def load_table_corpus(
     emotion_column: str | None = None,
     transcript_column: str | None = None,
     split_column: str | None = None,
+    split: str | None = None,
     corpus_column: str | None = None,
     language_column: str | None = None,
     ratings: Literal["columns", "emotion"] = "columns",
@@ -96,6 +97,7 @@ def load_table_corpus(
         emotion_column: One-letter codes of MSP-Podcast, or the words for them (`anger`, `happy`, ...).
         transcript_column: The spoken words.
         split_column: train, dev, validation, test, test1, test2, test3, ... (see `table_batches.SPLIT_OF`).
+        split: That of all clips of a table that has none, such as test1 where no model learns: needs no speakers.
         corpus_column: Names of the corpora in the table, with which names of files and speakers then begin.
         language_column: ISO 639 codes.
         ratings: `"columns"`, or `"emotion"` where nobody rated the clips: the ratings of the word for each clip's
@@ -115,7 +117,8 @@ def load_table_corpus(
     Raises:
         CorpusError: The source or a column is not there, a row is bad, or there are no speakers to make splits by.
     """
-    return _load(os.fspath(source), _columns(locals()), label_range, audio_dir, BadRows(on_error), seed, cache_dir)
+    bad_rows = BadRows(on_error)
+    return _load(os.fspath(source), _columns(locals()), label_range, audio_dir, bad_rows, seed, cache_dir, split)
 
 
 def _columns(arguments: dict) -> dict[str, str]:
@@ -132,10 +135,16 @@ def _columns(arguments: dict) -> dict[str, str]:
     return columns
 
 
-def _load(source, columns, label_range, audio_dir, bad_rows, seed, cache_dir) -> Corpus:
+def _load(source, columns, label_range, audio_dir, bad_rows, seed, cache_dir, split) -> Corpus:
     label_range = check_label_range(label_range)
     tables, folder = read_tables(source, columns, cache_dir, bad_rows)
     deal = "split" not in columns and len(tables) == 1
+    if split is not None:
+        if split not in SPLITS or not deal:
+            raise CorpusError(
+                f"split is {split!r}; allowed is one of {', '.join(SPLITS)}, for a table that is not split."
+            )
+        tables, deal = [replace(tables[0], split=split)], False
     if deal and "speaker" not in columns:
         raise CorpusError(
             f"{source} is not split and split_column is not given, so speaker-disjoint splits are to be made: "

@@ -67,9 +67,9 @@ class EncoderSource:
 
 
 def resolve_encoder(
-    name_or_path: str, *, revision: str | None = None, cache_dir: str | Path | None = None
+    name_or_path: str, *, revision: str | None = None, cache_dir: str | Path | None = None, code: bool = False
 ) -> EncoderSource:
-    """Find an encoder, and fetch or convert it if needed.
+    """Find an encoder, or another model, and fetch or convert it if needed.
 
     A folder is used as it is. A Hub id is fetched, or read from the local Hub cache if the Hub does not answer. The
     models of `PACKAGES` are available without the Hub if their package is installed.
@@ -79,6 +79,7 @@ def resolve_encoder(
         revision: Branch, tag or commit hash of a Hub model; by default its main branch.
         cache_dir: Folder for converted encoders, in `encoders/`; by default `speech_affect` under HF_HOME. Files from
             the Hub are kept in the Hub's own cache.
+        code: Whether the Python files of its repository are a part of it.
 
     Raises:
         ValueError: The name is neither a folder nor a Hub id, a revision is given for a folder, or the weights are not
@@ -89,9 +90,9 @@ def resolve_encoder(
     if name_or_path and folder.is_dir():  # the empty path is the working directory
         if revision is not None:
             raise ValueError(f"{folder} is a local folder, which has no revision {revision!r}; leave revision out.")
-        return EncoderSource(folder, folder.resolve().name, _fingerprint(folder), _license(folder))
+        return EncoderSource(folder, folder.resolve().name, _fingerprint(folder, code), _license(folder))
     try:
-        return _from_hub(name_or_path, revision)
+        return _from_hub(name_or_path, revision, code)
     except HFValidationError as error:
         raise ValueError(f"{name_or_path!r} is neither an existing folder nor a Hub id (owner/name).") from error
     except OSError as error:
@@ -114,10 +115,10 @@ def hub_answers() -> bool:
         return False
 
 
-def _from_hub(name: str, revision: str | None) -> EncoderSource:
+def _from_hub(name: str, revision: str | None, code: bool) -> EncoderSource:
     online = hub_answers()
     # a cached model may lack files that are not needed, so offline one is asked for, and the rest checked below
-    patterns = _HUB_FILES if online else ["config.json"]
+    patterns = [*_HUB_FILES, *(["*.py"] if code else [])] if online else ["config.json"]
     folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=not online))
     if online and not (folder / _WEIGHTS).exists() and not (folder / _WEIGHTS_INDEX).exists():
         raise ValueError(
@@ -235,10 +236,11 @@ def _shards(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _fingerprint(folder: Path) -> str:
+def _fingerprint(folder: Path, code: bool = False) -> str:
     """Digest of all files that determine what an encoder computes."""
     preparation = [path for path in [folder / "preprocessor_config.json"] if path.is_file()]
-    return f"sha256-{_sha256([folder / 'config.json', *preparation, *weight_files(folder)])}"
+    programs = sorted(folder.glob("*.py")) if code else []
+    return f"sha256-{_sha256([folder / 'config.json', *preparation, *programs, *weight_files(folder)])}"
 
 
 def _sha256(files: Iterable[Path]) -> str:

@@ -97,8 +97,9 @@ def make_data_splits(
             clips = clips_of(rows, fingerprint_of)
             tables[SplitKey(split)] = clip_table(rows, [fingerprint for fingerprint, _ in clips])
             audio.update(clips)
-        train = tables[TRAIN]
-        sources = [(f, audio[f], speaker) for f, speaker in zip(train.fingerprints, train.speakers, strict=True)]
+        sources = []
+        if train := tables.get(TRAIN):  # nothing is, where finished models are evaluated
+            sources = [(f, audio[f], speaker) for f, speaker in zip(train.fingerprints, train.speakers, strict=True)]
         return DataSplits(
             name, tables, audio, augmented_copies(sources, copies, augmentation), evaluated_as=evaluated_as
         )

@@ -32,7 +32,7 @@ def systems_of(run: RunSettings, data_splits: DataSplits) -> dict[str, SystemSpe
     """Return the systems to train: all of them on the given splits; on folds those of `cross_validated`."""
     if not data_splits.name:
         return run.systems
-    names = with_needed(run.cross_validated, run.systems)
+    names = with_needed([name for name in run.cross_validated if name in run.systems], run.systems)
     return {name: spec for name, spec in run.systems.items() if name in names}
 
 
@@ -55,8 +55,9 @@ def leave_out_unreachable(run: RunSettings, cache_dir: Path) -> RunSettings:
         if missing:
             logger.warning("system %s is left out with %s, which it needs", name, missing[0])
             del specs[name]
-    cross_validated = [name for name in run.cross_validated if name in specs]
-    degraded = [name for name in run.degraded_systems if name in specs]
+    kept = {**specs, **run.checkpoints}
+    cross_validated = [name for name in run.cross_validated if name in kept]
+    degraded = [name for name in run.degraded_systems if name in kept]
     return replace(run, systems=specs, cross_validated=cross_validated, degraded_systems=degraded)
 
 
@@ -103,17 +104,18 @@ def prepare_frames(
         extracted |= copies.keys()
     for data_splits in all_splits:
         degraded = {clip.fingerprint: clip for clips in data_splits.conditions.values() for clip in clips}
-        extract([b for name in run.degraded_systems for b in run.systems[name].frozen_branches], degraded)
+        tested = [run.systems[name] for name in run.degraded_systems if name in run.systems]
+        extract([branch for spec in tested for branch in spec.frozen_branches], degraded)
     students = [spec for spec in run.systems.values() if spec.unlabelled]
     branches = [branch for spec in students for branch in spec.branch_settings] + _of_teachers(students, run.systems)
     branches += [b for spec in pretrained if spec.pretraining.unlabelled for b in spec.cached_branches]
     extract(branches, {piece.fingerprint: piece for piece in unlabelled})
     if library.text_names:
-        caches |= extract_text_frames(_transcripts(all_splits), everywhere, library, root, run.extraction_batch_size)
+        caches |= extract_text_frames(transcripts_of(all_splits), everywhere, library, root, run.extraction_batch_size)
     return caches
 
 
-def _transcripts(all_splits: Sequence[DataSplits]) -> dict[str, str]:
+def transcripts_of(all_splits: Sequence[DataSplits]) -> dict[str, str]:
     """Map the fingerprint of every clip, augmented copy and degraded clip to its transcript."""
     texts = clip_transcripts(all_splits[0].tables)
     for data_splits in all_splits:
@@ -150,6 +152,9 @@ def make_jobs(
             uncertainty.
         checkpoints: By system, what those start from that start from no system of the run.
     """
+    specs = systems_of(run, data_splits)
+    if not specs:
+        return {}
     train = data_splits.tables[TRAIN]
     genders = [gender for gender in train.genders if gender is not None]
     dimensions = [dimension for dimension, clips in train.rated_clips().items() if clips > 1]
@@ -160,7 +165,7 @@ def make_jobs(
     evaluated = {key: table for key, table in data_splits.tables.items() if key != TRAIN}
     audio = ClipAudio(data_splits.every_clip(unlabelled), library, run.augmentation_copies, run.augmentation)
     jobs: dict[str, list[Job]] = {}
-    for name, spec in systems_of(run, data_splits).items():
+    for name, spec in specs.items():
         emotions = _emotions(spec, train)
         config = build_config(spec, library.configs, run.head, label_range, emotions, genders, dimensions)
         tables = {TRAIN: data_splits.training_table(spec, unlabelled), **evaluated}

@@ -57,7 +57,8 @@ def _without_paths(argv: Sequence[str]) -> str:
             named, latest = FOLDERS.get(option, ""), option
             words.append(option)
         if equals or not option:
-            words.append(named or shlex.quote(Path(value).name if latest == "--recipe" else value))
+            is_folder = latest == "--recipe" or (latest == "--evaluate" and Path(value).is_dir())
+            words.append(named or shlex.quote(Path(value).resolve().name if is_folder else value))
     return " ".join(words)
 
 

@@ -21,6 +21,7 @@ from speech_affect import DIMENSIONS
 from ..files import read_json, write_text
 from ..jobs.provenance import by_word_of, shown_twice
 from ..settings.corpus_facts import CorpusFacts
+from ..settings.finished import ROLE
 from .card_metadata import card_data, encoders_of
 from .card_tables import list_of
 from .card_text import (
@@ -90,6 +91,8 @@ def build_card(
     if system not in by_name:
         raise ValueError(f"the results have no system {system!r}; they have {', '.join(by_name)}")
     entry = by_name[system]
+    if entry["role"] == ROLE:
+        raise ValueError(f"system {system!r} was not trained in this run; it has the card of its own repository")
     _check_filled({**results, "system": entry})
     if checkpoint is not None:
         _check_same_run(checkpoint, entry)
@@ -133,7 +136,7 @@ def write_cards(results: dict, output: Path, repo_id: Callable[[str], str] | Non
         repo_id: Returns the Hub id that the examples of a system load; ids without an owner are not shown.
     """
     written, failed = [], {}
-    for entry in results["systems"]:
+    for entry in [entry for entry in results["systems"] if entry["role"] != ROLE]:
         folder = output / entry["name"]
         name = repo_id(entry["name"]) if repo_id else ""
         try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..files import write_json, write_text
 from ..jobs.checkpoint import best_job
+from ..jobs.finished import FinishedJob, warnings_of
 from ..jobs.job import Job
 from ..settings.split_key import SplitKey
 from .evaluation import Evaluation, read_evaluations
@@ -22,7 +23,7 @@ MOST_PANELS = 8  # of figures with a panel per system
 
 def write_report(
     folder: Path,
-    jobs: dict[str, dict[str, list[Job]]],
+    jobs: dict[str, dict[str, list[Job | FinishedJob]]],
     parameters: dict[str, int],
     corpus: dict,
     encoders: dict[str, dict],
@@ -34,7 +35,7 @@ def write_report(
     Args:
         folder: Folder of the run.
         jobs: Finished jobs, as [`read_evaluations`] takes them.
-        parameters: Per system the number of parameters of its checkpoint, encoders included.
+        parameters: Per trained system the number of parameters of its checkpoint, encoders included.
         corpus, encoders, environment: Descriptions by `provenance`.
         bootstrap_samples: Resamples for each interval.
 
@@ -43,7 +44,10 @@ def write_report(
     """
     evaluations = read_evaluations(jobs, corpus)
     corpus = {**corpus, "listeners": _listeners(evaluations)}
-    systems = [_system(jobs, name, parameters[name], evaluations, bootstrap_samples) for name in jobs[""]]
+    systems = []
+    for name, (first, *_) in jobs[""].items():
+        about = _finished(first, corpus) if isinstance(first, FinishedJob) else _trained(jobs, name, parameters[name])
+        systems.append({**about, **_scores(name, evaluations, bootstrap_samples)})
     specs = {name: runs[0].spec for name, runs in jobs[""].items()}
     results = {
         "systems": systems,
@@ -65,16 +69,43 @@ def _listeners(evaluations: dict[SplitKey, dict[str, Evaluation]]) -> dict[str, 
     return {split: scores for split, scores in found.items() if scores is not None}
 
 
-def _system(jobs, name: str, parameters: int, evaluations: dict, bootstrap_samples: int) -> dict:
-    given = jobs[""][name]
-    spec, config = given[0].spec, given[0].config
-    every = [job for data_splits in jobs.values() for job in data_splits.get(name, [])]
+def _scores(name: str, evaluations: dict, bootstrap_samples: int) -> dict:
     scores, conditions = {}, {}
     for key, systems in evaluations.items():
         if name in systems and key.condition:
             conditions.setdefault(str(replace(key, condition="")), {})[key.condition] = ccc_scores(systems[name])
         elif name in systems:
             scores[str(key)] = split_scores(systems[name], bootstrap_samples)
+    return {"splits": scores, "conditions": conditions}
+
+
+def _finished(job: FinishedJob, corpus: dict) -> dict:
+    """Describe a model that was not trained here: no seeds, steps or inputs but its own."""
+    model, nothing = job.model, dict.fromkeys(("trained_parameters", "trainings", "training_seconds"), 0)
+    return {
+        "name": job.spec.name,
+        "role": job.spec.role,
+        "inputs": ["audio", "transcript"] if model.reads_text else ["audio"],
+        "teacher": None,
+        "parameters": model.parameters,
+        **nothing,
+        "seeds": [],
+        "steps": [],
+        "checkpoint": {
+            "id": model.source.name,
+            "revision": model.source.revision,
+            "license": model.source.license,
+            "outputs": model.outputs,
+            "output_range": list(model.output_range),
+        },
+        "warnings": warnings_of(job, corpus),
+    }
+
+
+def _trained(jobs: dict, name: str, parameters: int) -> dict:
+    given = jobs[""][name]
+    spec, config = given[0].spec, given[0].config
+    every = [job for data_splits in jobs.values() for job in data_splits.get(name, [])]
     return {
         "name": spec.name,
         "role": spec.role,
@@ -88,8 +119,6 @@ def _system(jobs, name: str, parameters: int, evaluations: dict, bootstrap_sampl
         "training_seconds": sum(job.result()["seconds"] for job in every),
         "peak_memory_mb": max(job.result().get("peak_memory_mb") or 0 for job in every) or None,
         "checkpoint": _checkpoint(best_job(given)),
-        "splits": scores,
-        "conditions": conditions,
     }
 
 

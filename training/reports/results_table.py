@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from speech_affect import DIMENSIONS
 
+from ..settings.finished import ROLE
 from .scores import KEYS
 from .tables import (
     LISTENER,
@@ -31,7 +32,7 @@ MOST_GROUPS = 20
 def render_markdown(results: dict) -> str:
     """Return `results.md` for the content of `results.json`."""
     corpus, systems, environment = results["corpus"], results["systems"], results["environment"]
-    parts = [f"# Results on {corpus['name']}", corpus["note"]]
+    parts = [f"# Results on {corpus['name']}", corpus["note"], _finished_models(systems)]
     for split in dict.fromkeys(split for system in systems for split in system["splits"]):
         scores = {system["name"]: system["splits"][split] for system in systems if split in system["splits"]}
         shown = as_shown(corpus, split)
@@ -49,19 +50,33 @@ def render_markdown(results: dict) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _finished_models(systems: Sequence[dict]) -> str | None:
+    """Return where each finished model is from, and what its reader should know; None without any."""
+    lines = []
+    for name, about, warnings in ((s["name"], s["checkpoint"], s["warnings"]) for s in systems if s["role"] == ROLE):
+        low, high = about["output_range"]
+        licence = f", licence {about['license']}" if about["license"] else ""
+        lines.append(
+            f"- `{name}` is {about['id']} at {about['revision']}{licence}: {', '.join(about['outputs'])} in "
+            f"{low:g} to {high:g}, moved to the labels' range; not trained here."
+        )
+        lines += [f"- **`{name}` {warning}.**" for warning in warnings]
+    return "\n".join(lines) or None
+
+
 def _split_table(systems: Sequence[dict], split: str, corpus: dict) -> str:
     rows = []
     for system in systems:
         scores = system["splits"][split]
         row = [system["name"], system["role"], " + ".join(system["inputs"]), f"{system['parameters']:,}"]
-        row.append(str(len(system["seeds"])))
+        row.append(str(len(system["seeds"]) or ""))
         for key in KEYS:
             if scores["ccc"][key] is None:
                 row.append(NOT_RATED)
                 continue
             low, high = scores["ci95"][key]
-            mean = f"{scores['ccc'][key]:.3f} ± {scores['ccc_std_over_seeds'][key]:.3f}"
-            row.append(f"{mean} [{low:.3f}, {high:.3f}]")
+            spread = f" ± {scores['ccc_std_over_seeds'][key]:.3f}" if system["seeds"] else ""
+            row.append(f"{scores['ccc'][key]:.3f}{spread} [{low:.3f}, {high:.3f}]")
         rows.append(row)
     scores = systems[0]["splits"][split]
     title = f"## {split_name(split, corpus)}: CCC on {clips_text(scores)}"

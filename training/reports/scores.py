@@ -10,6 +10,7 @@ from ..metrics.bootstrap import Difference, Interval, bootstrap_ccc, paired_boot
 from ..metrics.calibration import coverage
 from ..metrics.listeners import further_listener, grade_spread, spread_agreement
 from ..metrics.rated import concordance_within, mean_of_rated, rows_of_groups
+from ..settings.finished import ROLE, CheckpointSpec
 from ..settings.labels import UNKNOWN
 from ..settings.split_key import SplitKey
 from ..settings.systems import SystemSpec
@@ -141,7 +142,7 @@ def listener_scores(evaluation: Evaluation) -> dict | None:
 
 
 def comparisons(
-    specs: dict[str, SystemSpec], evaluations: dict[SplitKey, dict[str, Evaluation]], samples: int
+    specs: dict[str, SystemSpec | CheckpointSpec], evaluations: dict[SplitKey, dict[str, Evaluation]], samples: int
 ) -> list[dict]:
     """Test the pairs of [`pairs`] on every split without a condition, by `samples` bootstrap resamples."""
     return [
@@ -152,11 +153,15 @@ def comparisons(
     ]
 
 
-def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
+def pairs(specs: dict[str, SystemSpec | CheckpointSpec]) -> list[tuple[str, str]]:
     """Return the pairs of systems to compare: every system with the baseline; a distilled or pre-trained student with
     each other student on the same input without a teacher; a teacher with the student on the baseline's input and the
-    same training clips.
+    same training clips; every system with each finished model, and of these alone each with the first.
     """
+    finished = [name for name, spec in specs.items() if spec.role == ROLE]
+    specs = {name: spec for name, spec in specs.items() if spec.role != ROLE}
+    if not specs:
+        return [(name, finished[0]) for name in finished[1:]]
     baseline = next((name for name, spec in specs.items() if spec.role == "baseline"), None)
     found = [(name, baseline) for name in specs if baseline and name != baseline]
     plain = {name: spec for name, spec in specs.items() if spec.role == "student" and not spec.teachers}
@@ -167,7 +172,7 @@ def pairs(specs: dict[str, SystemSpec]) -> list[tuple[str, str]]:
             teaches = spec.role == "teacher" and baseline and student.augmented == spec.augmented
             if distilled or (teaches and student.branch_settings == specs[baseline].branch_settings):
                 found.append((name, other))
-    return found
+    return found + [(name, other) for name in specs for other in finished]
 
 
 def _compare(a: Evaluation, b: Evaluation, samples: int) -> dict:

@@ -15,9 +15,13 @@ class CorpusArguments:
     """Corpus"""
 
     corpus: Literal["demo", "msp_podcast", "table"] | None = HfArg(
-        default=None, help="Kind of the corpus; by default msp_podcast with --data_dir, demo without."
+        default=None, help="Kind of the corpus; by default table where --data_dir is a file, msp_podcast for a folder, demo without."
     )
-    data_dir: str | None = HfArg(default=None, help="Folder in MSP-Podcast layout, or the table of --corpus table.")
+    data_dir: list[str] | None = HfArg(
+        default=None,
+        help="Folder in MSP-Podcast layout, or a table; several are corpora that are named by the "
+        "last part of their paths.",
+    )
     corpus_options: dict | str | None = HfArg(
         default=None, help="Mapping: further arguments of the corpus loader, such as the names of columns."
     )
@@ -55,7 +59,9 @@ class SystemArguments:
 
     recipe: str = HfArg(default="demo", help="Name of a file in training/recipes, or a path: defaults of all others.")
     encoders: dict | str | None = HfArg(default=None, help="Mapping: name -> {id, revision, pad_to_window}.")
-    systems: dict | str | None = HfArg(default=None, help="Mapping: name -> {role, branches, ...}.")
+    systems: dict | str | None = HfArg(
+        default=None, help="Mapping: name -> {role, branches, ...}, or {role: checkpoint, id, ...}."
+    )
     only: list[str] | None = HfArg(default=None, help="Run only these systems and their teachers.")
     head: dict | str | None = HfArg(default=None, help="Mapping: sizes of the head, for every system.")
     seeds: list[int] = HfArg(default_factory=lambda: [0], help="Each system is trained once per seed.")
@@ -69,6 +75,18 @@ class EvaluationArguments:
     """Evaluation"""
 
     folds: int | None = HfArg(default=None, help="Also cross-validate by speaker with this many folds (split cv5).")
+    evaluate: list[str] = HfArg(
+        default_factory=list,
+        help="Folders or Hub ids of finished models: they are evaluated, and nothing is trained.",
+    )
+    train_on: list[str] = HfArg(
+        default_factory=list, help="Corpora to train and to develop on; by default all that are not tested on."
+    )
+    test_on: list[str] = HfArg(
+        default_factory=list,
+        help="Corpora whose clips are all tested on (split test1); by default all that are not trained on. With "
+        "--evaluate also all: every clip there is.",
+    )
     hold_out_tests: bool = HfArg(
         default=True,
         help="False: checkpoints to use, not to score: they are trained on the test splits too, and the scores are "
@@ -103,7 +121,9 @@ class MachineArguments:
 class AffectTrainingArguments(TrainingArguments):
     """Output and Hub"""
 
-    output_dir: str | None = HfArg(default=None, help="Folder of the run; by default outputs/<recipe>.")
+    output_dir: str | None = HfArg(
+        default=None, help="Folder of the run; by default outputs/<recipe>, with --evaluate outputs/evaluation."
+    )
     push_to_hub: bool = HfArg(
         default=False, help="Push each system when all its seeds are finished, and again with its model card."
     )

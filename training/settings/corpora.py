@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_type_hints
 
 from .checks import check_mapping, check_names, check_type
 from .corpus_facts import LANGUAGE, CorpusFacts, corpus_facts
+from .finished import named
 from .labels import EMOTIONS, UNLABELLED, WORD_SCALE
 
 
@@ -75,6 +77,29 @@ class CorpusEntry:
         if isinstance(own, dict) and isinstance(shared, dict):
             own = {**shared, **own}
         return corpus_facts(own or shared or {}, self.corpus, self.corpus_options.get("ratings") == "emotion")
+
+
+def corpora_of_paths(paths: Sequence[str], corpus: str | None, options: dict) -> dict[str, dict]:
+    """Return the entries of several corpora, given by their folders and tables alone.
+
+    Args:
+        paths: Folders in MSP-Podcast layout, or tables.
+        corpus: Kind of all of them; None for that of [`kind_of`].
+        options: Further arguments of each loader.
+    """
+    return {
+        name: {
+            "corpus": corpus or kind_of(path),
+            "data_dir": path,
+            "corpus_options": options,
+        }
+        for name, path in named(paths).items()
+    }
+
+
+def kind_of(path: str) -> str:
+    """Return the kind of a corpus that no other is said of: a file is a table."""
+    return "table" if os.path.isfile(path) else "msp_podcast"
 
 
 def is_corpus_name(name: str) -> bool:

@@ -52,6 +52,7 @@ def parse_arguments(argv: list[str]) -> tuple[RunSettings, TrainingArguments]:
     """
     early = ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--recipe", default="demo", nargs="?")
+    early.add_argument("--evaluate", nargs="*")
     for option in ("-h", "--help", "--help_all"):
         early.add_argument(option, action="store_true")
     asked = early.parse_known_args(argv)[0]
@@ -61,7 +62,8 @@ def parse_arguments(argv: list[str]) -> tuple[RunSettings, TrainingArguments]:
     path = _recipe_path(asked.recipe)
     parser = _Parser(ALL_ARGUMENTS, add_help=False, allow_abbrev=False)
     on_gpu = {"dataloader_pin_memory": torch.cuda.is_available(), "use_cpu": not torch.accelerator.is_available()}
-    parser.set_defaults(output_dir=f"outputs/{path.stem}", **TRAINER_DEFAULTS, **on_gpu)
+    output = "outputs/evaluation" if asked.evaluate else f"outputs/{path.stem}"
+    parser.set_defaults(output_dir=output, **TRAINER_DEFAULTS, **on_gpu)
     parser.set_defaults(**_recipe_defaults(path))
     try:
         *groups, training, unused = parser.parse_args_into_dataclasses(

@@ -8,8 +8,9 @@ from typing import Any
 from .arguments import CorpusArguments, EvaluationArguments, MachineArguments, SystemArguments
 from .augmentation import AugmentationSettings
 from .conditions import Condition, read_conditions
-from .corpora import CorpusEntry, read_corpora
+from .corpora import CorpusEntry, corpora_of_paths, kind_of, read_corpora
 from .corpus_facts import CorpusFacts, corpus_facts
+from .finished import CheckpointSpec, is_checkpoint, read_checkpoints
 from .labels import MIN_FOLDS
 from .recipe_file import read_mapping
 from .systems import SystemSpec, check_config, check_encoders, system_specs
@@ -31,12 +32,14 @@ class RunSettings(CorpusArguments, SystemArguments, EvaluationArguments, Machine
 
     Args:
         corpus: Kind of the corpus; None where there are several.
+        data_dir: Its folder or table, or the folder that holds several; None where their entries have whole paths.
         corpus_facts: Facts for the model cards; None if unknown.
         corpora: Name -> where the corpus is, in a run with several.
         corpora_shares: Name -> share of each corpus in training batches, once they are loaded; empty where each has as
             many clips in them as it has.
         encoders: Name -> `{id, revision, pad_to_window}`.
-        systems: Name -> system, teachers before their students; without those that `only` leaves out.
+        systems: Name -> system to train, teachers before their students; without those that `only` leaves out.
+        checkpoints: Name -> finished model that is evaluated beside them.
         cross_validated: Names of the systems of this run that are cross-validated.
         conditions: What test splits are degraded by.
         degraded_systems: Names of the systems of this run that are tested under these conditions.
@@ -44,6 +47,7 @@ class RunSettings(CorpusArguments, SystemArguments, EvaluationArguments, Machine
     """
 
     corpus: str | None
+    data_dir: str | None
     corpus_options: dict
     corpus_facts: CorpusFacts | None
     corpora: dict[str, CorpusEntry]
@@ -52,6 +56,7 @@ class RunSettings(CorpusArguments, SystemArguments, EvaluationArguments, Machine
     augmentation: AugmentationSettings
     encoders: dict[str, dict]
     systems: dict[str, SystemSpec]
+    checkpoints: dict[str, CheckpointSpec]
     head: dict
     conditions: list[Condition]
     degraded_systems: list[str]
@@ -62,34 +67,65 @@ def run_settings(given: Mapping[str, Any]) -> RunSettings:
     _check_numbers(given)
     names = ("corpus_options", "corpora", "encoders", "systems", "head", "augmentation", "conditions")
     mappings = {name: read_mapping(name, given[name] or {}) for name in names}
-    _check_corpora({**given, **mappings})
-    corpus = None if mappings["corpora"] else _corpus(given["corpus"], given["data_dir"])
+    given = _with_paths({**given, **mappings})
+    _check_corpora(given)
+    corpus = None if given["corpora"] else _corpus(given["corpus"], given["data_dir"])
     by_word = mappings["corpus_options"].get("ratings") == "emotion"
     check_encoders(mappings["encoders"])
-    systems = mappings["systems"]
-    specs = system_specs(systems, mappings["encoders"], given["only"])
+    specs, checkpoints = _rows(given)
+    known, running_now = {**mappings["systems"], **checkpoints}, {**specs, **checkpoints}
 
     def running(setting: str, names: list[str]) -> list[str]:
         for name in names:
-            if name not in systems:
-                raise ValueError(f"{setting} names {name!r}; the recipe has {', '.join(systems)}")
-        return [name for name in names if name in specs]  # `only` leaves out others
+            if name not in known:
+                raise ValueError(f"{setting} names {name!r}; the recipe has {', '.join(known)}")
+        return [name for name in names if name in running_now]  # `only` leaves out others
 
+    crossed = [] if given["evaluate"] else given["cross_validated"]
     degraded, conditions = read_conditions(mappings["conditions"])
     parsed = {
         **given,
-        **mappings,
         "corpus": corpus,
         "corpus_facts": corpus_facts(given["corpus_facts"] or "", corpus, by_word),
-        "corpora": read_corpora(mappings["corpora"], given["data_dir"]),
+        "corpora": read_corpora(given["corpora"], given["data_dir"]),
         "label_range": given["label_range"] and tuple(given["label_range"]),
         "augmentation": AugmentationSettings.from_mapping(mappings["augmentation"]),
         "systems": specs,
-        "cross_validated": running("cross_validated", given["cross_validated"] or list(systems)),
+        "checkpoints": checkpoints,
+        "cross_validated": running("cross_validated", crossed or list(known)),
         "conditions": conditions,
         "degraded_systems": running("conditions", degraded),
     }
     return _checked(RunSettings(**parsed))
+
+
+def _with_paths(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with one `data_dir`, or none and several `corpora` in its place."""
+    paths = given["data_dir"] or [None]
+    if not paths[1:]:
+        return {**given, "data_dir": paths[0]}
+    if given["corpora"]:
+        raise ValueError(f"data_dir is {paths}, and corpora names corpora within one; leave out one of the two")
+    corpora = corpora_of_paths(paths, given["corpus"], given["corpus_options"])
+    return {**given, "corpora": corpora, "data_dir": None, "corpus": None, "corpus_options": {}}
+
+
+def _rows(given: dict[str, Any]) -> tuple[dict[str, SystemSpec], dict[str, CheckpointSpec]]:
+    """Return the systems to train, and the finished models. Without the former, what they alone need is left out."""
+    checkpoints = read_checkpoints(given["systems"], given["evaluate"])
+    trained = {name: settings for name, settings in given["systems"].items() if not is_checkpoint(settings)}
+    only = given["only"] or None
+    if given["evaluate"]:
+        if only:
+            raise ValueError("only is of systems to train; leave it out with evaluate")
+        given |= {"probe": [], "unlabelled_dir": [], "augmentation_copies": 0}
+        return {}, checkpoints
+    if only:
+        checkpoints, only = (
+            {name: spec for name, spec in checkpoints.items() if name in only},
+            [name for name in only if name not in checkpoints],
+        )
+    return system_specs(trained, given["encoders"], only), checkpoints
 
 
 def _check_numbers(given: Mapping[str, Any]) -> None:
@@ -120,7 +156,7 @@ def _check_corpora(given: Mapping[str, Any]) -> None:
 
 
 def _corpus(corpus: str | None, data_dir: str | None) -> str:
-    corpus = corpus or ("demo" if data_dir is None else "msp_podcast")
+    corpus = corpus or ("demo" if data_dir is None else kind_of(data_dir))
     if corpus != "demo" and data_dir is None:
         raise ValueError(f"corpus {corpus} needs --data_dir")
     if corpus == "demo" and data_dir is not None:
@@ -131,6 +167,8 @@ def _corpus(corpus: str | None, data_dir: str | None) -> str:
 def _checked(settings: RunSettings) -> RunSettings:
     if not (settings.hold_out_tests or settings.folds):
         raise ValueError("hold_out_tests is False and there are no folds: give folds, such as 5, to be scored")
+    if settings.train_on or settings.test_on:
+        _check_across(settings)
     if settings.probe and (settings.corpora or "corpus_column" in settings.corpus_options):
         raise ValueError("probe is of encoders on one corpus; leave it out in a run with several")
     for name in settings.probe:
@@ -146,3 +184,12 @@ def _checked(settings: RunSettings) -> RunSettings:
             raise ValueError(f"system {spec.name!r} trains on unlabelled audio; give --unlabelled_dir")
         check_config(spec, settings.head)
     return settings
+
+
+def _check_across(settings: RunSettings) -> None:
+    if settings.folds or settings.leave_out or not settings.hold_out_tests:
+        raise ValueError("train_on and test_on are the splits of a run; leave out folds, leave_out and hold_out_tests")
+    if both := sorted(set(settings.train_on) & set(settings.test_on)):
+        raise ValueError(f"{', '.join(both)} is in train_on and in test_on; give each corpus once")
+    if settings.systems and "all" in settings.test_on:
+        raise ValueError("test_on is all, and nothing is left to train on; name corpora, or give --evaluate")

@@ -144,7 +144,7 @@ def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[
     for name in only or []:
         if name not in specs:
             raise ValueError(f"no system {name!r}; the recipe has {', '.join(specs)}")
-    wanted = with_needed(only or specs, specs)
+    wanted = with_needed(specs if only is None else only, specs)
     ordered = sorted((specs[n] for n in specs if n in wanted), key=lambda spec: _depth(spec, specs))
     _check_shared_frames(ordered)
     return {spec.name: spec for spec in ordered}

@@ -158,7 +158,7 @@ def test_corpora_that_cannot_be_left_out(three_corpora, corpus):
         without_corpora(corpus, ["all"])
     rows = three_corpora.splits.items()
     alone = {split: part.filter(lambda own: own != "b", input_columns="corpus") for split, part in rows}
-    message = "without a, made up has no clips in split 'development'; do not leave it out"
+    message = "with a to test on, made up has no clips in split 'development'; name other corpora"
     with pytest.raises(CorpusError, match=message):
         without_corpora(replace(three_corpora, splits=datasets.DatasetDict(alone)), ["a"])
 

@@ -78,7 +78,7 @@ def load(folder):
     defaults = {name: value for group in RUN_ARGUMENTS for name, value in vars(group()).items()}
 
     def make(corpora=BOTH, **settings):
-        given = {"systems": {"mfb": {"role": "baseline"}}, "corpora": corpora, "data_dir": str(folder), **settings}
+        given = {"systems": {"mfb": {"role": "baseline"}}, "corpora": corpora, "data_dir": [str(folder)], **settings}
         return load_run_corpus(run_settings(defaults | given), folder / "cache")
 
     return make
@@ -180,7 +180,7 @@ def test_segments_beside_whole_files(load, folder):
 
 
 def test_one_table_of_several_corpora_needs_no_entries(load, folder):
-    options = {"corpus": "table", "corpus_options": BY_WORD, "data_dir": str(folder / "words" / "clips.csv")}
+    options = {"corpus": "table", "corpus_options": BY_WORD, "data_dir": [str(folder / "words" / "clips.csv")]}
     corpus, origins = load(None, **options, corpus_facts=FACTS, corpus_note="A note.")
     assert list(origins) == ["x", "y", "z"] and corpus.label_range == (1, 7)
     assert not any(origin.facts.rated for origin in origins.values()) and corpus.note.endswith("A note.")

@@ -29,7 +29,7 @@ conditions: {systems: [mfb], white_db: [20, -5], room_s: [0.5]}
 
 def test_settings_are_read_and_names_resolved():
     run = check(SETTINGS)
-    assert run.corpus == "demo" and check("data_dir: x").corpus == "msp_podcast"
+    assert run.corpus == "demo" and check("data_dir: [x]").corpus == "msp_podcast"
     assert run.augmentation == AugmentationSettings(join_probability=0.0, speed_range=(0.9, 1.1))
     assert run.conditions == [Condition("white", 20.0), Condition("white", -5.0), Condition("room", 0.5)]
     assert run.degraded_systems == ["mfb"] and run.cross_validated == ["mfb", "other"]
@@ -47,7 +47,7 @@ def test_a_run_with_several_corpora():
 
 
 def test_nobody_rated_what_is_labelled_by_word():
-    text = "corpus: table\ndata_dir: x\ncorpus_facts: {labels: a, license: b, terms: c}\n"
+    text = "corpus: table\ndata_dir: [x]\ncorpus_facts: {labels: a, license: b, terms: c}\n"
     assert check(text).corpus_facts.rated
     assert not check(text + "corpus_options: {ratings: emotion}").corpus_facts.rated
 
@@ -61,7 +61,10 @@ def test_systems_that_are_left_out_are_neither_degraded_nor_cross_validated():
     "text, message",
     [
         ("corpus: table", "corpus table needs --data_dir"),
-        ("corpus: demo\ndata_dir: here", "corpus demo is generated and does not read data_dir 'here'; leave out one"),
+        (
+            "corpus: demo\ndata_dir: [here]",
+            "corpus demo is generated and does not read data_dir 'here'; leave out",
+        ),
         ("corpora: {a: {corpus: demo}}\ncorpus: demo", "corpus is of a run with one corpus; leave it out, or corpora"),
         ("corpora: {a: {corpus: demo}}\ncorpus_options: {seed: 1}", "corpus_options is of a run with one corpus"),
         (
@@ -106,3 +109,53 @@ def test_systems_that_are_left_out_are_neither_degraded_nor_cross_validated():
 def test_settings_that_are_not_allowed(text, message):
     with pytest.raises(ValueError, match=message):
         check(text)
+
+
+PEER = "{role: checkpoint, id: lab/model}"
+
+
+def test_finished_models_beside_systems_and_alone():
+    text = f"systems: {{a: {{role: baseline}}, peer: {PEER}}}\nconditions: {{systems: [a, peer], white_db: [5]}}\n"
+    run = check(text)
+    assert list(run.systems) == ["a"] and list(run.checkpoints) == ["peer"]
+    assert run.cross_validated == run.degraded_systems == ["a", "peer"]
+    assert list(check(text + "only: [a]").systems) == ["a"] and not check(text + "only: [a]").checkpoints
+    only = check(text + "only: [peer]")
+    assert not only.systems and only.cross_validated == only.degraded_systems == ["peer"]
+    more = "evaluate: [you/first]\nprobe: [gone]\nunlabelled_dir: [x]\naugmentation_copies: 3\ncross_validated: [a]"
+    run = check(text + more)
+    assert not run.systems and list(run.checkpoints) == ["first", "peer"]
+    assert sorted(run.cross_validated) == ["first", "peer"]
+    assert run.degraded_systems == ["peer"] and run.probe == run.unlabelled_dir == []
+    with pytest.raises(ValueError, match="only is of systems to train; leave it out with evaluate"):
+        check(text + "evaluate: [you/first]\nonly: [peer]")
+    with pytest.raises(ValueError, match="a student's teacher must be a system without one: none"):
+        check(f"systems: {{peer: {PEER}, b: {{role: student, teacher: peer}}}}")
+
+
+def test_corpora_by_their_paths(tmp_path):
+    (tmp_path / "clips.csv").write_text("")
+    run = check(f"data_dir: [{tmp_path}/release, {tmp_path}/clips.csv]\nlabel_range: [0, 1]")
+    assert run.corpus is run.data_dir is None and run.label_range == (0, 1)
+    assert {name: (entry.corpus, entry.data_dir) for name, entry in run.corpora.items()} == {
+        "release": ("msp_podcast", f"{tmp_path}/release"),
+        "clips": ("table", f"{tmp_path}/clips.csv"),
+    }
+    run = check("data_dir: [a, b]\ncorpus: table\ncorpus_options: {seed: 3}")
+    assert [(entry.corpus, entry.corpus_options) for entry in run.corpora.values()] == [("table", {"seed": 3})] * 2
+    with pytest.raises(ValueError, match="and corpora names corpora within one; leave out one of the two"):
+        check("data_dir: [a, b]\ncorpora: {c: {corpus: demo}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train_on: [a]\nfolds: 5", "train_on and test_on are the splits of a run; leave out folds, leave_out and hol"),
+        ("train_on: [a]\ntest_on: [b, a]", "a is in train_on and in test_on; give each corpus once"),
+        ("test_on: [all]", "test_on is all, and nothing is left to train on; name corpora, or give --evaluate"),
+    ],
+)
+def test_corpora_to_train_and_to_test_on(text, message):
+    with pytest.raises(ValueError, match=message):
+        check(f"data_dir: [a, b]\n{text}")
+    assert check("data_dir: [a, b]\nevaluate: [x/y]\ntest_on: [all]").test_on == ["all"]
