@@ -98,8 +98,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     run_jobs(every, training.per_device_eval_batch_size, workers, publication.after_job(jobs[""], write))
 
     # 5. Probes, checkpoints and report
-    results = {}
-    given = all_splits[0]
+    results, given = {}, all_splits[0]
     probe_encoders(run, {str(key): table for key, table in given.tables.items()}, given.audio, cache, output)
     if state.is_main_process:
         sizes = {name: AutoModel.from_pretrained(write(system)).num_parameters() for name, system in jobs[""].items()}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,7 +35,12 @@ def odyssey(folder) -> str:
     )
 
 
-def test_three_models_in_one_command(evaluate, audeering_like, odyssey_like, tiny_corpus, tmp_path, capsys, monkeypatch):
+def labels_of(corpus) -> list[dict]:
+    with open(corpus / "Labels" / "labels_consensus.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_three_models_in_one_command(evaluate, audeering_like, odyssey_like, tiny_corpus, tmp_path, capsys):
     student = released("student")
     models = ("--evaluate", student, audeering_like, "--systems", odyssey(odyssey_like))
     results = evaluate(*models, "--data_dir", tiny_corpus)
@@ -48,8 +54,8 @@ def test_three_models_in_one_command(evaluate, audeering_like, odyssey_like, tin
     wavs = [{"bytes": None, "path": str(tiny_corpus / "Audios" / file)} for file in found.files]
     expected = np.concatenate([model.estimate([wav], [None])[:, 0] for wav in wavs])
     np.testing.assert_allclose(found.logits, expected, atol=1e-5)
-    rows = csv.DictReader(open(tiny_corpus / "Labels" / "labels_consensus.csv"))
-    label = {row["FileName"]: [float(row[d]) for d in ("EmoAct", "EmoVal", "EmoDom")] for row in rows}
+    rated = {row["FileName"]: row for row in labels_of(tiny_corpus)}
+    label = {file: [float(row[d]) for d in ("EmoAct", "EmoVal", "EmoDom")] for file, row in rated.items()}
     ccc = concordance_correlation(found.logits, np.array([label[file] for file in found.files]))
     scores = results["systems"][0]["splits"]["test1"]["ccc"]
     np.testing.assert_allclose([scores[d] for d in ("activation", "valence", "dominance")], ccc, atol=1e-12)
@@ -61,8 +67,9 @@ def test_three_models_in_one_command(evaluate, audeering_like, odyssey_like, tin
     assert written == {"jobs", "figures", "results.json", "results.md"}
     assert "--evaluate student wav2vec2-tiny-emotion" in results["environment"]["command"]
     # what was computed is not computed again, for other runs neither
-    monkeypatch.setattr(finished_model.Wav2Vec2ForSpeechClassification, "forward", None)
-    again = evaluate(*models, "--data_dir", tiny_corpus, output="again")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finished_model.Wav2Vec2ForSpeechClassification, "forward", None)
+        again = evaluate(*models, "--data_dir", tiny_corpus, output="again")
     assert again["systems"] == results["systems"] and again["comparisons"] == results["comparisons"]
 
 
@@ -88,8 +95,7 @@ def test_beside_what_a_run_trains(evaluate, audeering_like, tiny_corpus, tmp_pat
 @pytest.fixture
 def table(tiny_corpus, tmp_path):
     """Twenty clips and their activation alone, in no splits."""
-    rows = list(csv.DictReader(open(tiny_corpus / "Labels" / "labels_consensus.csv")))[:20]
-    lines = [f"{tiny_corpus}/Audios/{row['FileName']},{row['EmoAct']}" for row in rows]
+    lines = [f"{tiny_corpus}/Audios/{row['FileName']},{row['EmoAct']}" for row in labels_of(tiny_corpus)[:20]]
     (tmp_path / "mine.csv").write_text("\n".join(["file,activation", *lines]) + "\n")
     return tmp_path / "mine.csv"
 
@@ -103,3 +109,38 @@ def test_every_clip_of_a_table(evaluate, table, tiny_corpus):
     scores = system["splits"]["test1"]
     assert scores["rated"] == {"activation": 20, "valence": 0, "dominance": 0}
     assert scores["ccc"]["valence"] is None and scores["ccc"]["mean"] == scores["ccc"]["activation"] != 0
+
+
+@pytest.fixture
+def halves(tiny_corpus, tmp_path):
+    """Two corpora in MSP-Podcast layout, of every other clip."""
+    rows = labels_of(tiny_corpus)
+    for name, own in (("voices", rows[::2]), ("others", rows[1::2])):
+        for folder in ("Labels", "Audios"):
+            (tmp_path / name / folder).mkdir(parents=True)
+        for row in own:
+            audio = Path("Audios", row["FileName"])
+            (tmp_path / name / audio).hardlink_to(tiny_corpus / audio)
+        with open(tmp_path / name / "Labels" / "labels_consensus.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, own[0])
+            writer.writeheader()
+            writer.writerows(own)
+    return [tmp_path / "voices", tmp_path / "others"]
+
+
+def test_trained_on_one_corpus_and_tested_on_all_of_another(evaluate, halves, audeering_like, tmp_path):
+    systems = {"mfb": {"role": "baseline"}, "peer": {"role": "checkpoint", "id": str(audeering_like)}}
+    head = {"conv_channels": 8, "gru_hidden_size": 8, "embedding_size": 8}
+    settings = ("--systems", json.dumps(systems), "--head", json.dumps(head), "--max_steps", 1, "--seeds", 0)
+    results = evaluate("--data_dir", *halves, "--train_on", "voices", *settings)
+    counts = {split: size["clips"] for split, size in results["corpus"]["splits"].items()}
+    assert counts == {"train": 12 + 5 + 3, "development": 6, "test1": 26}
+    assert {name: list(one["splits"]) for name, one in results["corpus"]["corpora"].items()} == {
+        "voices": ["train", "development"],
+        "others": ["test1"],
+    }
+    for system in results["systems"]:
+        assert list(system["splits"]) == ["test1"] and list(system["splits"]["test1"]["by_corpus"]) == ["others"]
+    alone = evaluate("--data_dir", *halves, "--evaluate", audeering_like, "--test_on", "all", output="alone")
+    assert list(alone["systems"][0]["splits"]["test1"]["by_corpus"]) == ["others", "voices"]
+    assert alone["systems"][0]["splits"]["test1"]["n"] == 52

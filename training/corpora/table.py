@@ -95,11 +95,10 @@ def load_table_corpus(
             nobody rated, as is one without a column of its name. One is enough.
         speaker_column, gender_column: `Unknown` where empty or not given.
         emotion_column: One-letter codes of MSP-Podcast, or the words for them (`anger`, `happy`, ...).
-        transcript_column: The spoken words.
         split_column: train, dev, validation, test, test1, test2, test3, ... (see `table_batches.SPLIT_OF`).
         split: That of all clips of a table that has none, such as test1 where no model learns: needs no speakers.
         corpus_column: Names of the corpora in the table, with which names of files and speakers then begin.
-        language_column: ISO 639 codes.
+        transcript_column, language_column: The spoken words; ISO 639 codes.
         ratings: `"columns"`, or `"emotion"` where nobody rated the clips: the ratings of the word for each clip's
             emotion (`settings.labels.WORD_RATINGS`), moved to `label_range`.
         start_column, end_column: Times within the file where a row rates a segment (see `segments.parse_time`), empty
@@ -117,8 +116,7 @@ def load_table_corpus(
     Raises:
         CorpusError: The source or a column is not there, a row is bad, or there are no speakers to make splits by.
     """
-    bad_rows = BadRows(on_error)
-    return _load(os.fspath(source), _columns(locals()), label_range, audio_dir, bad_rows, seed, cache_dir, split)
+    return _load(os.fspath(source), _columns(locals()), label_range, audio_dir, on_error, seed, cache_dir, split)
 
 
 def _columns(arguments: dict) -> dict[str, str]:
@@ -135,8 +133,8 @@ def _columns(arguments: dict) -> dict[str, str]:
     return columns
 
 
-def _load(source, columns, label_range, audio_dir, bad_rows, seed, cache_dir, split) -> Corpus:
-    label_range = check_label_range(label_range)
+def _load(source, columns, label_range, audio_dir, on_error, seed, cache_dir, split) -> Corpus:
+    label_range, bad_rows = check_label_range(label_range), BadRows(on_error)
     tables, folder = read_tables(source, columns, cache_dir, bad_rows)
     deal = "split" not in columns and len(tables) == 1
     if split is not None:

@@ -152,8 +152,7 @@ def make_jobs(
             uncertainty.
         checkpoints: By system, what those start from that start from no system of the run.
     """
-    specs = systems_of(run, data_splits)
-    if not specs:
+    if not (specs := systems_of(run, data_splits)):
         return {}
     train = data_splits.tables[TRAIN]
     genders = [gender for gender in train.genders if gender is not None]

@@ -15,7 +15,8 @@ class CorpusArguments:
     """Corpus"""
 
     corpus: Literal["demo", "msp_podcast", "table"] | None = HfArg(
-        default=None, help="Kind of the corpus; by default table where --data_dir is a file, msp_podcast for a folder, demo without."
+        default=None,
+        help="Kind of the corpus; by default table where --data_dir is a file, or msp_podcast, else demo.",
     )
     data_dir: list[str] | None = HfArg(
         default=None,

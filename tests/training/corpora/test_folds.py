@@ -9,6 +9,7 @@ import pytest
 
 from speech_affect_training.corpora.corpus import FEATURES, Corpus, CorpusError, check_disjoint
 from speech_affect_training.corpora.folds import (
+    across_corpora,
     deal_groups,
     deal_speakers,
     speaker_folds,
@@ -161,6 +162,34 @@ def test_corpora_that_cannot_be_left_out(three_corpora, corpus):
     message = "with a to test on, made up has no clips in split 'development'; name other corpora"
     with pytest.raises(CorpusError, match=message):
         without_corpora(replace(three_corpora, splits=datasets.DatasetDict(alone)), ["a"])
+
+
+def test_some_corpora_train_and_others_are_tested_on(three_corpora, corpus):
+    def files(*given, **more):
+        return {split: rows["file"][:] for split, rows in across_corpora(three_corpora, *given, **more).splits.items()}
+
+    everything = [file for rows in three_corpora.splits.values() for file in rows["file"][:]]
+    assert files(["b"], ["c"]) == {
+        "train": ["b-train2", "b-test11"],
+        "development": ["b-development1"],
+        "test1": ["c-train3", "c-test12"],  # those of a are left out
+    }
+    assert files(["b", "c"], []) == files([], ["a"]) == files(["b", "c"], ["a"])
+    assert files(["b", "c"], ["a"])["test1"] == [file for file in everything if file[0] == "a"]
+    assert files([], ["all"], trains=False) == {"test1": everything}
+    assert list(files(["c"], ["a"], trains=False)) == ["train", "test1"]
+    whole = across_corpora(corpus, [], ["all"], trains=False).splits
+    assert list(whole) == ["test1"] and len(whole["test1"]) == sum(map(len, corpus.splits.values()))
+    for given, message in (
+        ((["d"], []), "train_on has an unknown corpus 'd'; .*allowed are a, b, c"),
+        (([], ["a", "all"]), "test_on has an unknown corpus 'all'"),
+        ((["c"], ["a"]), "with a to test on, made up has no clips in split 'development'; name other corpora"),
+        ((["a", "b", "c"], []), "made up has no clips in split 'test1'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            across_corpora(three_corpora, *given)
+    with pytest.raises(CorpusError, match="train_on and test_on name corpora, but made up is one; give several"):
+        across_corpora(corpus, ["a"], [])
 
 
 def test_folds_of_several_corpora(three_corpora):

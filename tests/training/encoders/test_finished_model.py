@@ -80,9 +80,10 @@ def test_wav2vec2_with_a_regression_head(audeering_like, audio):
 
 @torch.no_grad()
 def test_wavlm_by_the_code_of_its_repository(odyssey_like, audio):
-    weights, raw = load_file(odyssey_like / "model.safetensors"), json.loads((odyssey_like / "config.json").read_text())
-    encoder = WavLMModel(WavLMConfig(**raw["ssl"])).eval()
-    encoder.load_state_dict({n.removeprefix("ssl_model."): v for n, v in weights.items() if n.startswith("ssl_model.")})
+    weights = load_file(odyssey_like / "model.safetensors")
+    encoder = WavLMModel(WavLMConfig(**json.loads((odyssey_like / "config.json").read_text())["ssl"])).eval()
+    own = {name: values for name, values in weights.items() if name.startswith("ssl_model.")}
+    encoder.load_state_dict({name.removeprefix("ssl_model."): values for name, values in own.items()})
 
     def layer(name, x):
         return x @ weights[f"{name}.weight"].double().T + weights[f"{name}.bias"].double()

@@ -1,4 +1,4 @@
-"""Finished models on a run's clips: predictions on the labels' scale, kept values, and what their reader should know."""
+"""Finished models on a run's clips: predictions on the labels' scale, kept values, what their reader should know."""
 
 from pathlib import Path
 from types import SimpleNamespace

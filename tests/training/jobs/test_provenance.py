@@ -75,7 +75,11 @@ def test_one_corpus_alone(make_corpus):
     assert described["word_labelled"] == ["dominance"] and described["facts"]["citation"] == "@a{}"
 
 
-def test_a_command_without_the_folders_of_a_machine():
+def test_a_command_without_the_folders_of_a_machine(tmp_path):
     given = ["--recipe", "/home/anna/own.yaml", "--data_dir=/data/a b", "--unlabelled_dir", "/x", "--seeds", "0", "1"]
     command = describe_environment(1, [*given, "--head", "{a: 1}"])["command"]
     assert command == "--recipe own.yaml --data_dir FOLDER --unlabelled_dir AUDIO --seeds 0 1 --head '{a: 1}'"
+    (tmp_path / "student").mkdir()
+    given = ["--data_dir", "/a", "/b", "--evaluate", str(tmp_path / "student"), "lab/peer", "--test_on", "b"]
+    command = describe_environment(1, given)["command"]
+    assert command == "--data_dir FOLDER FOLDER --evaluate student lab/peer --test_on b"

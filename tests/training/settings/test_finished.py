@@ -42,7 +42,7 @@ def test_rows_that_are_finished_models(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"id": "a/b", "branches": ["mfb"]}, "system 'x' has an unknown key 'branches'; allowed are role, id, revision"),
+        ({"id": "a/b", "branches": ["mfb"]}, "system 'x' has an unknown key 'branches'; allowed are role, id, rev"),
         ({}, "system 'x' has no id; give the folder or Hub id of the model"),
         ({"id": 3}, "system 'x' has id: 3; give a text"),
         ({"id": "a/b", "outputs": ["activation", "joy"]}, r"has outputs: \['activation', 'joy'\]; give the dimension"),

@@ -150,7 +150,7 @@ def test_corpora_by_their_paths(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("train_on: [a]\nfolds: 5", "train_on and test_on are the splits of a run; leave out folds, leave_out and hol"),
+        ("train_on: [a]\nfolds: 5", "train_on and test_on are the splits of a run; leave out folds, leave_out and h"),
         ("train_on: [a]\ntest_on: [b, a]", "a is in train_on and in test_on; give each corpus once"),
         ("test_on: [all]", "test_on is all, and nothing is left to train on; name corpora, or give --evaluate"),
     ],
