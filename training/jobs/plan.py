@@ -152,8 +152,6 @@ def make_jobs(
             uncertainty.
         checkpoints: By system, what those start from that start from no system of the run.
     """
-    if not (specs := systems_of(run, data_splits)):
-        return {}
     train = data_splits.tables[TRAIN]
     genders = [gender for gender in train.genders if gender is not None]
     dimensions = [dimension for dimension, clips in train.rated_clips().items() if clips > 1]
@@ -164,7 +162,7 @@ def make_jobs(
     evaluated = {key: table for key, table in data_splits.tables.items() if key != TRAIN}
     audio = ClipAudio(data_splits.every_clip(unlabelled), library, run.augmentation_copies, run.augmentation)
     jobs: dict[str, list[Job]] = {}
-    for name, spec in specs.items():
+    for name, spec in systems_of(run, data_splits).items():
         emotions = _emotions(spec, train)
         config = build_config(spec, library.configs, run.head, label_range, emotions, genders, dimensions)
         tables = {TRAIN: data_splits.training_table(spec, unlabelled), **evaluated}
