@@ -1,9 +1,13 @@
 """The estimator of a model: the pipeline, or for an exported file, and where torch is not installed, onnxruntime."""
 
+import os
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 
 
 EXPORTED = ("model.onnx", "model_int8.onnx")
@@ -31,7 +35,8 @@ def chosen_model(given: str | None) -> str:
 
 
 def open_estimator(model: str) -> Callable:
-    """Open a model, for calls with the inputs and options of the pipeline."""
+    """Open a model, for calls with the inputs and options of the pipeline; a warning is one line from now on."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     if Path(model).suffix == ".onnx":
         from ..onnx.runtime import OnnxAffect
 
@@ -50,10 +55,19 @@ def label_range(estimator) -> tuple[float, float]:
     return tuple((estimator.metadata if hasattr(estimator, "metadata") else estimator.model.config).label_range)
 
 
-def use_one_thread() -> None:
-    """Keep torch to one thread; onnxruntime keeps to one by itself."""
+def start_worker() -> None:
+    """Prepare a process that a command started: it ends with the command, and has one thread of torch.
+
+    One whose command was killed would wait for work forever. Onnxruntime keeps to one thread by itself.
+    """
+    Thread(target=_end_with, args=[parent_process()], daemon=True).start()
     if _has_torch():
         import_module("torch").set_num_threads(1)
+
+
+def _end_with(parent) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _has_torch() -> bool:

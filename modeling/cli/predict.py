@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..affect_result import SCALES
-from .estimators import chosen_model, open_estimator, use_one_thread
+from .estimators import chosen_model, open_estimator, start_worker
 from .formats import FORMATS, audformat_rows, check_output, flat_row, write_csv, write_output
 from .recordings import STANDARD_INPUT, Recording, find_recordings
 from .unfinished import Unfinished
@@ -145,7 +145,7 @@ def _mapped(workers: int) -> Iterator[Callable]:
     if workers == 1:
         yield map
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=use_one_thread) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=start_worker) as pool:
 
         def mapped(function, items):
             waiting = []

@@ -5,8 +5,10 @@ import io
 import os
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -166,19 +168,31 @@ def test_rows_of_a_recording_that_has_changed_are_not_kept(call, folder, monkeyp
     assert call("speech", "--output", "changed.csv").status == 0
 
 
-def test_two_processes_write_the_same(call, folder):
+def test_two_processes_write_the_same_and_end_with_a_command_that_is_killed(call, folder):
+    options = ["--output", "two.jsonl", "--workers", "2"]
+    command = [sys.executable, "-m", "speech_affect", "predict", "speech", "--model", "model", *options]
+    killed = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE)
+    while not (folder / ".two.jsonl.state").exists():
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.kill()
+    killed.communicate(timeout=200)  # the processes hold standard error open until they end
+    assert not (folder / "two.jsonl").exists()
+    assert call("speech", "--output", "two.jsonl", "--resume").status == 0
     call("speech", "--output", "one.jsonl")
-    assert call("speech", "--output", "two.jsonl", "--workers", "2").status == 0
     assert (folder / "one.jsonl").read_bytes() == (folder / "two.jsonl").read_bytes()
 
 
-def test_as_a_program_with_standard_input(folder):
-    command = [sys.executable, "-m", "speech_affect", "predict", "-", "--model", "model"]
-    recording = (folder / "speech" / "10.wav").read_bytes()
-    done = subprocess.run(command, cwd=folder, input=recording, capture_output=True, env={**os.environ})
+def test_as_a_program_with_standard_input_and_silence(folder):
+    command = [sys.executable, "-m", "speech_affect", "predict", "-", "--model", "model", "--window-s", "1"]
+    recording = io.BytesIO()
+    soundfile.write(recording, np.concatenate([talk(1, RATE), np.zeros(RATE)]), RATE, format="WAV")
+    done = subprocess.run(command, cwd=folder, input=recording.getvalue(), capture_output=True)
     assert done.returncode == 0, done.stderr
-    [row] = rows_of(done.stdout.decode())
-    assert row["file"] == "-" and 1 <= float(row["valence"]) <= 7
+    speech, silence = rows_of(done.stdout.decode())
+    assert speech["file"] == "-" and 1 <= float(speech["valence"]) <= 7
+    assert (silence["valence"], silence["speech_ratio"], silence["error"]) == ("", "0.0", "")
+    assert done.stderr.decode().startswith("warning: no sound stands out") and done.stderr.count(b"\n") == 1
 
 
 @pytest.mark.parametrize(
