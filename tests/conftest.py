@@ -119,6 +119,24 @@ def write_corpus(folder):
     return folder
 
 
+@pytest.fixture
+def halves(tiny_corpus, tmp_path):
+    """Two corpora in MSP-Podcast layout, of every other clip."""
+    with open(tiny_corpus / "Labels" / "labels_consensus.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name, own in (("voices", rows[::2]), ("others", rows[1::2])):
+        for folder in ("Labels", "Audios"):
+            (tmp_path / name / folder).mkdir(parents=True)
+        for row in own:
+            audio = Path("Audios", row["FileName"])
+            (tmp_path / name / audio).hardlink_to(tiny_corpus / audio)
+        with open(tmp_path / name / "Labels" / "labels_consensus.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, own[0])
+            writer.writeheader()
+            writer.writerows(own)
+    return [tmp_path / "voices", tmp_path / "others"]
+
+
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory):
     """A folder with a tiny Whisper, as transformers saves it."""

@@ -63,7 +63,7 @@ def test_a_table_of_your_own(small, tiny_corpus, tmp_path, monkeypatch):
         shutil.copy(path, tmp_path / path.name)
         lines.append(f"{path.name},{index},{100 - index},{index * 7 % 100},speaker{index % 10}")
     (tmp_path / "ratings.csv").write_text("\n".join(lines) + "\n")
-    results = main([*run_arguments(block("ratings.csv")), *small])
+    results = main([*run_arguments(block("--data_dir ratings.csv")), *small])
     assert results["corpus"]["label_range"] == [0, 100]
     assert (tmp_path / "outputs/own/mfb/model.safetensors").is_file()
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,23 +108,6 @@ def test_every_clip_of_a_table(evaluate, table, tiny_corpus):
     scores = system["splits"]["test1"]
     assert scores["rated"] == {"activation": 20, "valence": 0, "dominance": 0}
     assert scores["ccc"]["valence"] is None and scores["ccc"]["mean"] == scores["ccc"]["activation"] != 0
-
-
-@pytest.fixture
-def halves(tiny_corpus, tmp_path):
-    """Two corpora in MSP-Podcast layout, of every other clip."""
-    rows = labels_of(tiny_corpus)
-    for name, own in (("voices", rows[::2]), ("others", rows[1::2])):
-        for folder in ("Labels", "Audios"):
-            (tmp_path / name / folder).mkdir(parents=True)
-        for row in own:
-            audio = Path("Audios", row["FileName"])
-            (tmp_path / name / audio).hardlink_to(tiny_corpus / audio)
-        with open(tmp_path / name / "Labels" / "labels_consensus.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, own[0])
-            writer.writeheader()
-            writer.writerows(own)
-    return [tmp_path / "voices", tmp_path / "others"]
 
 
 def test_trained_on_one_corpus_and_tested_on_all_of_another(evaluate, halves, audeering_like, tmp_path):
