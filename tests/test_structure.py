@@ -11,7 +11,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # a room may import those before it; metrics and hub stand at the side
-ORDER = ("settings", "corpora", "audio", "encoders", "frames", "jobs", "reports", "probing", "hub", "commands")
+ORDER = (
+    "settings",
+    "corpora",
+    "audio",
+    "encoders",
+    "frames",
+    "jobs",
+    "reports",
+    "probing",
+    "hub",
+    "adapting",
+    "commands",
+)
 AT_THE_SIDE = ("metrics",)
 PACKAGES = {"speech_affect": ROOT / "modeling", "speech_affect_training": ROOT / "training"}
 PRODUCT = [path for folder in ("modeling", "training", "space") for path in sorted((ROOT / folder).rglob("*.py"))]
