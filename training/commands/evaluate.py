@@ -4,7 +4,7 @@ import argparse
 
 
 EXAMPLES = """examples:
-  speech-affect evaluate outputs/demo/student_kd --data-dir MSP-PODCAST-Publish-1.11
+  speech-affect evaluate --data-dir MSP-PODCAST-Publish-1.11
   speech-affect evaluate mine their/model --data-dir clips.csv --corpus-options '{label_range: [1, 5], split: test1}'
 """
 # options of this command that are arguments of training/run.py
@@ -24,7 +24,12 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     )
     parser.set_defaults(run=run, extra="train")
     add = parser.add_argument
-    add("models", nargs="+", metavar="MODEL", help="folder or Hub id, of this package or a peer's")
+    add(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="folder or Hub id, of this package or a peer's; by default the student that comes with the package",
+    )
     add(
         "--data-dir",
         nargs="+",
@@ -47,9 +52,11 @@ def run(given: argparse.Namespace) -> int:
     Raises:
         ValueError: As training/run.py.
     """
+    from speech_affect import released
+
     from ..run import main
 
-    argv = ["--evaluate", *given.models]
+    argv = ["--evaluate", *(given.models or [str(released("student"))])]
     for name in PASSED_ON:
         if (value := getattr(given, name)) is not None:
             argv += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]

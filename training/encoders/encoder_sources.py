@@ -32,6 +32,7 @@ _WEIGHTS, _WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 # the files that a model is loaded from: many repositories have the same weights in several other forms
 _HUB_FILES = ["*.json", "vocab.txt", "merges.txt", "*.model", _WEIGHTS, "model-*-of-*.safetensors", "README.md"]
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx")
+_WITH_HEAD = " (for a model that is evaluated, by the class that has its head)"
 _PROBE_TIMEOUT_S = 3.0
 
 # raise when the conversion writes something else, so that older folders are not taken for new ones
@@ -125,7 +126,7 @@ def _from_hub(name: str, revision: str | None, code: bool) -> EncoderSource:
             f"{name} has no {_WEIGHTS} on the Hub, and other kinds of weights are not loaded, as reading them can run "
             "code. Name a revision that has it (many models have a conversion among their pull requests: "
             "revision='refs/pr/1'), or convert the model once, where you trust it, and give the folder: "
-            f"AutoModel.from_pretrained({name!r}).save_pretrained(folder)."
+            f"AutoModel.from_pretrained({name!r}).save_pretrained(folder){_WITH_HEAD}."
         )
     weight_files(folder)
     return EncoderSource(folder, name, folder.name, _license(folder))
@@ -216,7 +217,7 @@ def weight_files(folder: Path) -> list[Path]:
         raise ValueError(
             f"{folder} has its weights in {others} only. Reading such files can run code, so only safetensors are "
             "loaded. Convert them once, where you trust them: "
-            f"AutoModel.from_pretrained({str(folder)!r}).save_pretrained(new_folder)."
+            f"AutoModel.from_pretrained({str(folder)!r}).save_pretrained(new_folder){_WITH_HEAD}."
         )
     raise FileNotFoundError(f"{folder} has neither {_WEIGHTS} nor {_WEIGHTS_INDEX}.")
 

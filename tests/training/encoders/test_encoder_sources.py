@@ -254,6 +254,17 @@ def test_hub_model_is_fetched_and_then_served_from_the_cache(stub, folder, hub_c
     assert resolve_encoder("lab/tiny") == dataclasses.replace(source, license=None)
 
 
+def test_code_of_a_repository_is_fetched_where_it_is_asked_for(stub, folder, hub_cache):
+    stub.files = {path.name: path.read_bytes() for path in folder.iterdir()} | {"own_model.py": b"NAME = 1\n"}
+    assert not (resolve_encoder("lab/tiny").folder / "own_model.py").exists()
+    source = resolve_encoder("lab/tiny", revision=COMMIT, code=True)
+    assert (source.folder / "own_model.py").read_bytes() == b"NAME = 1\n" and source.revision == COMMIT
+    (folder / "own_model.py").write_text("NAME = 1\n")
+    before = resolve_encoder(str(folder), code=True).revision
+    (folder / "own_model.py").write_text("NAME = 2\n")
+    assert resolve_encoder(str(folder), code=True).revision != before != resolve_encoder(str(folder)).revision
+
+
 def test_hub_model_without_safetensors(stub, folder):
     stub.files = {"config.json": (folder / "config.json").read_bytes(), "pytorch_model.bin": b"pickle"}
     with pytest.raises(ValueError, match=r"lab/tiny has no model.safetensors on the Hub.*refs/pr/1.*save_pretrained"):

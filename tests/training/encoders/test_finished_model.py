@@ -8,8 +8,11 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModel,
+    BertConfig,
+    PreTrainedTokenizerFast,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForSequenceClassification,
@@ -19,7 +22,14 @@ from transformers import (
     pipeline,
 )
 
-from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
+from speech_affect import (
+    AffectFeatureExtractor,
+    AffectFusionConfig,
+    AffectFusionModel,
+    AffectProcessor,
+    AffectStudentConfig,
+    AffectStudentModel,
+)
 from speech_affect.audio import load_waveform
 from speech_affect_training.encoders.finished_model import load_finished
 from speech_affect_training.settings.finished import CheckpointSpec
@@ -131,6 +141,29 @@ def test_a_checkpoint_of_ours_is_what_the_pipeline_says(own_checkpoint, tmp_path
     np.testing.assert_allclose(values, np.swapaxes(expected, 1, 2), atol=1e-6)
     with pytest.raises(ValueError, match="has outputs, which small has in its own configuration; leave it out"):
         load(own_checkpoint, outputs=["valence", "dominance"])
+
+
+def test_a_checkpoint_of_ours_that_reads_the_transcript(tmp_path, audio):
+    words = {word: index for index, word in enumerate(["[PAD]", "[UNK]", "no", "yes"])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    torch.manual_seed(4)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    encoders = {"text": {"backbone": BertConfig(**sizes, vocab_size=4, max_position_embeddings=8)}}
+    config = AffectFusionConfig(branches=[{"source": "mfb"}, {"source": "text"}], encoders=encoders)
+    model = AffectFusionModel(config).eval()
+    model.save_pretrained(tmp_path / "both")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    tokenizer.model_max_length = 8
+    processor = AffectProcessor(AffectFeatureExtractor(), tokenizer)
+    processor.save_pretrained(tmp_path / "both")
+    found, texts = load(tmp_path / "both"), ["yes no yes", "no " * 30]
+    with torch.no_grad():
+        inputs = processor(audio=[clip["path"] for clip in audio], text=["yes no yes", "no " * 8], return_tensors="pt")
+        expected = model(**inputs).logits.numpy()
+    assert found.reads_text
+    np.testing.assert_allclose(found.estimate(audio, texts)[:, 0], expected, atol=1e-6)
+    assert not np.allclose(found.estimate(audio, ["yes", "yes"])[:, 0], expected, atol=1e-3)
 
 
 def test_a_stock_classifier(tmp_path, audio):
