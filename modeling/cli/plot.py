@@ -40,8 +40,8 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "plot",
         help="a figure of one recording: its curve, and the plane",
-        description="Draw the values of a recording over time, above its waveform, and its way through the plane of "
-        "valence and activation. A value stands at the middle of its window; silence is a gap.",
+        description="Draw the values of a recording over time, above its waveform, and its way through\n"
+        "the plane of valence and activation. A value stands at the middle of its window;\nsilence is a gap.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -82,7 +82,7 @@ def run(given: argparse.Namespace) -> int:
         window_s = max(WINDOW_S, 2 * hop_s)
     estimator = open_estimator(chosen_model(given.model))
     windows = estimator(given.recording, window_s=window_s, hop_s=hop_s, batch_size=8)
-    whole = estimator(given.recording)
+    whole = estimator(given.recording, on_error="skip")  # what is too long for an exported encoder has no point
     figure = draw(windows, whole, peaks, duration_s, label_range(estimator))
     figure.suptitle(f"{Path(given.recording).name}, windows of {window_s:g} s", fontsize=11)
     with whole_file(given.output) as temporary:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -39,8 +40,8 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "predict",
         help="recordings to a table of values",
-        description="Estimate activation, valence and dominance of recordings: a row for each, or for each of its "
-        "windows or segments. A recording that cannot be read has the reason in the column error.",
+        description="Estimate activation, valence and dominance of recordings: a row for each, or for\n"
+        "each of its windows or segments. A recording that cannot be read has the reason\nin the column error.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -156,6 +157,10 @@ def _mapped(workers: int) -> Iterator[Callable]:
                         yield waiting.pop(0).result()
                 while waiting:
                     yield waiting.pop(0).result()
+            except BrokenProcessPool:
+                raise OSError(
+                    "a process was ended from outside, for want of memory perhaps: try fewer --workers"
+                ) from None
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from types import SimpleNamespace
 
 import numpy as np
@@ -181,6 +182,15 @@ def test_two_processes_write_the_same_and_end_with_a_command_that_is_killed(call
     assert call("speech", "--output", "two.jsonl", "--resume").status == 0
     call("speech", "--output", "one.jsonl")
     assert (folder / "one.jsonl").read_bytes() == (folder / "two.jsonl").read_bytes()
+
+
+def test_a_process_that_is_ended_from_outside(call, monkeypatch):
+    def submit(*given):
+        raise BrokenProcessPool("a child process terminated abruptly")
+
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.submit", submit)
+    done = call("speech", "--workers", "2")
+    assert done.status == 1 and done.err.endswith("perhaps: try fewer --workers\n") and done.err.count("\n") == 1
 
 
 def test_as_a_program_with_standard_input_and_silence(folder):
