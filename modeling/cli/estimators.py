@@ -10,19 +10,24 @@ from pathlib import Path
 from threading import Thread
 
 
+MODEL_HELP = (
+    "folder, Hub id, exported file, or student or student_nano, which come with the package (default: student)"
+)
 EXPORTED = ("model.onnx", "model_int8.onnx")
 
 
 def chosen_model(given: str | None) -> str:
-    """Return the model that is used: the given one or the student that comes with the package.
+    """Return the model that is used: a folder, Hub id or file as given, or one that comes with the package.
 
     Where torch is not installed, it is the exported file in a folder.
 
     Raises:
-        ValueError: Torch is not installed, and there is no exported file.
+        ValueError: No such model comes with the package; or torch is not installed, and there is no exported file.
     """
     if _has_torch():
-        return given or str(import_module("speech_affect").released("student"))
+        if given is not None and ("/" in given or Path(given).exists()):
+            return given
+        return str(import_module("speech_affect").released("student" if given is None else given))
     if given is None:
         raise ValueError("without torch there is no model to begin with: give an exported one, --model model.onnx")
     found = next((path for path in (Path(given, name) for name in EXPORTED) if path.is_file()), Path(given))

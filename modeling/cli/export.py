@@ -17,8 +17,8 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "export",
         help="a model as ONNX files, for use without torch",
-        description="Write a model as an ONNX file, from the waveform to the values, and one beside it,\n"
-        "model_streaming.onnx, that takes audio block by block (a model with encoders has\nnone).",
+        description="Write a model as an ONNX file, from the waveform to the values, and one beside it, "
+        "model_streaming.onnx, that takes audio block by block (a model with encoders has none).",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

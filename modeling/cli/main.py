@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
+from textwrap import fill
 
 from ..audio_file import one_line
 from . import complete, plot, predict
@@ -23,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for add_arguments in (predict.add_arguments, plot.add_arguments, *_registered()):
         add_arguments(commands)
     complete.add_arguments(commands, parser)
+    for command in commands.choices.values():  # argparse wraps a description only where it wraps the examples as well
+        command.description = fill(command.description or "", 79)
     given = parser.parse_args(argv)
     try:
         return given.run(given)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..affect_result import DIMENSIONS
 from ..audio import open_audio
-from .estimators import chosen_model, label_range, open_estimator
+from .estimators import MODEL_HELP, chosen_model, label_range, open_estimator
 from .formats import check_output, whole_file
 
 
@@ -40,8 +40,8 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "plot",
         help="a figure of one recording: its curve, and the plane",
-        description="Draw the values of a recording over time, above its waveform, and its way through\n"
-        "the plane of valence and activation. A value stands at the middle of its window;\nsilence is a gap.",
+        description="Draw the values of a recording over time, above its waveform, and its way through the plane of "
+        "valence and activation. A value stands at the middle of its window; silence is a gap.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,7 +49,7 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     add = parser.add_argument
     add("recording", metavar="FILE", help="of audio")
     add("-o", "--output", type=Path, required=True, metavar="FILE", help=", ".join(FIGURES))
-    add("--model", help="folder, Hub id or exported file; by default the student that comes with the package")
+    add("--model", help=MODEL_HELP)
     add(
         "--window-s",
         type=float,

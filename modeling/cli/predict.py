@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..affect_result import SCALES
-from .estimators import chosen_model, open_estimator, start_worker
+from .estimators import MODEL_HELP, chosen_model, open_estimator, start_worker
 from .formats import FORMATS, audformat_rows, check_output, flat_row, write_csv, write_output
 from .recordings import STANDARD_INPUT, Recording, find_recordings
 from .unfinished import Unfinished
@@ -40,8 +40,8 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "predict",
         help="recordings to a table of values",
-        description="Estimate activation, valence and dominance of recordings: a row for each, or for\n"
-        "each of its windows or segments. A recording that cannot be read has the reason\nin the column error.",
+        description="Estimate activation, valence and dominance of recordings: a row for each, or for each of its "
+        "windows or segments. A recording that cannot be read has the reason in the column error.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -53,7 +53,7 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
         metavar="INPUT",
         help="file, folder, pattern, list (.txt), table (.csv: file, start, end), or -",
     )
-    add("--model", help="folder, Hub id or exported file; by default the student that comes with the package")
+    add("--model", help=MODEL_HELP)
     add("-o", "--output", type=Path, metavar="FILE", help=f"{', '.join(FORMATS)}; by default CSV on standard output")
     add("--format", choices=["audformat"], help="of a CSV: file, start, end as pandas has times, and the values alone")
     add("--window-s", type=float, metavar="SECONDS", help="a row for each window of this length, at least 0.1")

@@ -16,8 +16,8 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "serve",
         help="the page: recordings and the microphone in a browser",
-        description="Serve the page on this machine until it is interrupted. Its limits are variables of\n"
-        "the environment: MAX_SIZE_MB, MAX_LENGTH_S, TIMEOUT_S, CONCURRENCY, QUEUE_SIZE,\nLIVE_SESSIONS.",
+        description="Serve the page on this machine until it is interrupted. Its limits are variables of the "
+        "environment: MAX_SIZE_MB, MAX_LENGTH_S, TIMEOUT_S, CONCURRENCY, QUEUE_SIZE, LIVE_SESSIONS.",
         epilog="example:\n  speech-affect serve --model outputs/demo/student_kd --port 8000\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

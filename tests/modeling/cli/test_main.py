@@ -100,3 +100,15 @@ def test_bash_completes_commands_options_and_choices(tmp_path):
     ):
         done = subprocess.run(["bash", "-c", complete, "bash", *words.split()], capture_output=True, text=True)
         assert done.stdout.split() == [expected], (words, done)
+
+
+@pytest.mark.parametrize("name", ["adapt", "complete", "evaluate", "export", "plot", "predict", "serve"])
+def test_every_command_has_a_description_and_examples(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    usage, description, *_, examples = capsys.readouterr().out.split("\n\n")
+    assert usage.startswith(f"usage: speech-affect {name} ")
+    assert description.endswith(".") and max(map(len, description.splitlines())) < 80
+    title, *lines = examples.strip().splitlines()
+    assert title.startswith("example") and lines and all(f"speech-affect {name}" in line for line in lines)

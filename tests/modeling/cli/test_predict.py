@@ -222,6 +222,7 @@ def test_as_a_program_with_standard_input_and_silence(folder):
         (["-", "--workers", "2"], "standard input is read by one process; leave out --workers"),
         (["speech", "--output", "values.xlsx"], "known are .csv, .json, .jsonl, .parquet, .TextGrid"),
         (["speech/07.wav", "--on-error", "raise"], "speech/07.wav"),
+        (["speech", "--model", "teacher"], "no released model 'teacher'; those that are installed: student"),
     ],
 )
 def test_errors_are_one_line(call, folder, arguments, message):

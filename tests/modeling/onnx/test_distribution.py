@@ -14,7 +14,7 @@ import soundfile
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from speech_affect import AffectStudentConfig, AffectStudentModel
+from speech_affect import AffectStudentConfig, AffectStudentModel, released
 from speech_affect.onnx import OnnxAffect
 from speech_affect.onnx.export import export_onnx
 
@@ -159,3 +159,13 @@ def test_both_distributions_go_together():
         Requirement(each) for each in whole["project"]["optional-dependencies"]["onnx"] if "runtime" in each
     ]
     assert {str(exporting.specifier)} <= {str(each) for each in REQUIREMENTS[0].specifier}
+
+
+def test_the_command_of_either_runs_all_commands_where_both_are_installed(capsys):
+    from speech_affect_onnx.cli.estimators import chosen_model
+    from speech_affect_onnx.cli.main import main
+
+    assert list(PROJECTS["whole"]["project"]["scripts"]) == list(PROJECTS["light"]["project"]["scripts"])
+    assert main(["export", "nowhere"]) == 1
+    assert capsys.readouterr().err.startswith("error: 'nowhere' is no folder")
+    assert chosen_model("student") == str(released("student"))
