@@ -47,6 +47,8 @@ ASKED_FOR = (
     "--dataset_card",
     "--recipe emodb",
     "reports.model_card",
+    "speech-affect adapt",
+    "benchmarks/adapting.py",
 )
 NUMBER = r"\d\.\d+"
 

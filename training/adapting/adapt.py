@@ -75,9 +75,9 @@ def adapt(source: str, corpus: Corpus, output: Path, settings: AdaptSettings) ->
     """
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise ValueError(f"{output} is there already; name a folder that is not, or is empty")
-    model = _load(source, corpus.label_range)
+    model = load_model(source, corpus.label_range)
     names = list(model.config.id2label.values())
-    table, audio, labels = _rated_clips(corpus, names)
+    table, audio, labels = rated_clips(corpus, names)
     outputs = run_model(model, source, audio, table.transcripts, settings.batch_size)
     groups, by_speaker = groups_of(table.speakers, table.genders, settings.seed)
     clips = RatedClips(outputs.embeddings, labels, groups)
@@ -85,7 +85,7 @@ def adapt(source: str, corpus: Corpus, output: Path, settings: AdaptSettings) ->
     words = _word_labelled(names, table, settings.facts)
     places = [place for place, name in enumerate(names) if rated[name]]
     averaged = [place for place in places if names[place] not in words] or places
-    choice = choose(_output_layer(model), clips, averaged, settings.num_samples, settings.seed)
+    choice = choose(OutputLayer.of(model), clips, averaged, settings.num_samples, settings.seed)
     result = {
         "model": Path(source).resolve().name if Path(source).is_dir() else source,
         "corpus": corpus.name,
@@ -108,14 +108,15 @@ def adapt(source: str, corpus: Corpus, output: Path, settings: AdaptSettings) ->
     return result
 
 
-def _load(source: str, label_range: tuple[float, float]) -> torch.nn.Module:
+def load_model(source: str, label_range: tuple[float, float]) -> torch.nn.Module:
+    """Load a model in float32, its values moved to another label range; one of another package is a `ValueError`."""
     config = AutoConfig.from_pretrained(source)
     if not isinstance(config, AffectConfig):
         raise ValueError(f"{source} is a model of type {config.model_type}; only models of this package are adapted")
     return AutoModel.from_pretrained(source, label_range=list(label_range), dtype=torch.float32).eval()
 
 
-def _rated_clips(corpus: Corpus, names: list[str]) -> tuple[ClipTable, list[dict | LoadableClip], np.ndarray]:
+def rated_clips(corpus: Corpus, names: list[str]) -> tuple[ClipTable, list[dict | LoadableClip], np.ndarray]:
     """Return the clips with a rating that counts, their audio, and the labels (clips, outputs) in unit scale."""
     rows = datasets.concatenate_datasets(list(corpus.splits.values()))
     clips = clips_of(rows)
@@ -144,11 +145,6 @@ def _word_labelled(names: list[str], table: ClipTable, facts: CorpusFacts | None
     if set(table.rating_scales) == {WORD_SCALE} or (facts and not facts.rated):
         return names
     return [name for name in names if facts and name in facts.word_labelled]
-
-
-def _output_layer(model) -> OutputLayer:
-    layer = model.regressor.output
-    return OutputLayer(*(each.detach().double().cpu().numpy() for each in (layer.weight, layer.bias)))
 
 
 @torch.no_grad()

@@ -17,9 +17,9 @@ FOLDS = 5
 ONE_STANDARD_ERROR = 0.6827  # confidence of a Gaussian's mean plus and minus one
 # the simplest first
 FITS: dict[str, Callable[[OutputLayer, RatedClips], OutputLayer]] = {
-    "as it is": as_it_is,
-    "scale and shift": scaled_and_shifted,
-    "output layer": fine_tuned,
+    "nothing changed": as_it_is,
+    "a scale and shift": scaled_and_shifted,
+    "a fine-tuned output layer": fine_tuned,
 }
 
 

@@ -26,6 +26,12 @@ class OutputLayer(NamedTuple):
     weight: np.ndarray
     bias: np.ndarray
 
+    @classmethod
+    def of(cls, model) -> OutputLayer:
+        """Copy the layer of a model."""
+        layer = model.regressor.output
+        return cls(*(each.detach().double().cpu().numpy() for each in (layer.weight, layer.bias)))
+
     def linear(self, embeddings: np.ndarray) -> np.ndarray:
         """(clips, embedding_size) -> (clips, outputs), as in training."""
         return embeddings @ self.weight.T + self.bias

@@ -15,7 +15,9 @@ def quickly_fitted(monkeypatch):
     monkeypatch.setattr(output_layer, "PRIOR_CLIPS", 0)
 
 
-@pytest.mark.parametrize(("truth", "name"), [([0.9, 0.0, -0.2], "scale and shift"), ([0.4, 0.5, 0.0], "output layer")])
+@pytest.mark.parametrize(
+    ("truth", "name"), [([0.9, 0.0, -0.2], "a scale and shift"), ([0.4, 0.5, 0.0], "a fine-tuned output layer")]
+)
 def test_each_fit_is_chosen_where_it_is_right(truth, name):
     generator = np.random.default_rng(0)
     embeddings = generator.uniform(-1, 1, (40, 2))
@@ -30,8 +32,8 @@ def test_a_model_stays_as_it_is_where_one_speaker_says_nothing_of_the_other():
     labels = 0.4 * embeddings + np.where(groups, 0.3, -0.3)[:, None]
     layer = OutputLayer(np.array([[0.4]]), np.zeros(1))
     chosen = choose(layer, RatedClips(embeddings, labels, groups), [0], 100, 0)
-    assert chosen.name == "as it is" and chosen.layer is layer
-    assert np.array_equal(chosen.out_of_fold["as it is"], 0.4 * embeddings)
+    assert chosen.name == "nothing changed" and chosen.layer is layer
+    assert np.array_equal(chosen.out_of_fold["nothing changed"], 0.4 * embeddings)
 
 
 def test_no_clip_is_estimated_by_a_fit_to_its_group(monkeypatch):
