@@ -17,7 +17,7 @@ import pytest
 import soundfile
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import (
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
@@ -198,6 +198,11 @@ def odyssey_like(tmp_path_factory):
     for weights in model.parameters():
         torch.nn.init.normal_(weights, std=0.1)
     model.save_pretrained(folder)
+    old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    weights = load_file(folder / "model.safetensors")
+    for new, name in old.items():
+        weights |= {key.replace(new, name): weights.pop(key) for key in list(weights) if new in key}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
     shutil.copyfile(code, folder / "pipeline_utils.py")
     config = json.loads((folder / "config.json").read_text())
     config["auto_map"] = {"AutoConfig": "pipeline_utils.SERConfig"}

@@ -1,4 +1,7 @@
-"""The code of a repository like that of the Odyssey 2024 baseline: WavLM, attentive statistics, a regression head."""
+"""The code of a repository like that of the Odyssey 2024 baseline: WavLM, attentive statistics, a regression head.
+
+It is as code for transformers 4 was: a configuration with `__init__`, a model without `post_init`.
+"""
 
 import torch
 from torch import nn
@@ -7,12 +10,15 @@ from transformers import PreTrainedConfig, PreTrainedModel, WavLMConfig, WavLMMo
 
 class SERConfig(PreTrainedConfig):
     model_type = "ser"
-    ssl: dict | None = None
-    hidden_dim: int = 8
-    num_classes: int = 3
-    mean: float = 0.0
-    std: float = 1.0
-    sampling_rate: int = 16000
+
+    def __init__(self, ssl=None, hidden_dim=8, num_classes=3, mean=0.0, std=1.0, sampling_rate=16000, **kwargs):
+        self.ssl = ssl
+        self.hidden_dim = hidden_dim
+        self.num_classes = num_classes
+        self.mean = mean
+        self.std = std
+        self.sampling_rate = sampling_rate
+        super().__init__(**kwargs)
 
 
 class Pooling(nn.Module):
@@ -47,7 +53,6 @@ class SERModel(PreTrainedModel):
         self.ssl_model = WavLMModel(WavLMConfig(**config.ssl))
         self.pool_model = Pooling(config.ssl["hidden_size"])
         self.ser_model = Head(config)
-        self.post_init()
 
     def forward(self, x, mask):
         return self.ser_model(self.pool_model(self.ssl_model(x, attention_mask=mask).last_hidden_state))

@@ -96,7 +96,7 @@ def _dealt(run: RunSettings, corpus: Corpus, origins: dict[str, Origin]) -> tupl
     if run.systems:
         trained = [name for name in origins if name not in run.test_on] if run.test_on else run.train_on or origins
         _check_trained_on(corpus, trained)
-    elif not tested and not run.folds:
+    elif not tested:
         raise CorpusError(f"{corpus.name} has no split to test on; give --test_on all to test on every clip.")
     return corpus, origins
 

@@ -16,6 +16,7 @@ from transformers import (
     AutoProcessor,
     PreTrainedModel,
 )
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Model, Wav2Vec2PreTrainedModel
 
 from speech_affect import AffectFeatureExtractor, AffectFusionConfig, AffectStudentConfig
@@ -139,7 +140,8 @@ def _load_peer(spec: CheckpointSpec, source: EncoderSource, raw: dict) -> Finish
     _check_code(spec, source, raw)
     config = AutoConfig.from_pretrained(source.folder, trust_remote_code=spec.trust_remote_code)
     outputs = _outputs(spec, source, config)
-    model, warnings = _whole_model(spec, source, Wav2Vec2ForSpeechClassification if is_audeering else None)
+    model_class = Wav2Vec2ForSpeechClassification if is_audeering else _own_class(source, raw)
+    model, warnings = _whole_model(spec, source, config, model_class or AutoModelForAudioClassification)
     forward = _forward_of(spec, source, model, is_audeering)
 
     def estimate(clips: Sequence[dict | LoadableClip], texts: Sequence[str | None]) -> np.ndarray:
@@ -155,7 +157,19 @@ def _load_peer(spec: CheckpointSpec, source: EncoderSource, raw: dict) -> Finish
 
 
 def _has_regression_head(raw: dict) -> bool:
-    return raw.get("model_type") == "wav2vec2" and raw.get("architectures") == ["Wav2Vec2ForSpeechClassification"]
+    """Return whether a configuration is one of audeering's; others of this name pool otherwise than by the mean."""
+    named = raw.get("model_type") == "wav2vec2" and raw.get("architectures") == ["Wav2Vec2ForSpeechClassification"]
+    return named and raw.get("pooling_mode", "mean") == "mean"
+
+
+def _own_class(source: EncoderSource, raw: dict) -> type[PreTrainedModel] | None:
+    """Return the model's class out of the code of its repository; None where transformers has it."""
+    code = raw.get("auto_map") or {}
+    name = code.get("AutoModelForAudioClassification") or code.get("AutoModel")
+    found = get_class_from_dynamic_module(name, source.folder) if name else None
+    if found is not None and not hasattr(found, "all_tied_weights_keys"):
+        found.all_tied_weights_keys = {}  # what `post_init` sets, which code for transformers 4 could do without
+    return found
 
 
 def _check_code(spec: CheckpointSpec, source: EncoderSource, raw: dict) -> None:
@@ -191,11 +205,12 @@ def _outputs(spec: CheckpointSpec, source: EncoderSource, config) -> list[str]:
     return given or own
 
 
-def _whole_model(spec: CheckpointSpec, source: EncoderSource, model_class) -> tuple[PreTrainedModel, list[str]]:
+def _whole_model(
+    spec: CheckpointSpec, source: EncoderSource, config, model_class
+) -> tuple[PreTrainedModel, list[str]]:
     """Load a model, none of whose weights start anew; what its class does not read is a warning."""
-    options = {} if model_class else {"trust_remote_code": spec.trust_remote_code}
-    options |= {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
-    model, info = (model_class or AutoModelForAudioClassification).from_pretrained(source.folder, **options)
+    options = {"config": config, "dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+    model, info = model_class.from_pretrained(source.folder, **options)
     if missing := sorted(info["missing_keys"]):
         raise ValueError(
             f"system {spec.name!r}: the weights of {source.name} lack {len(missing)} that {type(model).__name__} has, "
@@ -212,7 +227,7 @@ def _forward_of(spec, source: EncoderSource, model: PreTrainedModel, samples_alo
     config, device = model.config, model.device
     mean, std = getattr(config, "mean", None), getattr(config, "std", None)
     extractor = None
-    if not isinstance(mean, float) or not isinstance(std, float):  # else samples are standardised by these two
+    if not all(isinstance(value, (int, float)) for value in (mean, std)):  # else these two standardise the samples
         try:
             extractor = AutoFeatureExtractor.from_pretrained(source.folder, trust_remote_code=spec.trust_remote_code)
         except (OSError, ValueError) as error:

@@ -1,8 +1,12 @@
 """The corpus of a run: by kind, labelled clips alone."""
 
+import numpy as np
 import pytest
+import soundfile
 
 from speech_affect_training.corpora.load import load_corpus
+from speech_affect_training.corpora.several import load_run_corpus
+from speech_affect_training.settings.recipe import parse_arguments
 
 
 def test_withheld_clips_are_left_out(make_release, tmp_path):
@@ -40,6 +44,40 @@ def test_the_demo_says_what_it_is(tmp_path):
 def test_an_option_the_loader_does_not_have(tmp_path):
     with pytest.raises(ValueError, match="corpus_options {'voices': 3} do not fit corpus 'demo'.*voices"):
         load_corpus("demo", None, {"voices": 3}, tmp_path)
+
+
+@pytest.fixture
+def one_split(tmp_path):
+    """A table in no splits without speakers, and its options but that."""
+    (tmp_path / "t.csv").write_text("audio,activation\na.wav,1\nb.wav,\n")
+    for name in "ab":
+        soundfile.write(tmp_path / f"{name}.wav", np.full(3000, 0.1), 16000)
+    return str(tmp_path / "t.csv"), {"label_range": [1, 7]}
+
+
+def test_a_table_that_is_one_split(one_split, tmp_path):
+    source, options = one_split
+    corpus = load_corpus("table", source, {**options, "split": "test2"}, tmp_path, needed=())
+    assert {split: rows["file"][:] for split, rows in corpus.splits.items()} == {"test2": ["a.wav"]}
+    for split in ("train", "test2"):
+        with pytest.raises(ValueError, match=f"t has no labelled clips in split '.*'; splits with labels: {split}"):
+            load_corpus("table", source, {**options, "split": split}, tmp_path)
+    with pytest.raises(ValueError, match="split is 'all'; allowed is one of train, development, test1, .* not split"):
+        load_corpus("table", source, {**options, "split": "all"}, tmp_path)
+    with pytest.raises(ValueError, match="split is 'test1'; allowed is one of .*, for a table that is not split"):
+        load_corpus("table", source, {**options, "split": "test1", "split_column": "activation"}, tmp_path)
+    (tmp_path / "t.csv").write_text("audio,activation\nb.wav,\n")
+    with pytest.raises(ValueError, match="t has no labelled clips; give a corpus with some"):
+        load_corpus("table", source, {**options, "split": "test1"}, tmp_path, needed=())
+
+
+def test_what_nothing_is_tested_on(one_split, tmp_path):
+    source, options = one_split
+    argv = ["--evaluate", "lab/model", "--data_dir", source, "--corpus_options", str({**options, "split": "train"})]
+    with pytest.raises(ValueError, match="t has no split to test on; give --test_on all to test on every clip"):
+        load_run_corpus(parse_arguments(argv)[0], tmp_path)
+    corpus, _ = load_run_corpus(parse_arguments([*argv, "--test_on", "all"])[0], tmp_path)
+    assert {split: rows["file"][:] for split, rows in corpus.splits.items()} == {"test1": ["a.wav"]}
 
 
 def test_nothing_to_develop_on(tmp_path):

@@ -57,17 +57,18 @@ def changed(tmp_path):
     return copy
 
 
+def part(weights: dict, prefix: str) -> dict:
+    """The weights of an encoder by the names that they have today."""
+    new = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+    own = {name.removeprefix(prefix): values for name, values in weights.items() if name.startswith(prefix)}
+    return {".".join(new.get(word, word) for word in name.split(".")): values for name, values in own.items()}
+
+
 @torch.no_grad()
 def test_wav2vec2_with_a_regression_head(audeering_like, audio):
     weights = load_file(audeering_like / "model.safetensors")
     encoder = Wav2Vec2Model(Wav2Vec2Config.from_pretrained(audeering_like)).eval()
-    names = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-    own = {}
-    for name, values in weights.items():
-        before, _, last = name.removeprefix("wav2vec2.").rpartition(".")
-        if name.startswith("wav2vec2."):
-            own[f"{before}.{names.get(last, last)}" if before else last] = values
-    encoder.load_state_dict(own)
+    encoder.load_state_dict(part(weights, "wav2vec2."))
     expected = []
     for clip in audio:
         samples = load_waveform(clip).astype(np.float64)
@@ -92,8 +93,7 @@ def test_wav2vec2_with_a_regression_head(audeering_like, audio):
 def test_wavlm_by_the_code_of_its_repository(odyssey_like, audio):
     weights = load_file(odyssey_like / "model.safetensors")
     encoder = WavLMModel(WavLMConfig(**json.loads((odyssey_like / "config.json").read_text())["ssl"])).eval()
-    own = {name: values for name, values in weights.items() if name.startswith("ssl_model.")}
-    encoder.load_state_dict({name.removeprefix("ssl_model."): values for name, values in own.items()})
+    encoder.load_state_dict(part(weights, "ssl_model."))
 
     def layer(name, x):
         return x @ weights[f"{name}.weight"].double().T + weights[f"{name}.bias"].double()
@@ -204,9 +204,12 @@ def test_what_is_not_known_or_not_whole_is_refused(audeering_like, odyssey_like,
         load(elsewhere, output_range=[0, 1], trust_remote_code=True)
 
 
-def test_a_head_that_would_start_at_random_is_refused(audeering_like, changed):
+@pytest.mark.parametrize(
+    "settings", [{"architectures": ["Wav2Vec2ForSequenceClassification"]}, {"pooling_mode": "max"}]
+)
+def test_a_head_that_would_start_at_random_is_refused(audeering_like, changed, settings):
     """Transformers loads it as its own classifier, with a new head and a warning."""
-    folder = changed(audeering_like, architectures=["Wav2Vec2ForSequenceClassification"])
+    folder = changed(audeering_like, **settings)
     with pytest.raises(ValueError, match="weights of changed lack 4 that Wav2Vec2ForSequenceClassification has, such"):
         load(folder, output_range=[0, 1])
 
