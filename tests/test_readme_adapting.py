@@ -15,7 +15,7 @@ from speech_affect_training.adapting import output_layer
 from .readme_blocks import ROOT, TEXTS, block
 
 
-RESULTS = ROOT / "tests/benchmarks/results/adapting.json"
+RESULTS = ROOT / "tests/benchmarks/adapting.json"
 
 
 @pytest.fixture

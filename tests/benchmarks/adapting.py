@@ -14,7 +14,7 @@ from statistics import fmean, pstdev
 
 HERE = Path(__file__).resolve().parent
 sys.path[0] = str(HERE.parent)  # instead of this folder, whose module names are common words
-RESULTS = HERE / "results" / "adapting.json"
+RESULTS = HERE / "adapting.json"  # beside those of speed, which are of another form
 COLUMNS = {"audio": "path", "corpus": "corpus", "speaker": "speaker", "gender": "gender", "emotion": "emotion"}
 LABEL_RANGE = (1.0, 7.0)
 BRANCH = ("source", "hidden_state", "num_mel_bins", "window_s", "hop_s", "normalization")
