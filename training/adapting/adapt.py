@@ -1,6 +1,7 @@
 """A model and a few rated clips -> a checkpoint of this model for the corpus that the clips are of."""
 
-import logging
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +30,6 @@ from .choice import FITS, Choice, choose, groups_of
 from .embeddings import ModelOutputs, run_model
 from .output_layer import OutputLayer, RatedClips
 
-
-logger = logging.getLogger(__name__)
 
 FEWEST_CLIPS = 10
 RELOAD_CLIPS = 8
@@ -102,9 +101,16 @@ def adapt(source: str, corpus: Corpus, output: Path, settings: AdaptSettings) ->
         "bootstrap_samples": settings.num_samples,
     }
     _set_output_layer(model, choice, labels, outputs)
-    _write(model, source, output, result, _provenance(corpus, table, result, choice, labels, settings))
-    write_text(output / "README.md", adapted_card(result, source, output.name, settings.facts, corpus.note).content)
-    _check_reloaded(output, table, audio, choice.layer.values(outputs.embeddings), settings.batch_size)
+    temporary = output.with_name(f".{output.name}.tmp")  # what is in `output` is whole
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary)
+    AutoProcessor.from_pretrained(source).save_pretrained(temporary)
+    write_json(temporary / "run.json", _provenance(corpus, table, result, choice, labels, settings))
+    write_json(temporary / "adapt.json", result)
+    card = adapted_card(result, source, output.name, model.config, settings.facts, corpus.note)
+    write_text(temporary / "README.md", card.content)
+    _check_reloaded(temporary, table, audio, choice.layer.values(outputs.embeddings), settings.batch_size)
+    os.replace(temporary, output)
     return result
 
 
@@ -203,21 +209,14 @@ def _provenance(
     }
 
 
-def _write(model, source: str, output: Path, result: dict, provenance: dict) -> None:
-    model.save_pretrained(output)
-    AutoProcessor.from_pretrained(source).save_pretrained(output)
-    write_json(output / "run.json", provenance)
-    write_json(output / "adapt.json", result)
-
-
 def _check_reloaded(
-    output: Path, table: ClipTable, audio: list[dict | LoadableClip], expected: np.ndarray, batch_size: int
+    folder: Path, table: ClipTable, audio: list[dict | LoadableClip], expected: np.ndarray, batch_size: int
 ) -> None:
     """Load the checkpoint, and compare its values of some clips with what it was made to give, in unit scale."""
-    model = AutoModel.from_pretrained(output).eval()
+    model = AutoModel.from_pretrained(folder).eval()
     some = slice(RELOAD_CLIPS)
     low, high = model.config.label_range
-    values = run_model(model, str(output), audio[some], table.transcripts[some], batch_size).values
+    values = run_model(model, str(folder), audio[some], table.transcripts[some], batch_size).values
     difference = np.abs((2 * values - low - high) / (high - low) - expected[some]).max()
     if difference > RELOAD_TOLERANCE:
-        raise RuntimeError(f"{output} loaded afresh differs by {difference:.3f} from what it was made to be")
+        raise RuntimeError(f"{folder} loaded afresh differs by {difference:.3f} from what it was made to be")

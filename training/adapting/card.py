@@ -14,13 +14,14 @@ TEMPLATE = Path(__file__).with_name("card_template.md")
 LICENCE = ("license", "license_name", "license_link")
 
 
-def adapted_card(result: dict, source: str, name: str, facts: CorpusFacts | None, note: str) -> ModelCard:
+def adapted_card(result: dict, source: str, name: str, config, facts: CorpusFacts | None, note: str) -> ModelCard:
     """Return the card of an adapted model.
 
     Args:
         result: Content of `adapt.json`.
         source: Folder or Hub id of the model that it was.
         name: Of the new one.
+        config: Its configuration.
         facts: About the corpus; None where they were not given.
         note: What its loader says of the corpus.
     """
@@ -29,7 +30,7 @@ def adapted_card(result: dict, source: str, name: str, facts: CorpusFacts | None
         **_licence(source, facts),
         language=(facts and facts.languages) or None,
         library_name="transformers",
-        pipeline_tag="audio-classification",
+        pipeline_tag="audio-classification" if config.reads_audio else "text-classification",
         tags=[*TAGS, *result["adapted"]],
         datasets=[facts.dataset] if facts and facts.dataset else None,
         metrics=["ccc"],
@@ -47,6 +48,7 @@ def adapted_card(result: dict, source: str, name: str, facts: CorpusFacts | None
         card_data=data.to_yaml().strip(),
         licence=data,
         name=name,
+        config=config,
         facts=facts,
         note=" ".join(note.split()),
         averaged_by_word=set(result["adapted"]) <= set(result["by_word"]),

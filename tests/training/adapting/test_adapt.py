@@ -2,6 +2,7 @@
 
 import json
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from transformers import AutoModel, AutoProcessor, WhisperConfig, WhisperModel
 from speech_affect import AffectFeatureExtractor, AffectProcessor, AffectStudentConfig, AffectStudentModel
 from speech_affect.audio import load_waveform
 from speech_affect.cli.main import main
+from speech_affect_training.adapting import adapt as adapting
+from speech_affect_training.adapting import card as card_module
 from speech_affect_training.adapting import output_layer
+from speech_affect_training.adapting.card import adapted_card
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +101,19 @@ def test_the_same_seed_gives_the_same_folder(source, ratings, tmp_path):
     assert first == second and {"adapt.json", "run.json", "README.md", "model.safetensors"} <= set(first)
 
 
+def test_a_folder_is_whole_or_not_there(source, ratings, tmp_path, monkeypatch):
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    words = command(source, ratings(), tmp_path / "new")
+    with monkeypatch.context() as patch:
+        patch.setattr(adapting, "_check_reloaded", interrupted)
+        assert main(words) == 130
+    assert not (tmp_path / "new").exists()
+    assert main(words) == 0
+    assert not list(tmp_path.glob(".new*"))
+
+
 def test_standard_deviations_are_calibrated_on_the_ratings(source, ratings, tmp_path):
     main(command(source, ratings(), tmp_path / "new"))
     before, after = (
@@ -117,6 +134,7 @@ def test_the_card_says_what_was_done(source, ratings, tmp_path):
     of = json.loads((tmp_path / "new" / "adapt.json").read_text())["out_of_fold"]["ccc"]
     assert of["mean"] == of["activation"] and "| mean |" in card
     assert "dominance: it stays as it was" in card and "4 groups\nof speakers" in card
+    assert 'pipeline("speech-emotion-regression", model="new"' in card and "Ask me.\n\n## Limits" in card
     run = json.loads((tmp_path / "new" / "run.json").read_text())
     assert run["corpus"]["word_labelled"] == ["valence"] and run["typical_error"]["rmse"]["dominance"] is None
     assert 0 < run["typical_error"]["rmse"]["activation"] < 5
@@ -153,3 +171,19 @@ def test_other_models_and_folders_in_use_are_refused(source, ratings, tmp_path, 
         assert main(command(model, table, output)) == 1
         assert message in capsys.readouterr().err
     logging.getLogger("transformers").setLevel(logging.WARNING)
+
+
+def test_the_card_of_a_model_that_reads_text_shows_how_to_give_it(monkeypatch):
+    def not_there(*given):
+        raise OSError
+
+    monkeypatch.setattr(card_module, "cached_file", not_there)  # instead of asking the Hub
+    rises = {"mean": {key: {"estimate": 0.5, "low": 0.4, "high": 0.6} for key in ("before", "after")}}
+    result = {"model": "a/b", "corpus": "mine", "label_range": [1, 5], "clips": 20, "speakers": 0, "unchanged": []}
+    result |= {"adapted": {"valence": 20}, "by_word": [], "fit": "a scale and shift", "out_of_fold": {"ccc": rises}}
+    result |= {"folds": {"number": 5, "by_speaker": False}, "seed": 0, "bootstrap_samples": 50}
+    config = SimpleNamespace(reads_text=True, reads_audio=False)
+    card = adapted_card(result, "no/such", "new", config, None, "A note.")
+    assert 'processor(text="and then they all left"' in card.content and "pipeline(" not in card.content
+    assert card.data.pipeline_tag == "text-classification" and card.data.base_model == "no/such"
+    assert card.data.license == "other" and "its terms were not given" in card.content
