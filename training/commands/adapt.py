@@ -67,7 +67,7 @@ def run(given: argparse.Namespace) -> int:
     is_file = Path(given.data_dir).is_file()
     kind = "table" if is_file or given.corpus_options else "msp_podcast"
     options = read_mapping("--corpus-options", given.corpus_options or {})
-    if is_file and "split_column" not in options:
+    if is_file and options and "split_column" not in options:
         options.setdefault("split", "train")  # all clips are used; without it speakers would be needed
     facts = corpus_facts(given.corpus_facts, kind, options.get("ratings") == "emotion")
     corpus = read_corpus(kind, given.data_dir, options, Path(HF_HOME) / "speech_affect")

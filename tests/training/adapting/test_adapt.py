@@ -157,6 +157,12 @@ def test_without_speakers_the_folds_are_of_clips(source, ratings, tmp_path):
     assert "speakers were not known" in (tmp_path / "new" / "README.md").read_text()
 
 
+def test_a_table_needs_its_label_range(source, ratings, tmp_path, capsys):
+    assert main(["adapt", str(source), "--data-dir", ratings(10), "--output", str(tmp_path / "new")]) == 1
+    expected = "error: corpus_options {} do not fit corpus 'table': it needs label_range\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_other_models_and_folders_in_use_are_refused(source, ratings, tmp_path, capsys):
     sizes = {"d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 1}
     sizes |= {"decoder_attention_heads": 1, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8, "vocab_size": 50}
