@@ -37,6 +37,8 @@ ASKED_FOR = (
     "odyssey:",
     "--train_on podcast",
     "--recipe paper_table",
+    "--recipe finetune_w2v2 --data_dir",
+    "benchmarks/finetuning.py",
     "--output msp-parquet",
     'load_dataset("msp-parquet"',
     "streaming=True)",

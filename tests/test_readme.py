@@ -113,6 +113,10 @@ def test_recipes_and_settings_on_the_command_line():
     run, training = parse_arguments(run_arguments(block("--recipe paper_table")))  # test_paper_table.py runs it
     assert {"mfb", "text", "fusion", "fusion_mtl", "student_kd"} <= set(run.systems)
     assert training.output_dir == "outputs/paper_table"
+    for recipe, encoder in (("finetune_w2v2", "wav2vec2"), ("lora_whisper", "whisper"), ("emodb_finetune", "whisper")):
+        given = run_arguments(block("--recipe finetune_w2v2 --data_dir").replace("finetune_w2v2", recipe))
+        run, training = parse_arguments(given)
+        assert {name for spec in run.systems.values() for name in spec.train_encoders} == {encoder}
     run, _ = parse_arguments(run_arguments(block("--unlabelled_dir AUDIO\n")))
     assert list(run.corpora) == ["emodb", "voices"] and run.systems["student_kd"].pretraining.unlabelled
 

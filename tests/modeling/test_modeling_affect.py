@@ -32,6 +32,21 @@ def test_cached_frames_give_the_same_output_as_the_waveform(model, clips):
     torch.testing.assert_close(from_frames.logits, model(**batch).logits, atol=0, rtol=0)
 
 
+@torch.no_grad()
+def test_frames_of_some_branches_beside_the_waveform_are_not_computed(make_model, clips):
+    model, batch = make_model("fusion"), padded(clips)
+    expected = model(**batch).logits
+    frames, masks = model.front_end(**batch)
+    for name in frames:
+        given = {name: frames[name]}
+        computed, _ = model.front_end(**batch, given=given)
+        assert set(computed) == set(frames) - {name}
+        mixed = model(**batch, frames=given, frames_mask={name: masks[name]}).logits
+        torch.testing.assert_close(mixed, expected, atol=0, rtol=0)
+        shifted = model(**batch, frames={name: frames[name] + 1.0}, frames_mask={name: masks[name]}).logits
+        assert (shifted - expected).abs().max() > 1e-4
+
+
 def test_a_checkpoint_needs_no_second_download(make_model, clips, tmp_path, monkeypatch):
     model = make_model("fusion")
     model.save_pretrained(tmp_path)

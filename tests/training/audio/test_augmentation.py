@@ -12,6 +12,7 @@ from speech_affect_training.audio.acoustics import clip_rng, rms
 from speech_affect_training.audio.augmentation import (
     AugmentationParameters,
     AugmentedClip,
+    EpochCopies,
     augment,
     augmented_copies,
     augmented_table,
@@ -229,6 +230,23 @@ def test_a_loaded_copy_is_the_augmented_clip(clips):
         assert loaded["sampling_rate"] == 16000
         assert loaded["array"].tobytes() == expected.tobytes()
         np.testing.assert_array_equal(AffectFeatureExtractor()([loaded])["input_values"][0], expected)
+
+
+def test_what_an_epoch_has_of_a_clip_depends_on_seed_epoch_and_clip_alone(clips):
+    """Of two copies to a clip a third are unchanged; no copy is joined."""
+
+    def draws(part, seed=0):
+        copies = EpochCopies(part, 2, ALWAYS, seed)
+        return {part[row][0]: [copies.draw(row, epoch) for epoch in range(60)] for row in range(len(part))}
+
+    drawn = draws(clips)
+    speaker = [entry for entry in clips if entry[2] == "a"]
+    assert draws(speaker[::-1]) == {name: drawn[name] for name, _, _ in speaker} != draws(speaker, seed=1)
+    every = [made for of_clip in drawn.values() for made in of_clip]
+    unchanged = [made for made in every if isinstance(made, SourceClip)]
+    assert abs(len(unchanged) / len(every) - 1 / 3) < 4 * (2 / 9 / len(every)) ** 0.5
+    copies = [made for made in every if isinstance(made, AugmentedClip)]
+    assert len({made.fingerprint for made in copies}) == len(copies) and not any(made.joined for made in copies)
 
 
 def test_joined_is_known_without_the_audio(clips):

@@ -95,6 +95,14 @@ def test_seed_and_epoch_decide_the_order_by_shares():
     assert len({tuple(sorted(order)) for order in (make(4, 2), make(4, 3), make(5, 2))}) == 3
 
 
+def test_clips_that_change_are_numbered_by_epoch():
+    plain, numbered = (ClipSampler(["a"] * 10, 3, by_epoch=by_epoch) for by_epoch in (False, True))
+    for epoch in (0, 2):
+        plain.set_epoch(epoch)
+        numbered.set_epoch(epoch)
+        assert list(numbered) == [10 * epoch + row for row in plain]
+
+
 def test_what_remains_goes_to_the_largest_remainder():
     # 10 clips by 1 : 1 : 1.5 are 2.86, 2.86 and 4.29
     order = list(ClipSampler(["a", "b", *"cccccccc"], 0, {"a": 1, "b": 1, "c": 1.5}))

@@ -126,3 +126,13 @@ def test_predicted_spread_beside_that_of_the_grades(results):
     assert rows[start - 2].startswith("Predicted standard deviation beside that of the clip's grades, over clips with")
     cells = "| 0.31 / 0.40 | -0.05 / not rated | not rated / not rated |"
     assert rows[start + 2] == f"| fusion {cells}" and not rows[start + 3]
+
+
+def test_time_and_memory_stand_in_a_table_of_their_own(results):
+    """600 s in all for 6 trainings; results without the memory have no such table."""
+    title, cost = "## Time and memory of training", {"training_seconds": 600.0, "trainings": 6}
+    for system in results["systems"]:
+        system["peak_memory_mb"] = None
+    assert title not in render_markdown(results)
+    results["systems"][1] |= {**cost, "peak_memory_mb": 1234, "trained_parameters": 5678}
+    assert "| fusion | 5,678 | 6 | 100.0 | 1,234 |" in section(render_markdown(results), title)
