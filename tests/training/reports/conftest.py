@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from speech_affect import DIMENSIONS
+
 
 RESULTS = Path(__file__).resolve().parents[3] / "model_cards" / "results" / "emodb" / "results.json"
 FACTS = {"labels": "Two of us rated it.", "license": "Lab Terms 1.0", "terms": "Ask us.", "language": "fi"}
@@ -21,6 +23,7 @@ def results() -> dict:
     by_name["mfb"]["conditions"] = {}
     by_name["student_kd"]["parameters"] = 1_234_567
     results["corpus"] |= {"name": "made | up", "note": "A\nnote.", "facts": dict(FACTS), "label_range": [0.0, 100.0]}
+    results["corpus"] |= {"word_labelled": [], "averaged": list(DIMENSIONS), "listeners": None}
     train = results["corpus"]["splits"]["train"]
     train |= {"clips": 1304, "rated": dict.fromkeys(train["rated"], 1304)}
     results["environment"]["packages"] = {"torch": "2.14.1", "numpy": "2.4.6"}

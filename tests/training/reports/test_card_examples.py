@@ -65,7 +65,7 @@ def test_cards_in_the_repository_are_those_of_the_results(name, tmp_path):
     main(["--results", str(RESULTS), "--system", name, "--output", str(tmp_path / "card.md")])
     made, kept = (tmp_path / "card.md").read_text(), (ROOT / "model_cards" / "emodb" / f"{name}.md").read_text()
     assert made == kept, f"rebuild model_cards/emodb/{name}.md with speech_affect_training.reports.model_card"
-    assert "**Nobody rated the clips" in kept and "/tmp" not in kept
+    assert "> **Nobody rated dominance.**" in kept and "/tmp" not in kept
 
 
 def test_results_in_the_repository_have_the_facts_of_the_recipe():
