@@ -22,9 +22,14 @@ def chosen_model(given: str | None) -> str:
     Where torch is not installed, it is the exported file in a folder.
 
     Raises:
-        ValueError: No such model comes with the package; or torch is not installed, and there is no exported file.
+        ValueError: No such model comes with the package, or it is a file of another kind; or torch is not installed,
+            and there is no exported file.
     """
     if _has_torch():
+        if given is not None and Path(given).is_file() and Path(given).suffix != ".onnx":
+            raise ValueError(
+                f"the model {given!r:.200} is a file, and none that was exported (.onnx); give a folder or a Hub id"
+            )
         if given is not None and ("/" in given or Path(given).exists()):
             return given
         return str(import_module("speech_affect").released("student" if given is None else given))

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from transformers import AutoModel
 
+from .estimators import chosen_model
+
 
 EXAMPLES = """examples:
   speech-affect export outputs/demo/student_kd --int8
@@ -23,7 +25,7 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run, extra="onnx")
-    parser.add_argument("model", metavar="MODEL", help="folder of a trained model, or its name on the Hub")
+    parser.add_argument("model", metavar="MODEL", help="folder, Hub id, or student or student_nano, of the package")
     parser.add_argument(
         "-o",
         "--output",
@@ -44,13 +46,14 @@ def run(given: argparse.Namespace) -> int:
     from ..onnx.metadata import streaming_path
 
     folder = Path(given.model)
-    if not folder.is_dir() and (folder.is_absolute() or len(folder.parts) != 2):
+    source = chosen_model(given.model)
+    if not Path(source).is_dir() and (folder.is_absolute() or len(folder.parts) != 2):
         raise ValueError(f"{given.model!r:.200} is no folder, nor a name on the Hub (owner/model)")
     output = given.output or (folder if folder.is_dir() else Path())
     if output.is_dir():
         output /= f"model{'_int8' * given.int8}.onnx"
     check_path(output)  # before the model is downloaded
-    model = AutoModel.from_pretrained(given.model)
+    model = AutoModel.from_pretrained(source)
     path = export_onnx(model, output, int8=given.int8)
     for written in (path,) if model.config.encoders else (path, streaming_path(path)):
         print(f"{written}: {written.stat().st_size / 1000:,.0f} kB")

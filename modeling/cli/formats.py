@@ -15,6 +15,9 @@ from ..affect_result import DIMENSIONS
 
 TIMES = ("start_s", "end_s")
 PARQUET_ROWS = 10_000  # in memory at a time
+TEXT_GRID = ".TextGrid"
+OF_ONE_RECORDING = "a TextGrid is of one recording in windows or segments: give one, with --window-s or a table"
+WITHOUT_OVERLAP = "intervals of a TextGrid cannot overlap: leave out --hop-s, or write .csv"
 
 
 def flat_row(file: str, result: dict) -> dict:
@@ -48,11 +51,13 @@ def _timedelta(seconds: float) -> str:
 
 
 def check_output(path: Path, suffixes: Collection[str]) -> None:
-    """Raise a `ValueError` unless the file's folder is there and its suffix is that of a format."""
+    """Raise a `ValueError` unless the file's folder is there, its suffix is that of a format, and it is no folder."""
     if path.suffix not in suffixes:
         raise ValueError(f"the output {path} has the suffix {path.suffix!r}; known are {', '.join(suffixes)}")
     if not path.parent.is_dir():
         raise ValueError(f"the output {path} lies in a folder that is not there; make it first")
+    if path.is_dir():
+        raise ValueError(f"the output {path} is a folder; name a file")
 
 
 @contextmanager
@@ -117,17 +122,18 @@ def _parquet(path: Path, rows: Iterable[dict]) -> None:
 
 
 def _text_grid(path: Path, rows: Iterable[dict]) -> None:
-    """Write a tier for each dimension, whose intervals have the values as their text; silence has none.
+    """Write a tier for each dimension of the model, whose intervals have the values as their text; silence has none.
 
     Source of the format: Praat's manual, "TextGrid file formats".
     """
     pieces = list(rows)
     if len({row["file"] for row in pieces}) > 1 or not set(TIMES) <= set(pieces[0]):
-        raise ValueError("a TextGrid is of one recording in windows or segments: give one, with --window-s or a table")
+        raise ValueError(OF_ONE_RECORDING)
+    names = [name for name in DIMENSIONS if name in pieces[0]]
     pieces = sorted((row for row in pieces if row["error"] is None), key=lambda row: row["start_s"])
     for before, after in pairwise(pieces):
         if after["start_s"] < before["end_s"] - 1e-6:
-            raise ValueError("intervals of a TextGrid cannot overlap: leave out --hop-s, or write .csv")
+            raise ValueError(WITHOUT_OVERLAP)
     end = max((row["end_s"] for row in pieces), default=0.0)
     lines = [
         'File type = "ooTextFile"',
@@ -136,9 +142,9 @@ def _text_grid(path: Path, rows: Iterable[dict]) -> None:
         "0",
         f"{end}",
         "<exists>",
-        f"{len(DIMENSIONS)}",
+        f"{len(names)}",
     ]
-    for name in DIMENSIONS:
+    for name in names:
         intervals = list(_intervals(pieces, name))
         lines += ['"IntervalTier"', f'"{name}"', "0", f"{end}", f"{len(intervals)}"]
         lines += [f'{start}\n{stop}\n"{text}"' for start, stop, text in intervals]
@@ -162,5 +168,5 @@ FORMATS: dict[str, Callable[[Path, Iterable[dict]], None]] = {
     ".json": _json,
     ".jsonl": _json_lines,
     ".parquet": _parquet,
-    ".TextGrid": _text_grid,
+    TEXT_GRID: _text_grid,
 }

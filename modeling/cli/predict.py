@@ -17,7 +17,17 @@ from tqdm import tqdm
 
 from ..affect_result import SCALES
 from .estimators import MODEL_HELP, chosen_model, open_estimator, start_worker
-from .formats import FORMATS, audformat_rows, check_output, flat_row, write_csv, write_output
+from .formats import (
+    FORMATS,
+    OF_ONE_RECORDING,
+    TEXT_GRID,
+    WITHOUT_OVERLAP,
+    audformat_rows,
+    check_output,
+    flat_row,
+    write_csv,
+    write_output,
+)
 from .recordings import STANDARD_INPUT, Recording, find_recordings
 from .unfinished import Unfinished
 
@@ -54,7 +64,13 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
         help="file, folder, pattern, list (.txt), table (.csv: file, start, end), or -",
     )
     add("--model", help=MODEL_HELP)
-    add("-o", "--output", type=Path, metavar="FILE", help=f"{', '.join(FORMATS)}; by default CSV on standard output")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=f"{', '.join(FORMATS)}; replaced if it is there (default: CSV on standard output)",
+    )
     add("--format", choices=["audformat"], help="of a CSV: file, start, end as pandas has times, and the values alone")
     add("--window-s", type=float, metavar="SECONDS", help="a row for each window of this length, at least 0.1")
     add("--hop-s", type=float, metavar="SECONDS", help="from one window to the next; by default the window")
@@ -129,6 +145,11 @@ def _check(given: argparse.Namespace, recordings: Sequence[Recording]) -> None:
         raise ValueError("standard input is read by one process; leave out --workers")
     if given.output is not None:
         check_output(given.output, [".csv"] if given.format else FORMATS)
+        if given.output.suffix == TEXT_GRID:  # before the work, not after it
+            if len(recordings) > 1 or (given.window_s is None and not recordings[0].segments):
+                raise ValueError(OF_ONE_RECORDING)
+            if given.hop_s is not None and given.hop_s < given.window_s:
+                raise ValueError(WITHOUT_OVERLAP)
 
 
 def _work(estimate: Callable, parts: Sequence[list[Recording]], workers: int, done: int = 0) -> Iterator[list[dict]]:

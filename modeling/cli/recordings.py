@@ -128,7 +128,12 @@ def _rows(table: Path) -> Iterator[Recording]:
 
 def _segment(row: dict[str, str], place: str) -> tuple[float, float | None]:
     start, end = (_seconds(row[name], f"{place}: {name}") for name in ("start", "end"))
-    return start or 0.0, end
+    start = start or 0.0
+    if start < 0:
+        raise ValueError(f"{place}: the segment begins at {start:g} s; give 0 or more")
+    if end is not None and end < start:
+        raise ValueError(f"{place}: the segment is from {start:g} to {end:g} s; give 0 <= start <= end")
+    return start, end
 
 
 def _seconds(text: str | None, place: str) -> float | None:

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from speech_affect import released
+from speech_affect.cli.main import main as command
+from speech_affect_training import run as run_module
 from speech_affect_training.encoders import finished_model
 from speech_affect_training.encoders.finished_model import load_finished
 from speech_affect_training.jobs.prediction import read_predictions
@@ -70,6 +72,15 @@ def test_three_models_in_one_command(evaluate, audeering_like, odyssey_like, tin
         patch.setattr(finished_model.Wav2Vec2ForSpeechClassification, "forward", None)
         again = evaluate(*models, "--data_dir", tiny_corpus, output="again")
     assert again["systems"] == results["systems"] and again["comparisons"] == results["comparisons"]
+
+
+def test_the_command_names_models_of_the_package(monkeypatch, capsys):
+    given = []
+    monkeypatch.setattr(run_module, "main", given.append)
+    assert command(["evaluate", "student_nano", "you/peer", "--data-dir", "x"]) == 0
+    assert given[0][:5] == ["--evaluate", str(released("student_nano")), "you/peer", "--data_dir", "x"]
+    assert command(["evaluate", "studnt", "--data-dir", "x"]) == 1
+    assert "there is no released model 'studnt'" in capsys.readouterr().err
 
 
 def test_beside_what_a_run_trains(evaluate, audeering_like, tiny_corpus, tmp_path):

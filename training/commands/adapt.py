@@ -27,7 +27,7 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="folder or Hub id, of this package; by default the student that comes with the package",
+        help="folder or Hub id, of this package, or student or student_nano (default: student)",
     )
     add("--data-dir", required=True, metavar="CORPUS", help="table (.csv, .parquet), or folder in MSP-Podcast layout")
     add(
@@ -52,10 +52,11 @@ def run(given: argparse.Namespace) -> int:
     from huggingface_hub.constants import HF_HOME
     from transformers.utils import logging
 
-    from speech_affect import released
+    from speech_affect.cli.estimators import chosen_model
 
     from ..adapting.adapt import AdaptSettings, adapt
     from ..corpora.load import read_corpus
+    from ..settings.corpora import kind_of
     from ..settings.corpus_facts import corpus_facts
     from ..settings.recipe_file import read_mapping
 
@@ -64,15 +65,14 @@ def run(given: argparse.Namespace) -> int:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(given, name)}; give 1 or more")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    is_file = Path(given.data_dir).is_file()
-    kind = "table" if is_file or given.corpus_options else "msp_podcast"
     options = read_mapping("--corpus-options", given.corpus_options or {})
-    if is_file and options and "split_column" not in options:
+    kind = kind_of(given.data_dir, options)
+    if Path(given.data_dir).is_file() and options and "split_column" not in options:
         options.setdefault("split", "train")  # all clips are used; without it speakers would be needed
     facts = corpus_facts(given.corpus_facts, kind, options.get("ratings") == "emotion")
     corpus = read_corpus(kind, given.data_dir, options, Path(HF_HOME) / "speech_affect")
     settings = AdaptSettings(given.batch_size, given.bootstrap_samples, given.seed, facts)
-    result = adapt(given.model or str(released("student")), corpus, given.output, settings)
+    result = adapt(chosen_model(given.model), corpus, given.output, settings)
     print(summary(result))
     print(f"{given.output}: {result['model']} with {result['fit']}, by {result['clips']} clips of {result['corpus']}")
     return 0

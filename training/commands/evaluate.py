@@ -28,7 +28,8 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
         "models",
         nargs="*",
         metavar="MODEL",
-        help="folder or Hub id, of this package or a peer's; by default the student that comes with the package",
+        help="folder or Hub id, of this package or a peer's, or student or student_nano, which come with the package "
+        "(default: student)",
     )
     add(
         "--data-dir",
@@ -52,11 +53,11 @@ def run(given: argparse.Namespace) -> int:
     Raises:
         ValueError: As training/run.py.
     """
-    from speech_affect import released
+    from speech_affect.cli.estimators import chosen_model
 
     from ..run import main
 
-    argv = ["--evaluate", *(given.models or [str(released("student"))])]
+    argv = ["--evaluate", *map(chosen_model, given.models or [None])]
     for name in PASSED_ON:
         if (value := getattr(given, name)) is not None:
             argv += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]

@@ -80,7 +80,9 @@ def _split_table(systems: Sequence[dict], split: str, corpus: dict) -> str:
         rows.append(row)
     scores = systems[0]["splits"][split]
     title = f"## {split_name(split, corpus)}: CCC on {clips_text(scores)}"
-    about = "Mean over seeds ± standard deviation over seeds, and the 95% bootstrap interval over clips."
+    about = "CCC and its 95% bootstrap interval over clips."
+    if any(system["seeds"] for system in systems):
+        about = "Mean over seeds ± standard deviation over seeds, and the 95% bootstrap interval over clips."
     if len(scores.get("by_corpus", {})) > 1:
         about += " CCC is the mean over corpora of that within each."
     if listeners := listener_ccc(split, corpus):

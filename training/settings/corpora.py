@@ -89,7 +89,7 @@ def corpora_of_paths(paths: Sequence[str], corpus: str | None, options: dict) ->
     """
     return {
         name: {
-            "corpus": corpus or kind_of(path),
+            "corpus": corpus or kind_of(path, options),
             "data_dir": path,
             "corpus_options": options,
         }
@@ -97,9 +97,9 @@ def corpora_of_paths(paths: Sequence[str], corpus: str | None, options: dict) ->
     }
 
 
-def kind_of(path: str) -> str:
-    """Return the kind of a corpus that no other is said of: a file is a table."""
-    return "table" if os.path.isfile(path) else "msp_podcast"
+def kind_of(path: str, options: dict) -> str:
+    """Return the kind of a corpus that no other is said of: a table is a file, or has a label range."""
+    return "table" if os.path.isfile(path) or "label_range" in options else "msp_podcast"
 
 
 def is_corpus_name(name: str) -> bool:

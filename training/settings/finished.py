@@ -91,14 +91,18 @@ def read_checkpoints(systems: dict, evaluate: Sequence[str]) -> dict[str, Checkp
         check_mapping(f"system {name!r}", settings, types)
         if not re.fullmatch(r"[\w-]+", name):
             raise ValueError(f"system name {name!r} names a folder: letters, digits, - and _ only")
+        if settings.get("role") != ROLE:
+            raise ValueError(
+                f"system {name!r} has an id and role: {settings.get('role')}; a finished model has role: {ROLE}"
+            )
         if not settings.get("id"):
             raise ValueError(f"system {name!r} has no id; give the folder or Hub id of the model")
     return {name: CheckpointSpec(name, **settings) for name, settings in rows.items()}
 
 
 def is_checkpoint(settings) -> bool:
-    """Return whether the settings of a system are those of a finished model."""
-    return isinstance(settings, dict) and settings.get("role") == ROLE
+    """Return whether the settings of a system are those of a finished model, its role perhaps misspelt."""
+    return isinstance(settings, dict) and (settings.get("role") == ROLE or "id" in settings)
 
 
 def named(paths: Sequence[str]) -> dict[str, str]:

@@ -69,7 +69,7 @@ def run_settings(given: Mapping[str, Any]) -> RunSettings:
     mappings = {name: read_mapping(name, given[name] or {}) for name in names}
     given = _with_paths({**given, **mappings})
     _check_corpora(given)
-    corpus = None if given["corpora"] else _corpus(given["corpus"], given["data_dir"])
+    corpus = None if given["corpora"] else _corpus(given["corpus"], given["data_dir"], mappings["corpus_options"])
     by_word = mappings["corpus_options"].get("ratings") == "emotion"
     check_encoders(mappings["encoders"])
     specs, checkpoints = _rows(given)
@@ -155,8 +155,8 @@ def _check_corpora(given: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is of a run with one corpus; leave it out, or corpora")
 
 
-def _corpus(corpus: str | None, data_dir: str | None) -> str:
-    corpus = corpus or ("demo" if data_dir is None else kind_of(data_dir))
+def _corpus(corpus: str | None, data_dir: str | None, options: dict) -> str:
+    corpus = corpus or ("demo" if data_dir is None else kind_of(data_dir, options))
     if corpus != "demo" and data_dir is None:
         raise ValueError(f"corpus {corpus} needs --data_dir")
     if corpus == "demo" and data_dir is not None:

@@ -88,6 +88,14 @@ def test_praat_reads_the_tiers(tmp_path):
         assert found == [(0, text), (1, ""), (1.5, "")]
 
 
+def test_a_model_of_two_dimensions_has_two_tiers(tmp_path):
+    rows = [{name: value for name, value in row.items() if name != "valence"} for row in ROWS]
+    write_output(tmp_path / "rows.TextGrid", rows)
+    grid = parselmouth.read(str(tmp_path / "rows.TextGrid"))
+    tiers = range(1, int(call(grid, "Get number of tiers")) + 1)
+    assert [call(grid, "Get tier name", tier) for tier in tiers] == ["activation", "dominance"]
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -112,3 +120,6 @@ def test_outputs_that_cannot_be(tmp_path):
         check_output(tmp_path / "rows.xlsx", FORMATS)
     with pytest.raises(ValueError, match="lies in a folder that is not there; make it first"):
         check_output(tmp_path / "missing" / "rows.csv", FORMATS)
+    (tmp_path / "rows.csv").mkdir()
+    with pytest.raises(ValueError, match="rows.csv is a folder; name a file"):
+        check_output(tmp_path / "rows.csv", FORMATS)

@@ -57,6 +57,8 @@ def test_segments_of_every_recording(speech):
         ("file,start,end\n", "has the columns file, start, end; the segments of a recording need start and end"),
         ("start\n", "has the columns start; the segments of a recording need start and end"),
         ("start,end\n", "has no segments"),
+        ("start,end\n1,2\n2,1\n", "cut.csv, line 3: the segment is from 2 to 1 s; give 0 <= start <= end"),
+        ("start,end\n-1,\n", "cut.csv, line 2: the segment begins at -1 s; give 0 or more"),
         ("start,end\n1,2\n", "turns.csv has segments already; leave out those of "),
     ],
 )

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from speech_affect import AffectFusionConfig, AffectFusionModel, AffectStudentConfig, AffectStudentModel
+from speech_affect import AffectFusionConfig, AffectFusionModel, AffectStudentConfig, AffectStudentModel, released
 from speech_affect.cli.main import main
 from speech_affect.onnx.export import LARGEST_BYTES, build_onnx, export_onnx
 from speech_affect.onnx.quantization import SMALLEST_WEIGHT, store_int8
@@ -344,6 +344,13 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_the_command_s_errors_are_one_line(tmp_path, capsys):
     assert main(["export", str(tmp_path / "missing")]) == 1
     assert re.fullmatch("error: '.*missing' is no folder, nor a name on the Hub.*\n", capsys.readouterr().err)
+
+
+def test_a_model_of_the_package_is_written_here_and_not_into_the_package(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "student_nano"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model_streaming.onnx"]
+    assert str(released("student_nano")) not in capsys.readouterr().out
 
 
 def test_without_onnx_the_extra_is_named(tmp_path, monkeypatch, capsys):

@@ -163,6 +163,18 @@ def test_a_table_needs_its_label_range(source, ratings, tmp_path, capsys):
     assert capsys.readouterr().err == expected
 
 
+def test_models_of_the_package_are_named_and_a_table_that_is_not_there_is_called_a_table(
+    source, ratings, tmp_path, capsys
+):
+    for model, table, message in (
+        ("student_nano", ratings(clips=9), "ratings has too few rated clips"),
+        ("teacher", ratings(clips=9), "there is no released model 'teacher'"),
+        (source, tmp_path / "nowhere.csv", "there is no file or folder"),
+    ):
+        assert main(command(model, table, tmp_path / "new")) == 1
+        assert message in capsys.readouterr().err
+
+
 def test_other_models_and_folders_in_use_are_refused(source, ratings, tmp_path, capsys):
     sizes = {"d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 1}
     sizes |= {"decoder_attention_heads": 1, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8, "vocab_size": 50}
@@ -189,6 +201,9 @@ def test_the_card_of_a_model_that_reads_text_shows_how_to_give_it(monkeypatch):
     result |= {"adapted": {"valence": 20}, "by_word": [], "fit": "a scale and shift", "out_of_fold": {"ccc": rises}}
     result |= {"folds": {"number": 5, "by_speaker": False}, "seed": 0, "bootstrap_samples": 50}
     config = SimpleNamespace(reads_text=True, reads_audio=False)
+    assert "fitted to 20 clips of mine." in adapted_card(result, "no/such", "new", config, None, "A note.").content
+    unfitted = adapted_card(result | {"fit": "nothing changed"}, "no/such", "new", config, None, "A note.")
+    assert "The model `a/b`, tested on 20 clips of mine." in unfitted.content
     card = adapted_card(result, "no/such", "new", config, None, "A note.")
     assert 'processor(text="and then they all left"' in card.content and "pipeline(" not in card.content
     assert card.data.pipeline_tag == "text-classification" and card.data.base_model == "no/such"

@@ -43,6 +43,8 @@ def test_rows_that_are_finished_models(tmp_path):
     ("settings", "message"),
     [
         ({"id": "a/b", "branches": ["mfb"]}, "system 'x' has an unknown key 'branches'; allowed are role, id, rev"),
+        ({"id": "a/b", "role": "checkpont"}, "has an id and role: checkpont; a finished model has role: checkpoint"),
+        ({"id": "a/b", "role": None}, "system 'x' has role: None; give a text"),
         ({}, "system 'x' has no id; give the folder or Hub id of the model"),
         ({"id": 3}, "system 'x' has id: 3; give a text"),
         ({"id": "a/b", "outputs": ["activation", "joy"]}, r"has outputs: \['activation', 'joy'\]; give the dimension"),

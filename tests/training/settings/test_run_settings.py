@@ -30,6 +30,7 @@ conditions: {systems: [mfb], white_db: [20, -5], room_s: [0.5]}
 def test_settings_are_read_and_names_resolved():
     run = check(SETTINGS)
     assert run.corpus == "demo" and check("data_dir: [x]").corpus == "msp_podcast"
+    assert check("data_dir: [you/ratings]\ncorpus_options: {label_range: [1, 5]}").corpus == "table"
     assert run.augmentation == AugmentationSettings(join_probability=0.0, speed_range=(0.9, 1.1))
     assert run.conditions == [Condition("white", 20.0), Condition("white", -5.0), Condition("room", 0.5)]
     assert run.degraded_systems == ["mfb"] and run.cross_validated == ["mfb", "other"]
