@@ -32,7 +32,10 @@ def chosen_model(given: str | None) -> str:
             )
         if given is not None and ("/" in given or Path(given).exists()):
             return given
-        return str(import_module("speech_affect").released("student" if given is None else given))
+        try:
+            return str(import_module("speech_affect").released("student" if given is None else given))
+        except ValueError as error:
+            raise ValueError(f"{given!r:.200} is no folder, nor a Hub id (owner/model), and {error}") from None
     if given is None:
         raise ValueError("without torch there is no model to begin with: give an exported one, --model model.onnx")
     found = next((path for path in (Path(given, name) for name in EXPORTED) if path.is_file()), Path(given))
