@@ -247,13 +247,8 @@ def test_clips_without_ratings_are_announced_first(results):
     assert "not that listeners agree" in section(text, "Limits").replace("\n", " ")
 
 
-BEFORE = {
-    "source": "whisper",
-    "hidden_state": 4,
-    "max_steps": 2000,
-    "learning_rate": 0.001,
-    "unlabelled": False,
-}
+BEFORE = {"source": "whisper", "hidden_state": 4, "max_steps": 2000, "learning_rate": 0.001, "unlabelled": False}
+TRAINED = {"layers": 2, "learning_rate": 3e-5, "layer_decay": 0.8, "lora": None}
 WEIGHTS = {"label_weight": 0.5, "output_weight": 2.0, "embedding_weight": 0.0}
 
 
@@ -269,6 +264,17 @@ WEIGHTS = {"label_weight": 0.5, "output_weight": 2.0, "embedding_weight": 0.0}
         ("student_kd", {"distillation": WEIGHTS}, "(weight 0.5), 1 - CCC against the teacher's outputs (weight 2)."),
         ("fusion", {}, "hidden state 3 of `openai/whisper-base`, kept frozen"),
         ("fusion", {}, "The inputs meet at the embedding."),
+        ("fusion", {"init_from": "mfb"}, "Its weights start from those of `mfb`."),
+        (
+            "fusion",
+            {"train_encoders": {"whisper": TRAINED}},
+            "the last 2 layers trained (learning rate 3e-05, times 0.8 from layer to layer)",
+        ),
+        (
+            "fusion",
+            {"train_encoders": {"whisper": {**TRAINED, "layers": "all", "lora": {"r": 8}}}},
+            "all layers trained by LoRA (rank 8, learning rate 3e-05), merged into the weights",
+        ),
         ("student_kd", {"augmented": True}, "augmented copies"),
         ("student_kd", {"unlabelled": True}, "Trained on unlabelled speech too"),
         (
@@ -306,13 +312,8 @@ def test_uses_and_citations(results):
     results["corpus"]["facts"]["citation"] = "@misc{own}"
     text = build_card(results, "student_kd", contact="card@example.org").text
     uses = section(text, "Intended and excluded uses").replace("\n", " ")
-    for words in (
-        "Article 5(1)(f)",
-        "medical or safety reasons",
-        "consent",
-        "decisions about a person",
-        "(Annex III)",
-    ):
+    limits = ("Article 5(1)(f)", "medical or safety reasons", "consent", "decisions about a person", "(Annex III)")
+    for words in limits:
         assert words in uses
     citation = section(text, "Citation")
     assert "arXiv:2207.03334" in citation and "lin1989concordance" in citation and "@misc{own}" in citation
