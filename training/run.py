@@ -95,8 +95,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
         jobs[splits.name] = make_jobs(run, training, splits, *shared) if run.systems else {}
     write = partial(write_system, corpus.splits.get("development"), library, output, provenance)
     every = [job for systems in jobs.values() for system in systems.values() for job in system]
-    if every:
-        run_jobs(every, training.per_device_eval_batch_size, workers, publication.after_job(jobs[""], write))
+    run_jobs(every, training.per_device_eval_batch_size, workers, publication.after_job(jobs[""], write))
 
     # 5. Probes, checkpoints and report
     results, given = {}, all_splits[0]

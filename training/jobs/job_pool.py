@@ -47,6 +47,8 @@ def run_jobs(
     processes = PartialState().num_processes
     if workers > 1 and processes > 1:
         raise ValueError(f"job_workers is {workers} in a group of {processes} processes; give 1")
+    if not jobs:
+        return
     waiting = [job for job in jobs if job.result() is None or job.unpredicted()]
     finished = len(jobs) - len(waiting)
     logger.info("%d of %d jobs are finished from before", finished, len(jobs))

@@ -91,6 +91,7 @@ def note_precision(path: Path) -> None:
 
 if __name__ == "__main__":
     folder, arguments = Path(sys.argv[1]), sys.argv[2:]
+    PartialState(cpu=not torch.cuda.is_available())  # by itself it makes a group of processes on GPUs alone
     shard_on_cpu()
     del os.environ["ACCELERATE_USE_FSDP"]
     train_heard(folder / "tuned", *arguments)
