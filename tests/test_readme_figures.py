@@ -42,6 +42,12 @@ def test_figures_are_those_of_the_results_in_the_repository():
         comparison = compared[system, against]
         assert f"{comparison['relative'][name]:+.0%}" == f"{percent}%", (system, against)
         assert f"{comparison['p_value'][name]:.3f}" == p_value, (system, against)
+    given = {(c["system"], c["against"]): c for c in results["comparisons"] if c["split"] == "test1"}
+    unclear = given["student_kd", "student_augmented"]
+    change, p_value = unclear["relative"]["valence"], unclear["p_value"]["valence"]
+    assert f"do not differ clearly (valence {change:+.0%}, p {p_value:.3f})" in TEXTS["model_cards/README.md"]
+    both = {f"{systems[name]['splits']['cv5']['ccc']['valence']:.2f}" for name in ("student", "student_augmented")}
+    assert f"both have {both.pop()}." in TEXTS["model_cards/README.md"] and not both
 
 
 def test_figures_of_the_models_that_come_with_the_package():

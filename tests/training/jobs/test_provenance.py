@@ -76,7 +76,7 @@ def test_one_corpus_alone(make_corpus):
 
 
 def test_a_command_without_the_folders_of_a_machine(tmp_path):
-    given = ["--recipe", "/home/anna/own.yaml", "--data_dir=/data/a b", "--unlabelled_dir", "/x", "--seeds", "0", "1"]
+    given = ["--recipe", "/anna/own.yaml", "--data_dir=/data/a b", "--unlabelled_dir", "/x", "--seeds", "0", "1"]
     command = describe_environment(1, [*given, "--head", "{a: 1}"])["command"]
     assert command == "--recipe own.yaml --data_dir FOLDER --unlabelled_dir AUDIO --seeds 0 1 --head '{a: 1}'"
     (tmp_path / "student").mkdir()
