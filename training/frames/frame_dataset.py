@@ -50,9 +50,16 @@ class FrameDataset(Dataset):
         if len({scale for scale, kept in zip(table.rating_scales, rated, strict=True) if kept}) > 1:
             self.targets["rating_scales"] = np.unique(table.rating_scales, return_inverse=True)[1]
 
-    def set_teacher(self, logits: np.ndarray, embeddings: np.ndarray) -> None:
-        """Add a teacher's outputs (clips, 3) and embeddings (clips, embedding_size) to the targets."""
-        self.targets |= {"teacher_logits": logits[:, self.columns], "teacher_embedding": embeddings}
+    def set_teacher(self, logits: np.ndarray, embedding: np.ndarray, emotions: np.ndarray | None = None) -> None:
+        """Add a teacher's outputs to the targets.
+
+        Args:
+            logits: (clips, 3).
+            embedding: (clips, embedding_size).
+            emotions: (clips, classes), probabilities of the student's classes, if these are distilled.
+        """
+        self.targets |= {"teacher_logits": logits[:, self.columns], "teacher_embedding": embedding}
+        self.targets |= {} if emotions is None else {"teacher_emotions": emotions}
 
     def lengths(self) -> list[float]:
         """Return a measure of each clip's length: its frames in any branch, as all are longer for a longer clip."""

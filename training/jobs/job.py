@@ -29,6 +29,7 @@ from ..frames.frame_cache import FrameCache
 from ..frames.frame_dataset import FrameDataset
 from ..frames.text_frames import TranscriptFrames
 from ..settings.augmentation import AugmentationSettings
+from ..settings.distillation import Distillation
 from ..settings.split_key import SplitKey
 from ..settings.systems import SystemSpec
 from .data_splits import DEVELOPMENT, TRAIN
@@ -39,6 +40,9 @@ DECISIVE_ARGUMENTS = ("per_device_train_batch_size", "gradient_accumulation_step
 DECISIVE_ARGUMENTS += ("num_train_epochs", "max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "optim")
 DECISIVE_ARGUMENTS += ("weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "bf16", "fp16")
 DECISIVE_ARGUMENTS += ("metric_for_best_model", "eval_strategy", "eval_steps")
+# settings of a system, and of its distillation, that are told only where they are used
+TOLD_IF_USED = ("train_encoders",)
+ALWAYS_TOLD = ("label_weight", "output_weight", "embedding_weight")
 
 
 @dataclass
@@ -272,8 +276,10 @@ class Job:
 
 def _given(spec: SystemSpec) -> dict:
     """Return a system as JSON; what it starts from, a path or a name, is told by its content."""
-    settings = asdict(spec)
+    settings = {name: value for name, value in asdict(spec).items() if value or name not in TOLD_IF_USED}
     del settings["init_from"]
-    if not spec.train_encoders:
-        del settings["train_encoders"]
+    if spec.distillation:
+        given, defaults = settings["distillation"], asdict(Distillation())
+        told = {name: value for name, value in given.items() if name in ALWAYS_TOLD or value != defaults[name]}
+        settings["distillation"] = told
     return settings

@@ -10,20 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from accelerate.utils import send_to_device
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from torch.utils.data import DataLoader
 
 from speech_affect import DIMENSIONS
 
 from ..audio.clip_loading import loading_workers
-from ..corpora.clip_table import ClipTable
 from ..files import atomic_path, read_json, write_json
 from ..frames.audio_dataset import AudioDataset
 from ..frames.frame_dataset import FrameDataset, collate_frames, output_columns
-from .data_splits import TRAIN
 from .job import Job
 
 
@@ -34,8 +29,8 @@ INPUTS = ("frames", "frames_mask", "input_values", "attention_mask")  # of a mod
 class Predictions:
     """Predictions of clips beside their labels, all values on the label scale.
 
-    Numbers are float64, the embedding is float32. NaN is a dimension that the model does not have, or a label that is
-    not there.
+    Numbers are float64, embedding and classes float32. NaN is a dimension that the model does not have, or a label
+    that is not there.
     """
 
     files: list[str]
@@ -43,6 +38,7 @@ class Predictions:
     labels: np.ndarray  # (clips, 3)
     uncertainty: np.ndarray | None = None  # (clips, 3), standard deviations; None if the model has none
     embedding: np.ndarray | None = None  # (clips, embedding_size); None if it was not kept
+    emotion_logits: np.ndarray | None = None  # (clips, classes); None if the model has none or they were not kept
 
     def of(self, files: Sequence[str]) -> Predictions:
         """Return the predictions of these clips, in this order.
@@ -55,7 +51,7 @@ class Predictions:
         if missing:
             raise ValueError(f"there are no predictions of {len(missing)} of {len(files)} clips, such as {missing[0]}")
         order = [rows[file] for file in files]
-        columns = (self.logits, self.labels, self.uncertainty, self.embedding)
+        columns = (self.logits, self.labels, self.uncertainty, self.embedding, self.emotion_logits)
         return Predictions(list(files), *(None if values is None else values[order] for values in columns))
 
 
@@ -68,7 +64,7 @@ def predict(model, dataset: FrameDataset, batch_size: int) -> Predictions:
     """
     was_training = model.training
     model.eval()
-    parts: dict[str, list] = {"logits": [], "embedding": [], "uncertainty": []}
+    parts: dict[str, list] = {"logits": [], "embedding": [], "uncertainty": [], "emotion_logits": []}
     workers = loading_workers() if isinstance(dataset, AudioDataset) else 0
     for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=collate_frames, num_workers=workers):
         inputs = send_to_device({name: batch[name] for name in INPUTS if name in batch}, model.device)
@@ -82,7 +78,8 @@ def predict(model, dataset: FrameDataset, batch_size: int) -> Predictions:
     logits, uncertainty = (
         _all_dimensions(joined[name], columns, count) if name in joined else None for name in ("logits", "uncertainty")
     )
-    return Predictions(list(dataset.table.files), logits, dataset.table.labels, uncertainty, joined["embedding"])
+    kept = (joined["embedding"], joined.get("emotion_logits"))
+    return Predictions(list(dataset.table.files), logits, dataset.table.labels, uncertainty, *kept)
 
 
 def _all_dimensions(values: np.ndarray, columns: list[int], clips: int) -> np.ndarray:
@@ -102,32 +99,6 @@ def predict_splits(job: Job, batch_size: int) -> None:
         write_predictions(job.predictions_path(key), predict(model, job.dataset(table), batch_size))
         done[str(key)] = job.prediction_fingerprint(table)
         write_json(job.folder / "predicted.json", done)
-
-
-def teacher_outputs(student: Job, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the teachers' outputs for a student's training clips.
-
-    Each teacher predicts a table once and keeps the outputs in its folder for all students and seeds.
-
-    Returns:
-        Logits (clips, 3), averaged over the teachers, and the first teacher's embeddings (clips, embedding_size).
-    """
-    with PartialState().main_process_first():  # it writes them to disk, the others read them
-        outputs = [_kept_outputs(teacher, student.tables[TRAIN], batch_size) for teacher in student.teachers]
-    return np.mean([each["logits"] for each in outputs], axis=0), outputs[0]["embedding"]
-
-
-def _kept_outputs(teacher: Job, table: ClipTable, batch_size: int) -> dict[str, np.ndarray]:
-    # the size of a batch decides its padding, which the last bits depend on
-    path = teacher.folder / f"outputs_{teacher.prediction_fingerprint(table, batch_size)[:32]}.safetensors"
-    try:
-        return load_file(path)
-    except (FileNotFoundError, SafetensorError):
-        predictions = predict(teacher.model().to(teacher.arguments.device), teacher.dataset(table), batch_size)
-    outputs = {"logits": predictions.logits, "embedding": predictions.embedding}
-    with atomic_path(path) as temporary:
-        save_file(outputs, temporary)
-    return outputs
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

@@ -15,14 +15,16 @@ from ..files import read_json, write_json
 from ..frames.frame_dataset import collate_frames, output_columns
 from ..metrics.calibration import uncertainty_scale
 from .data_splits import DEVELOPMENT, TRAIN
+from .distillation import DistillationTrainer
 from .initial_weights import start
 from .job import Job
 from .memory import peak_memory_mb, reset_peak_memory
-from .prediction import predict, predict_splits, teacher_outputs
+from .prediction import predict, predict_splits
 from .pretraining import pretrain
 from .resuming import delete_incomplete_checkpoints, train_or_resume
+from .teachers import teacher_targets
 from .trained_encoders import add_encoders, choose_weights, save_encoders, standardise_computed
-from .trainer import AffectTrainer, DistillationTrainer, concordance_metrics, show_progress
+from .trainer import AffectTrainer, concordance_metrics, show_progress
 
 
 logger = logging.getLogger(__name__)
@@ -105,7 +107,7 @@ def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
         rates, _ = choose_weights(job, model)
     make = AffectTrainer
     if job.teachers:
-        train.set_teacher(*teacher_outputs(job, batch_size))
+        train.set_teacher(**teacher_targets(job, batch_size))
         make = partial(DistillationTrainer, distillation=job.spec.distillation)
     development = job.tables[DEVELOPMENT]
     names = list(job.config.id2label.values())

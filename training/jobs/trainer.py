@@ -1,4 +1,4 @@
-"""Trainers for cached frames: they log the parts of the loss, group clips by length, and distill."""
+"""Trainers for cached frames: they log the parts of the loss and group clips by length."""
 
 import os
 from collections import defaultdict
@@ -11,11 +11,9 @@ from torch.utils.data import DataLoader
 from transformers import EvalPrediction, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 from speech_affect import DIMENSIONS
-from speech_affect.losses import ccc_losses, embedding_distillation_loss, weighted_mean
 
 from ..frames.clip_sampler import ClipSampler
 from ..metrics.rated import concordance_within
-from ..settings.systems import Distillation
 
 
 def concordance_metrics(
@@ -147,33 +145,6 @@ class AffectTrainer(FrameTrainer):
         if model.training:
             for name, value in parts.items():
                 self._logged_parts[name].append(value.detach())
-
-
-class DistillationTrainer(AffectTrainer):
-    """Add the teacher's part to the loss: CCC to its outputs, cosine to its embedding.
-
-    The batches hold `teacher_logits` (batch, 3), on the label scale, and `teacher_embedding` (batch, embedding_size).
-    """
-
-    def __init__(self, *args, distillation: Distillation, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.distillation = distillation
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        inputs = dict(inputs)
-        teacher_logits = inputs.pop("teacher_logits", None)
-        teacher_embedding = inputs.pop("teacher_embedding", None)
-        outputs = model(**inputs)
-        if teacher_logits is None:  # evaluation, by the labels alone
-            return (outputs.loss, outputs) if return_outputs else outputs.loss
-        weights, config = self.distillation, self.accelerator.unwrap_model(model).config
-        # all processes step together in training, so the sums may run over all of them
-        to_outputs = weighted_mean(ccc_losses(outputs.logits, teacher_logits, model.training), config.ccc_weights)
-        to_embedding = embedding_distillation_loss(outputs.embedding, teacher_embedding, model.training)
-        self._keep_parts(model, {**outputs.loss_parts, "distil_outputs": to_outputs, "distil_embedding": to_embedding})
-        loss = weights.label_weight * outputs.loss + weights.output_weight * to_outputs
-        loss = loss + weights.embedding_weight * to_embedding
-        return (loss, outputs) if return_outputs else loss
 
 
 class JobProgress(ProgressCallback):

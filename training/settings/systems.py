@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +13,7 @@ from speech_affect import DIMENSIONS, AffectEncoderConfig, AffectFusionConfig, A
 from speech_affect.configuration_affect import ACOUSTIC_SOURCES, AffectBranchConfig
 
 from .checks import check_mapping, check_names, check_type, did_you_mean
+from .distillation import Distillation
 from .encoder_training import EncoderTraining, read_encoder_training
 from .labels import EMOTIONS, UNKNOWN
 from .pretraining import Pretraining, read_pretraining
@@ -24,26 +24,6 @@ SET_FOR_ALL = ("output_dir", "seed", "push_to_hub", "hub_token")  # training arg
 # settings of a configuration that the corpus, the encoders or other keys of a system decide
 DECIDED_ELSEWHERE = ("branch", "label_range", "emotion_names", "gender_names", "predict_uncertainty", "sampling_rate")
 ENCODER_TYPES = {"id": str, "revision": str | None, "pad_to_window": bool}
-
-
-@dataclass(frozen=True)
-class Distillation:
-    """Weights in a distilled student's loss: at least 0, finite, and not all 0.
-
-    Args:
-        label_weight: Weight of the CCC loss on the clip's own labels.
-        output_weight: Weight of the CCC loss on the teacher's outputs.
-        embedding_weight: Weight of `1 - cosine` between the embeddings.
-    """
-
-    label_weight: float = 1.0
-    output_weight: float = 1.0
-    embedding_weight: float = 1.0
-
-    def __post_init__(self):
-        weights = (self.label_weight, self.output_weight, self.embedding_weight)
-        if not (all(0 <= weight < math.inf for weight in weights) and any(weights)):
-            raise ValueError(f"distillation weights are {weights}; each must be finite and >= 0, and one above 0")
 
 
 @dataclass(frozen=True)
@@ -141,6 +121,7 @@ def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[
                     f"system {spec.name!r} has teacher {teacher!r}; a student's teacher must be a system without one: "
                     f"{allowed}"
                 )
+        _check_classes(spec, specs)
     for name in only or []:
         if name not in specs:
             raise ValueError(f"no system {name!r}; the recipe has {', '.join(specs)}")
@@ -148,6 +129,16 @@ def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[
     ordered = sorted((specs[n] for n in specs if n in wanted), key=lambda spec: _depth(spec, specs))
     _check_shared_frames(ordered)
     return {spec.name: spec for spec in ordered}
+
+
+def _check_classes(spec: SystemSpec, specs: Mapping[str, SystemSpec]) -> None:
+    if spec.distillation and spec.distillation.emotion_weight:
+        without = [name for name in (spec.name, *spec.teachers) if not specs[name].emotions]
+        if without:
+            raise ValueError(
+                f"distillation of system {spec.name!r} has emotion_weight, but {', '.join(without)} has no emotions; "
+                "give the student and its teachers emotions, such as all, or leave emotion_weight out"
+            )
 
 
 def with_needed(names: Iterable[str], specs: Mapping[str, SystemSpec]) -> set[str]:

@@ -69,6 +69,7 @@ def test_a_teacher_is_added_to_every_item(caches, make_table):
     logits, embeddings = np.random.default_rng(0).random((4, 3)), np.ones((4, 8), np.float32) * [[1], [2], [3], [4]]
     dataset.set_teacher(logits, embeddings)
     batch = collate_frames([dataset[3], dataset[1]])
+    assert "teacher_emotions" not in batch
     np.testing.assert_allclose(batch["teacher_logits"], logits[[3, 1]], rtol=1e-6)
     assert batch["teacher_logits"].dtype == batch["teacher_embedding"].dtype == torch.float32
     assert batch["teacher_embedding"][:, 0].tolist() == [4, 2]

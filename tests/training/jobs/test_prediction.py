@@ -1,6 +1,4 @@
-"""Predictions do not depend on the batch, survive their file, and are made once."""
-
-from dataclasses import replace
+"""Predictions do not depend on the batch and survive their file."""
 
 import numpy as np
 import pytest
@@ -9,10 +7,7 @@ from torch.utils.data import Dataset
 
 from speech_affect import AffectStudentConfig, AffectStudentModel
 from speech_affect_training.corpora.clip_table import unlabelled_table
-from speech_affect_training.jobs import prediction
-from speech_affect_training.jobs.data_splits import TRAIN
 from speech_affect_training.jobs.prediction import Predictions, predict, read_predictions, write_predictions
-from speech_affect_training.jobs.train_job import run_job
 
 
 class Clips(Dataset):
@@ -76,33 +71,3 @@ def test_a_dimension_that_the_model_does_not_have_is_empty(tmp_path):
     torch.nn.init.constant_(model.regressor.output.bias, torch.nan)
     with pytest.raises(ValueError, match="predicts values that are not finite"):
         predict(model, Clips(), 2)
-
-
-def test_a_teacher_predicts_a_table_once_for_all_students_and_seeds(trained_jobs, tmp_path, monkeypatch):
-    teacher, student = trained_jobs.make_jobs(tmp_path, "--num_train_epochs", "1").values()
-    other = replace(student, seed=1, folder=student.folder.with_name("other"))
-    predicted, predict = [], prediction.predict
-
-    def noting(model, dataset, batch_size):
-        predicted.append(len(dataset))
-        return predict(model, dataset, batch_size)
-
-    run_job(teacher, 8)
-    monkeypatch.setattr(prediction, "predict", noting)
-    for job in (student, other):
-        run_job(job, 8)
-    assert len(predicted) == 1 + 2 * 2  # the teacher's outputs, and two splits of each student
-    monkeypatch.setattr(prediction, "predict", predict)
-    expected = predict(teacher.model(), teacher.dataset(student.tables[TRAIN]), 8)
-    (kept,) = teacher.folder.glob("outputs_*.safetensors")
-    for change in (lambda: None, kept.unlink, lambda: kept.write_bytes(b"damaged")):
-        change()
-        logits, embedding = prediction.teacher_outputs(student, 8)
-        np.testing.assert_array_equal(logits, expected.logits)
-        np.testing.assert_array_equal(embedding, expected.embedding)
-        assert logits.dtype == np.float64 and embedding.dtype == np.float32
-    # what another student trains on is another table, and batches of another size round otherwise
-    half = replace(student, tables={**student.tables, TRAIN: student.tables[TRAIN].take(range(12))})
-    assert len(prediction.teacher_outputs(half, 8)[0]) == 12
-    prediction.teacher_outputs(student, 4)
-    assert len(list(teacher.folder.glob("outputs_*.safetensors"))) == 3

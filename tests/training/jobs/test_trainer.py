@@ -8,9 +8,7 @@ import torch
 from transformers import EvalPrediction, TrainingArguments
 
 from speech_affect import AffectStudentConfig, AffectStudentModel
-from speech_affect.losses import ccc_losses, embedding_distillation_loss
-from speech_affect_training.jobs.trainer import AffectTrainer, DistillationTrainer, concordance_metrics
-from speech_affect_training.settings.systems import Distillation
+from speech_affect_training.jobs.trainer import AffectTrainer, concordance_metrics
 
 
 INPUTS = ("frames", "frames_mask")
@@ -30,41 +28,11 @@ def batch():
         "frames": {"mfb": torch.randn(5, 20, 40, generator=generator)},
         "frames_mask": {"mfb": torch.ones(5, 20, dtype=torch.bool)},
         "labels": 1 + 6 * torch.rand(5, 3, generator=generator),
-        "teacher_logits": 1 + 6 * torch.rand(5, 3, generator=generator),
-        "teacher_embedding": torch.randn(5, 8, generator=generator),
     }
 
 
-def make(trainer_class, model, tmp_path, **extra):
-    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
-    return trainer_class(model=model, args=arguments, **extra)
-
-
-@pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (0.0, 2.0, 0.5), (1.0, 0.0, 0.0)])
-@pytest.mark.parametrize("unlabelled", [[], [1, 4]])
-def test_distillation_adds_the_teachers_parts(model, batch, tmp_path, weights, unlabelled):
-    """Of clips without a label the teacher's parts alone."""
-    trainer = make(DistillationTrainer, model, tmp_path, distillation=Distillation(*weights))
-    batch["labels"][unlabelled] = float("nan")
-    loss = trainer.compute_loss(model.train(), dict(batch))
-    outputs = model(**{key: batch[key] for key in INPUTS})
-    labelled = [index for index in range(5) if index not in unlabelled]
-    own = ccc_losses(outputs.logits[labelled], batch["labels"][labelled]).mean()
-    to_outputs = ccc_losses(outputs.logits, batch["teacher_logits"]).mean()
-    to_embedding = embedding_distillation_loss(outputs.embedding, batch["teacher_embedding"])
-    torch.testing.assert_close(loss, weights[0] * own + weights[1] * to_outputs + weights[2] * to_embedding)
-    loss.backward()
-    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
-
-
-def test_in_evaluation_the_labels_alone_count(model, batch, tmp_path):
-    trainer = make(DistillationTrainer, model, tmp_path, distillation=Distillation())
-    plain = {key: batch[key] for key in (*INPUTS, "labels")}
-    torch.testing.assert_close(trainer.compute_loss(model.eval(), dict(plain)), model(**plain).loss)
-
-
 def test_parts_of_the_loss_are_logged_as_means_since_the_last_log(model, batch, tmp_path):
-    trainer = make(AffectTrainer, model, tmp_path)
+    trainer = AffectTrainer(model=model, args=TrainingArguments(output_dir=str(tmp_path), use_cpu=True))
     plain = {key: batch[key] for key in (*INPUTS, "labels")}
     trainer.compute_loss(model.train(), dict(plain))
     trainer.compute_loss(model.train(), dict(plain))

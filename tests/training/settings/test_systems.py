@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
+from speech_affect_training.settings.distillation import Distillation
 from speech_affect_training.settings.systems import (
-    Distillation,
     build_config,
     check_config,
     check_encoders,
@@ -97,6 +97,10 @@ SYSTEMS = {  # settings of system a -> message
     "role: student, distillation: {}": "system 'a' has distillation, but no teacher; name one, or leave distillation",
     "role: student, teacher: b, distillation: {label_weight: x}": "of system 'a' has label_weight: 'x'; give a number",
     "role: student, teacher: b, distillation: {label_weight: -1}": "must be finite and >= 0, and one above 0",
+    "role: student, teacher: b, distillation: {temperature: 0}": "temperature of distillation is 0; give a finite num",
+    "role: student, emotions: all, teacher: b, distillation: {emotion_weight: 1}": (
+        "distillation of system 'a' has emotion_weight, but b has no emotions; give the student and its teachers emo"
+    ),
 }
 
 
