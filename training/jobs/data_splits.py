@@ -1,5 +1,7 @@
 """Clips to train on, to develop on and to test on: the splits of a corpus, or one fold of cross-validation."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -40,6 +42,28 @@ class DataSplits:
     copies: list[AugmentedClip] = field(default_factory=list)
     conditions: dict[SplitKey, list[DegradedClip]] = field(default_factory=dict)
     evaluated_as: SplitKey | None = None
+
+    def of_languages(self, spec: SystemSpec) -> DataSplits:
+        """Return what a system sees: if it has languages, their clips alone to train on and to develop on.
+
+        Raises:
+            ValueError: There are no training clips in one of its languages, or none at all to develop on.
+        """
+        if not spec.languages:
+            return self
+        tables = dict(self.tables)
+        for key in (TRAIN, DEVELOPMENT):
+            spoken = tables[key].languages
+            tables[key] = tables[key].take([row for row, code in enumerate(spoken) if code in spec.languages])
+            missing = [code for code in spec.languages if code not in spoken]
+            if missing and (key == TRAIN or not len(tables[key])):
+                known = ", ".join(sorted(filter(None, set(spoken)))) or "none that is known"
+                raise ValueError(
+                    f"system {spec.name!r} learns languages {', '.join(spec.languages)}, but of "
+                    f"{self.name or 'the corpus'} no {key} clip is in {missing[0]}; the languages there are {known}"
+                )
+        sources = set(tables[TRAIN].fingerprints)
+        return replace(self, tables=tables, copies=[c for c in self.copies if c.source.fingerprint in sources])
 
     def training_table(self, spec: SystemSpec, unlabelled: Sequence[Piece]) -> ClipTable:
         """Return the clips that a system trains on, without unlabelled files that are clips to develop or test on."""

@@ -14,6 +14,43 @@ from .trainer import AffectTrainer
 TARGETS = ("teacher_logits", "teacher_embedding", "teacher_emotions")  # in a batch
 
 
+def combine_teachers(
+    logits: Sequence[torch.Tensor],
+    embeddings: Sequence[torch.Tensor],
+    weights: torch.Tensor,
+    emotions: Sequence[torch.Tensor] = (),
+) -> dict[str, torch.Tensor]:
+    """Combine the outputs of several teachers to a student's targets, clip by clip.
+
+    Args:
+        logits: Of each teacher (clips, dimensions); NaN in a dimension that it does not have, where it does not count.
+        embeddings: Of each teacher (clips, embedding_size).
+        weights: (teachers, clips, dimensions), at least 0, and in each dimension of a clip one above 0.
+        emotions: Of each teacher (clips, classes), probabilities of the student's classes; empty without classes.
+
+    Returns:
+        `logits`, the weighted mean in each dimension, NaN where no teacher with a weight has it; `embedding`, that of
+        the teacher with the highest weight, the first of equals; and `emotions`, the weighted mean of the
+        probabilities. For these two a teacher's weight is the mean over dimensions of its share in the sum.
+
+    Raises:
+        ValueError: The embeddings are needed of teachers in which they have different sizes.
+    """
+    counted = torch.where(torch.stack(list(logits)).isnan(), 0.0, weights)
+    total = sum(weight * values.nan_to_num() for weight, values in zip(counted, logits, strict=True))
+    shares = (weights / weights.sum(dim=0)).mean(dim=-1)
+    best = shares.argmax(dim=0)
+    targets = {"logits": total / counted.sum(dim=0), "embedding": embeddings[0]}
+    if best.any():
+        sizes = sorted({embedding.shape[1] for embedding in embeddings})
+        if len(sizes) > 1:
+            raise ValueError(f"the teachers' embeddings have sizes {sizes}; give all the same embedding_size")
+        targets["embedding"] = torch.stack(list(embeddings))[best, torch.arange(len(best), device=best.device)]
+    if emotions:
+        targets["emotions"] = sum(share[:, None] * each for share, each in zip(shares, emotions, strict=True))
+    return targets
+
+
 def class_probabilities(
     logits: torch.Tensor, names: Sequence[str], wanted: Sequence[str], temperature: float
 ) -> torch.Tensor:

@@ -29,7 +29,6 @@ from ..frames.frame_cache import FrameCache
 from ..frames.frame_dataset import FrameDataset
 from ..frames.text_frames import TranscriptFrames
 from ..settings.augmentation import AugmentationSettings
-from ..settings.distillation import Distillation
 from ..settings.split_key import SplitKey
 from ..settings.systems import SystemSpec
 from .data_splits import DEVELOPMENT, TRAIN
@@ -40,9 +39,8 @@ DECISIVE_ARGUMENTS = ("per_device_train_batch_size", "gradient_accumulation_step
 DECISIVE_ARGUMENTS += ("num_train_epochs", "max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "optim")
 DECISIVE_ARGUMENTS += ("weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "bf16", "fp16")
 DECISIVE_ARGUMENTS += ("metric_for_best_model", "eval_strategy", "eval_steps")
-# settings of a system, and of its distillation, that are told only where they are used
-TOLD_IF_USED = ("train_encoders",)
-ALWAYS_TOLD = ("label_weight", "output_weight", "embedding_weight")
+# settings of a system that are told only where they are used
+TOLD_IF_USED = ("train_encoders", "languages")
 
 
 @dataclass
@@ -156,6 +154,7 @@ class Job:
             "frame_targets": self.frame_targets and self.frame_targets.identity,
             **({} if set(self.config.id2label.values()) <= set(self.averaged) else {"averaged": list(self.averaged)}),
             **({"shares": self.shares} if self.shares else {}),
+            **({"languages": self.tables[TRAIN].languages} if self._by_language else {}),
             **({"initial": self._initial_identity} if self.initial else {}),
             **(self._encoder_identity() if self.audio else {}),
             **({"by_word": self.by_word} if self.config.predict_uncertainty and any(self.by_word.values()) else {}),
@@ -171,6 +170,10 @@ class Job:
     @property
     def _initial_identity(self) -> str:
         return self.initial.fingerprint if isinstance(self.initial, Job) else self.initial.revision
+
+    @property
+    def _by_language(self) -> bool:
+        return self.spec.distillation is not None and self.spec.distillation.teacher_weights == "language"
 
     def _encoder_identity(self) -> dict:
         drawn = {"copies": self.audio.copies, **asdict(self.audio.augmentation)} if self.spec.augmented else None
@@ -277,9 +280,6 @@ class Job:
 def _given(spec: SystemSpec) -> dict:
     """Return a system as JSON; what it starts from, a path or a name, is told by its content."""
     settings = {name: value for name, value in asdict(spec).items() if value or name not in TOLD_IF_USED}
-    del settings["init_from"]
-    if spec.distillation:
-        given, defaults = settings["distillation"], asdict(Distillation())
-        told = {name: value for name, value in given.items() if name in ALWAYS_TOLD or value != defaults[name]}
-        settings["distillation"] = told
-    return settings
+    for name in ("init_from", "compared_with"):
+        del settings[name]
+    return {**settings, "distillation": spec.distillation and spec.distillation.told()}

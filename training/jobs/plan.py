@@ -82,12 +82,7 @@ def prepare_frames(
         if branches and clips:
             caches.update(extract_frames(clips, branches, library, root, run.extraction_batch_size))
 
-    for spec in run.systems.values():
-        for name in spec.train_encoders:
-            if library.configs[name].is_text:
-                raise ValueError(
-                    f"system {spec.name!r} trains the encoder {name!r}, which reads text; train those of speech"
-                )
+    _check_systems(run, all_splits, library)
     everywhere = [branch for spec in run.systems.values() for branch in spec.frozen_branches]
     extract(everywhere, {f: a for data_splits in all_splits for f, a in data_splits.audio.items()})
     for spec in pretrained:
@@ -113,6 +108,19 @@ def prepare_frames(
     if library.text_names:
         caches |= extract_text_frames(transcripts_of(all_splits), everywhere, library, root, run.extraction_batch_size)
     return caches
+
+
+def _check_systems(run: RunSettings, all_splits: Sequence[DataSplits], library: EncoderLibrary) -> None:
+    """Refuse, before any frame is made, an encoder of text that is trained, and languages without clips."""
+    for spec in run.systems.values():
+        for name in spec.train_encoders:
+            if library.configs[name].is_text:
+                raise ValueError(
+                    f"system {spec.name!r} trains the encoder {name!r}, which reads text; train those of speech"
+                )
+    for data_splits in all_splits:
+        for spec in systems_of(run, data_splits).values():
+            data_splits.of_languages(spec)
 
 
 def transcripts_of(all_splits: Sequence[DataSplits]) -> dict[str, str]:
@@ -152,21 +160,18 @@ def make_jobs(
             uncertainty.
         checkpoints: By system, what those start from that start from no system of the run.
     """
-    train = data_splits.tables[TRAIN]
-    genders = [gender for gender in train.genders if gender is not None]
-    dimensions = [dimension for dimension, clips in train.rated_clips().items() if clips > 1]
-    if not dimensions:
-        raise ValueError(f"{data_splits.name or 'the corpus'} has no dimension that two training clips were rated in")
-    heard = listened(data_splits.tables[DEVELOPMENT], by_word or {}).sum(axis=0)
-    averaged = [d for d, clips in zip(DIMENSIONS, heard, strict=True) if d in dimensions and clips > 1] or dimensions
-    evaluated = {key: table for key, table in data_splits.tables.items() if key != TRAIN}
     audio = ClipAudio(data_splits.every_clip(unlabelled), library, run.augmentation_copies, run.augmentation)
     jobs: dict[str, list[Job]] = {}
     for name, spec in systems_of(run, data_splits).items():
+        own = data_splits.of_languages(spec)
+        train = own.tables[TRAIN]
+        dimensions, averaged = _dimensions(own, by_word or {})
+        genders = [gender for gender in train.genders if gender is not None]
         emotions = _emotions(spec, train)
         config = build_config(spec, library.configs, run.head, label_range, emotions, genders, dimensions)
-        tables = {TRAIN: data_splits.training_table(spec, unlabelled), **evaluated}
-        targets = _frame_targets(spec, data_splits, unlabelled, caches, library)
+        evaluated = {key: table for key, table in own.tables.items() if key != TRAIN}
+        tables = {TRAIN: own.training_table(spec, unlabelled), **evaluated}
+        targets = _frame_targets(spec, own, unlabelled, caches, library)
         if name in run.degraded_systems:
             tables |= data_splits.condition_tables()
         jobs[name] = [
@@ -192,6 +197,17 @@ def make_jobs(
             for index, seed in enumerate(run.seeds)
         ]
     return jobs
+
+
+def _dimensions(data_splits: DataSplits, by_word: Mapping[str, Collection[str]]) -> tuple[list[str], list[str]]:
+    """Return the dimensions that training clips were rated in, and of these those whose CCC chooses the epoch."""
+    rated = data_splits.tables[TRAIN].rated_clips()
+    dimensions = [dimension for dimension, clips in rated.items() if clips > 1]
+    if not dimensions:
+        raise ValueError(f"{data_splits.name or 'the corpus'} has no dimension that two training clips were rated in")
+    heard = listened(data_splits.tables[DEVELOPMENT], by_word).sum(axis=0)
+    averaged = [d for d, clips in zip(DIMENSIONS, heard, strict=True) if d in dimensions and clips > 1]
+    return dimensions, averaged or dimensions
 
 
 def training_shares(

@@ -114,14 +114,13 @@ def describe_corpus(
 
 
 def _sizes(tables: dict[SplitKey, ClipTable]) -> dict[str, dict]:
-    return {
-        str(key): {
-            "clips": len(table),
-            "speakers": len(set(table.speakers) - {None, UNKNOWN}),
-            "rated": table.rated_clips(),
-        }
-        for key, table in tables.items()
-    }
+    return {str(key): size_of(table) for key, table in tables.items()}
+
+
+def size_of(table: ClipTable) -> dict:
+    """Return the numbers of clips, of known speakers, and of rated clips per dimension."""
+    speakers = len(set(table.speakers) - {None, UNKNOWN})
+    return {"clips": len(table), "speakers": speakers, "rated": table.rated_clips()}
 
 
 def _labelled(splits: dict[str, dict]) -> list[str]:

@@ -1,4 +1,6 @@
-"""The outputs of a student's teachers, kept on disk, as its targets."""
+"""The outputs of a student's teachers, kept on disk, and their weights, as its targets."""
+
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -6,10 +8,13 @@ from accelerate import PartialState
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from speech_affect import DIMENSIONS
+
 from ..corpora.clip_table import ClipTable
 from ..files import atomic_path
-from .data_splits import TRAIN
-from .distillation import class_probabilities
+from ..metrics.rated import concordance_within, rated_concordance
+from .data_splits import DEVELOPMENT, TRAIN
+from .distillation import class_probabilities, combine_teachers
 from .job import Job
 from .prediction import predict
 
@@ -20,26 +25,26 @@ def teacher_targets(student: Job, batch_size: int) -> dict[str, np.ndarray]:
     Each teacher predicts a table once and keeps the outputs in its folder for all students and seeds.
 
     Returns:
-        `logits` (clips, 3), averaged over the teachers, the first teacher's `embedding` (clips, embedding_size), and
-        `emotions` (clips, classes), averaged probabilities, if classes are distilled.
+        `logits` (clips, 3), `embedding` (clips, embedding_size) and, if classes are distilled, `emotions` (clips,
+        classes), combined by [`combine_teachers`] with the weights of [`teacher_weights`].
     """
     distillation, table = student.spec.distillation, student.tables[TRAIN]
     classes = bool(distillation.emotion_weight)
     with PartialState().main_process_first():  # it writes them to disk, the others read them
         outputs = [kept_outputs(teacher, table, batch_size, classes) for teacher in student.teachers]
-    targets = {"logits": np.mean([each["logits"] for each in outputs], axis=0), "embedding": outputs[0]["embedding"]}
-    if classes:
-        each = [
-            class_probabilities(
-                torch.from_numpy(output["emotion_logits"]),
-                teacher.config.emotion_names,
-                student.config.emotion_names,
-                distillation.temperature,
-            )
-            for teacher, output in zip(student.teachers, outputs, strict=True)
-        ]
-        targets["emotions"] = torch.stack(each).mean(dim=0).numpy()
-    return targets
+        weights = teacher_weights(student, table.corpora, table.languages, batch_size)
+    given = [{name: torch.from_numpy(values) for name, values in each.items()} for each in outputs]
+    emotions = [
+        class_probabilities(
+            output["emotion_logits"],
+            teacher.config.emotion_names,
+            student.config.emotion_names,
+            distillation.temperature,
+        )
+        for teacher, output in zip(student.teachers, given if classes else (), strict=classes)
+    ]
+    each = ([output[name] for output in given] for name in ("logits", "embedding"))
+    return {name: values.numpy() for name, values in combine_teachers(*each, weights, emotions).items()}
 
 
 def kept_outputs(teacher: Job, table: ClipTable, batch_size: int, classes: bool = False) -> dict[str, np.ndarray]:
@@ -56,3 +61,64 @@ def kept_outputs(teacher: Job, table: ClipTable, batch_size: int, classes: bool 
     with atomic_path(path) as temporary:
         save_file(outputs, temporary)
     return outputs
+
+
+def teacher_weights(
+    student: Job, corpora: Sequence[str], languages: Sequence[str | None], batch_size: int
+) -> torch.Tensor:
+    """Return the weight of each teacher of a student for clips of these corpora and languages.
+
+    Args:
+        student: Its `distillation.teacher_weights` says which; its development clips are predicted for `development`.
+        corpora, languages: Of each clip, as in a [`ClipTable`].
+        batch_size: In which the teachers predict.
+
+    Returns:
+        (teachers, clips, 3), float64, as [`combine_teachers`] takes them.
+    """
+    how = student.spec.distillation.teacher_weights
+    if how == "language":
+        weights = language_weights([teacher.spec.languages for teacher in student.teachers], languages)
+    elif how == "development":
+        table = student.tables[DEVELOPMENT]
+        logits = [kept_outputs(teacher, table, batch_size)["logits"] for teacher in student.teachers]
+        weights = concordance_weights(logits, table.labels, table.corpora, corpora)
+    else:
+        weights = np.ones((len(student.teachers), len(corpora), len(DIMENSIONS)))
+    return torch.from_numpy(weights)
+
+
+def language_weights(learnt: Sequence[Collection[str]], languages: Sequence[str | None]) -> np.ndarray:
+    """Return (teachers, clips, 3): 1 for teachers that learnt a clip's language, else 0; 1 for all where none did.
+
+    Args:
+        learnt: The languages of each teacher.
+        languages: The language of each clip; None where it is not known.
+    """
+    spoken = np.array([[code in own for code in languages] for own in learnt], dtype=np.float64)
+    weights = np.where(spoken.any(axis=0), spoken, 1.0)
+    return np.repeat(weights[:, :, None], len(DIMENSIONS), axis=2)
+
+
+def concordance_weights(
+    logits: Sequence[np.ndarray], labels: np.ndarray, developed: Sequence[str], corpora: Sequence[str]
+) -> np.ndarray:
+    """Return (teachers, clips, 3): each teacher's CCC on the development clips of the clip's corpus.
+
+    Where fewer than two of these are rated it is the mean over corpora of the CCC within each, as the one that an
+    epoch is chosen by. A CCC below 0 counts as 0; where all are 0, all weigh 1.
+
+    Args:
+        logits: Of each teacher (development clips, 3); NaN in a dimension that it does not have.
+        labels: (development clips, 3), NaN where there is none.
+        developed, corpora: The corpus of each development clip, and of each clip that gets weights.
+    """
+    rated = [np.where(np.isnan(own), np.nan, labels) for own in logits]
+    everywhere = [concordance_within(own, known, developed) for own, known in zip(logits, rated, strict=True)]
+    of_corpus = {}
+    for name in set(corpora):
+        rows = [row for row, corpus in enumerate(developed) if corpus == name]
+        within = [rated_concordance(own[rows], known[rows]) for own, known in zip(logits, rated, strict=True)]
+        ccc = np.nan_to_num(np.where(np.isnan(within), everywhere, within)).clip(min=0)
+        of_corpus[name] = np.where(ccc.any(axis=0), ccc, 1.0)
+    return np.stack([of_corpus[name] for name in corpora], axis=1)

@@ -22,7 +22,7 @@ def card_data(
     inside = [encoder["id"] for encoder in encoders if encoder["inside"] and "/" in encoder["id"]]
     return ModelCardData(
         **weights_licence(facts, encoders),
-        language=facts.languages or None,
+        language=entry["checkpoint"].get("languages") or facts.languages or None,
         library_name="transformers",
         pipeline_tag=_task(entry),
         tags=[*TAGS, *entry["checkpoint"]["outputs"], *(["knowledge-distillation"] if entry["teacher"] else [])],

@@ -27,6 +27,12 @@ from .tables import (
 
 
 POLES = {"activation": "calm to active", "valence": "negative to positive", "dominance": "weak to strong"}
+# how the outputs of several teachers are averaged
+COMBINED = {
+    "equal": None,
+    "language": "over those that were trained on the clip's language (over all where none was)",
+    "development": "in proportion to each one's CCC on the development clips of the clip's corpus",
+}
 # assumed power of a busy core, with its share of memory and cooling; nothing here measures it
 WATTS_PER_CORE = 10
 
@@ -93,7 +99,10 @@ def _frames_text(branch: dict, encoders: dict[str, dict]) -> str:
 def training_lines(entry: dict, encoders: dict[str, dict]) -> list[str]:
     """Return how a system was trained; `encoders` are those of the run."""
     checkpoint, settings = entry["checkpoint"], entry["checkpoint"]["training"]
-    lines = [_loss(checkpoint["distillation"])]
+    lines = [_loss(checkpoint["distillation"], len(teachers_of(entry)))]
+    if languages := checkpoint.get("languages"):
+        own = _clips(checkpoint["train"]["clips"], checkpoint["train"]["speakers"])
+        lines.append(f"Of all this it learnt from {own} in {list_of(languages)}; other languages are tested alone.")
     tasks = {
         "emotion classes": checkpoint["emotion_names"],
         "the speaker's gender": checkpoint["gender_names"],
@@ -125,15 +134,19 @@ def training_lines(entry: dict, encoders: dict[str, dict]) -> list[str]:
     return lines
 
 
-def _loss(distillation: dict | None) -> str:
+def _loss(distillation: dict | None, teachers: int) -> str:
     if not distillation:
         return "Loss: 1 - CCC against the labels."
+    at = f"(T = {distillation.get('temperature', 2):g})"
     parts = {
         "1 - CCC against the labels": distillation["label_weight"],
         "1 - CCC against the teacher's outputs": distillation["output_weight"],
         "1 - cosine between its embedding and the teacher's": distillation["embedding_weight"],
+        f"KL divergence of its classes from the teacher's {at}": distillation.get("emotion_weight", 0),
     }
-    return f"Loss: {', '.join(f'{what} (weight {weight:g})' for what, weight in parts.items() if weight)}."
+    loss = f"Loss: {', '.join(f'{what} (weight {weight:g})' for what, weight in parts.items() if weight)}."
+    weighed = COMBINED[distillation.get("teacher_weights", "equal")]
+    return f"{loss} The {teachers} teachers' outputs are averaged {weighed}." if weighed and teachers > 1 else loss
 
 
 def split_parts(entry: dict, corpus: dict) -> list[dict]:
@@ -178,7 +191,7 @@ def _uncertainty_tables(splits: dict[str, dict], corpus: dict) -> list[str | Non
 
 def limit_lines(entry: dict, corpus: dict, facts: CorpusFacts) -> list[str]:
     """Return what the results do not cover, and where they are weak."""
-    train = corpus["splits"]["train"]
+    train = entry["checkpoint"].get("train") or corpus["splits"]["train"]
     tested = "; ".join(f"`{split}` {_size(scores)}" for split, scores in entry["splits"].items())
     corpora = f"{len(corpus['corpora'])} corpora" if corpus.get("corpora") else "one corpus"
     spoken = f" (language: {', '.join(facts.languages)})" if facts.languages else ""

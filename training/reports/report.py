@@ -5,8 +5,10 @@ from pathlib import Path
 
 from ..files import write_json, write_text
 from ..jobs.checkpoint import best_job
+from ..jobs.data_splits import TRAIN
 from ..jobs.finished import FinishedJob, warnings_of
 from ..jobs.job import Job
+from ..jobs.provenance import size_of
 from ..settings.split_key import SplitKey
 from .evaluation import Evaluation, read_evaluations
 from .figures import draw_ccc, draw_circumplex, draw_conditions, draw_scatter
@@ -132,7 +134,8 @@ def _checkpoint(best: Job) -> dict:
         "outputs": list(config.id2label.values()),
         **{name: getattr(config, name) for name in CONFIGURED},
         **{name: getattr(spec, name) for name in ("augmented", "unlabelled")},
-        "distillation": asdict(spec.distillation) if spec.distillation else None,
+        **({"languages": spec.languages, "train": size_of(best.tables[TRAIN])} if spec.languages else {}),
+        "distillation": spec.distillation and spec.distillation.told(),
         "pretraining": asdict(spec.pretraining) if spec.pretraining else None,
         "init_from": best.initial_name,
         "train_encoders": {name: asdict(training) for name, training in spec.train_encoders.items()},

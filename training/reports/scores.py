@@ -156,7 +156,8 @@ def comparisons(
 def pairs(specs: dict[str, SystemSpec | CheckpointSpec]) -> list[tuple[str, str]]:
     """Return the pairs of systems to compare: every system with the baseline; a distilled or pre-trained student with
     each other student on the same input without a teacher; a teacher with the student on the baseline's input and the
-    same training clips; every system with each finished model, and of these alone each with the first.
+    same training clips; a system with those that its settings name; every system with each finished model, and of
+    these alone each with the first.
     """
     finished = [name for name, spec in specs.items() if spec.role == ROLE]
     specs = {name: spec for name, spec in specs.items() if spec.role != ROLE}
@@ -172,7 +173,8 @@ def pairs(specs: dict[str, SystemSpec | CheckpointSpec]) -> list[tuple[str, str]
             teaches = spec.role == "teacher" and baseline and student.augmented == spec.augmented
             if distilled or (teaches and student.branch_settings == specs[baseline].branch_settings):
                 found.append((name, other))
-    return found + [(name, other) for name in specs for other in finished]
+    found += [(name, other) for name, spec in specs.items() for other in spec.compared_with if other in specs]
+    return list(dict.fromkeys(found + [(name, other) for name in specs for other in finished]))
 
 
 def _compare(a: Evaluation, b: Evaluation, samples: int) -> dict:

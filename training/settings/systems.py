@@ -42,16 +42,19 @@ class SystemSpec:
         augmented: Train on augmented copies of the clips too. A copy keeps the clip's label unless another clip was
             joined to it; for a distilled student the teacher predicts every copy.
         unlabelled: For a distilled student: train on the run's unlabelled audio too, with the teacher's predictions.
+        languages: ISO 639 codes of the languages whose clips it trains on and chooses its epoch by; all if empty. It
+            is tested on every clip.
         optional: Leave the system out, with a warning, if one of its encoders cannot be found.
-        teacher: Name of the system that a student is distilled from, or several: their outputs are averaged, and the
-            embedding is the first one's.
-        distillation: Loss weights; only of a student with a teacher.
+        teacher: Name of the system that a student is distilled from, or several: their outputs are averaged, with the
+            weights of `distillation`; the embedding is that of the one with the highest weight, the first of equals.
+        distillation: Loss weights, and weights of several teachers; only of a student with a teacher.
         pretraining: What a student learns before all this, if anything.
         init_from: Where the weights start: another system of the run, or a folder or Hub id of a checkpoint.
         train_encoders: Name of each encoder of its branches that is trained too -> how; not of a student. Its copies,
             if it is `augmented`, are drawn anew in each epoch, and not joined.
         config: Settings of the model's configuration for this system, over the run's `head`.
         training: Training arguments of this system.
+        compared_with: Names of systems that the report tests this one against, beside those that it chooses itself.
     """
 
     name: str
@@ -63,6 +66,7 @@ class SystemSpec:
     uncertainty: bool = False
     augmented: bool = False
     unlabelled: bool = False
+    languages: list[str] = field(default_factory=list)
     optional: bool = False
     teacher: str | list[str] | None = None
     distillation: Distillation | None = None
@@ -71,6 +75,7 @@ class SystemSpec:
     train_encoders: dict[str, EncoderTraining] = field(default_factory=dict)
     config: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
+    compared_with: list[str] = field(default_factory=list)
 
     @property
     def branch_settings(self) -> list[dict]:
@@ -121,7 +126,8 @@ def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[
                     f"system {spec.name!r} has teacher {teacher!r}; a student's teacher must be a system without one: "
                     f"{allowed}"
                 )
-        _check_classes(spec, specs)
+        _check_distillation(spec, specs)
+        check_names(f"compared_with of system {spec.name!r}", spec.compared_with, specs, "system")
     for name in only or []:
         if name not in specs:
             raise ValueError(f"no system {name!r}; the recipe has {', '.join(specs)}")
@@ -131,14 +137,18 @@ def system_specs(systems: dict, encoders: dict, only: list[str] | None) -> dict[
     return {spec.name: spec for spec in ordered}
 
 
-def _check_classes(spec: SystemSpec, specs: Mapping[str, SystemSpec]) -> None:
-    if spec.distillation and spec.distillation.emotion_weight:
-        without = [name for name in (spec.name, *spec.teachers) if not specs[name].emotions]
-        if without:
-            raise ValueError(
-                f"distillation of system {spec.name!r} has emotion_weight, but {', '.join(without)} has no emotions; "
-                "give the student and its teachers emotions, such as all, or leave emotion_weight out"
-            )
+def _check_distillation(spec: SystemSpec, specs: Mapping[str, SystemSpec]) -> None:
+    """Check what the distillation asks of student and teachers."""
+    distillation, place = spec.distillation, f"distillation of system {spec.name!r}"
+    without = [name for name in (spec.name, *spec.teachers) if not specs[name].emotions]
+    if distillation and distillation.emotion_weight and without:
+        raise ValueError(
+            f"{place} has emotion_weight, but {', '.join(without)} has no emotions; give the student and its teachers "
+            "emotions, such as all, or leave emotion_weight out"
+        )
+    by_language = distillation and distillation.teacher_weights == "language"
+    if by_language and not any(specs[name].languages for name in spec.teachers):
+        raise ValueError(f"{place} has teacher_weights: language, but no teacher has languages; give each its own")
 
 
 def with_needed(names: Iterable[str], specs: Mapping[str, SystemSpec]) -> set[str]:
@@ -271,6 +281,8 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
         raise ValueError(f"{place} has teacher: {spec.teacher!r}; give each teacher once")
     if spec.unlabelled and not spec.teachers:
         raise ValueError(f"{place} has unlabelled: true, but no teacher that labels the audio; name one")
+    if spec.unlabelled and spec.languages:
+        raise ValueError(f"{place} has languages and unlabelled: true, whose language is not known; leave out one")
     check_mapping(f"training of {place}", spec.training, get_type_hints(TrainingArguments))
     for key in SET_FOR_ALL:
         if key in spec.training:

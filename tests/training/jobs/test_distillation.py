@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from transformers import TrainingArguments
@@ -11,6 +12,7 @@ from speech_affect.losses import ccc_losses, embedding_distillation_loss
 from speech_affect_training.jobs.distillation import (
     DistillationTrainer,
     class_probabilities,
+    combine_teachers,
     emotion_distillation_loss,
 )
 from speech_affect_training.settings.distillation import Distillation
@@ -95,3 +97,38 @@ def test_classes_are_aligned_by_name():
     torch.testing.assert_close(given, torch.tensor([[1 / 3, 0, 2 / 3], [0.8, 0, 0.2]]))
     with pytest.raises(ValueError, match="classes are fear, and its student's calm: none in common; leave the"):
         class_probabilities(logits[:, :1], ["fear"], ["calm"], 1.0)
+
+
+NAN = math.nan
+
+
+def test_teachers_are_combined_clip_by_clip():
+    logits = [
+        torch.tensor([[2.0, 4.0], [1.0, NAN], [3.0, NAN]]),
+        torch.tensor([[6.0, 2.0], [5.0, 7.0], [3.0, NAN]]),
+    ]
+    embeddings = [torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[10.0], [20.0], [30.0]])]
+    # of the first clip shares of 1/4 and 3/4, and of 1/2 and 1/2; of the second 1 and 0 in both; equal in the third
+    weights = torch.tensor([[[0.2, 0.3], [0.5, 0.1], [1.0, 1.0]], [[0.6, 0.3], [0.0, 0.0], [1.0, 1.0]]])
+    emotions = [torch.tensor([[1.0, 0.0]] * 3), torch.tensor([[0.2, 0.8]] * 3)]
+    found = combine_teachers(logits, embeddings, weights, emotions)
+    # 2/4 + 3 * 6/4 = 5; (4 + 2) / 2; nobody with a weight has the second dimension of the second clip
+    torch.testing.assert_close(
+        found["logits"], torch.tensor([[5.0, 3.0], [1.0, NAN], [3.0, NAN]]), equal_nan=True, rtol=0, atol=1e-6
+    )
+    assert found["embedding"].tolist() == [[10.0], [2.0], [3.0]]
+    # 5/8 for the second teacher of the first clip: .375 + .625 * .2
+    torch.testing.assert_close(found["emotions"], torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.6, 0.4]]))
+    assert "emotions" not in combine_teachers(logits, embeddings, weights)
+    with pytest.raises(
+        ValueError, match=r"teachers' embeddings have sizes \[1, 2\]; give all the same embedding_size"
+    ):
+        combine_teachers(logits, [embeddings[0], torch.zeros(3, 2)], weights)
+
+
+def test_equal_weights_are_the_plain_mean_to_the_last_bit():
+    given = np.random.default_rng(0).uniform(1, 7, (5, 200, 3))
+    embeddings = [torch.full((200, size), float(size)) for size in (8, 8, 8, 8, 9)]  # the first one's counts
+    found = combine_teachers(list(torch.from_numpy(given)), embeddings, torch.ones(5, 200, 3, dtype=torch.float64))
+    np.testing.assert_array_equal(found["logits"].numpy(), np.mean(list(given), axis=0))
+    assert found["embedding"] is embeddings[0]

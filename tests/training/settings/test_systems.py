@@ -101,6 +101,16 @@ SYSTEMS = {  # settings of system a -> message
     "role: student, emotions: all, teacher: b, distillation: {emotion_weight: 1}": (
         "distillation of system 'a' has emotion_weight, but b has no emotions; give the student and its teachers emo"
     ),
+    "role: student, teacher: b, distillation: {teacher_weights: best}": (
+        "has teacher_weights: 'best'; give one of equal, language, development"
+    ),
+    "role: student, teacher: b, distillation: {teacher_weights: language}": (
+        "'a' has teacher_weights: language, but no teacher has languages; give each its own"
+    ),
+    "role: student, teacher: b, unlabelled: true, languages: [de]": (
+        "system 'a' has languages and unlabelled: true, whose language is not known; leave out one"
+    ),
+    "role: baseline, compared_with: [c]": "compared_with of system 'a' has an unknown system 'c'; allowed are a, b, s",
 }
 
 
