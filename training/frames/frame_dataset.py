@@ -42,10 +42,10 @@ class FrameDataset(Dataset):
         if config.predict_uncertainty:
             self.targets["rating_variances"] = table.rating_variances[:, self.columns]
         if emotion_codes:
-            classes = _classes(table.emotions, emotion_codes)
+            classes = class_indices(table.emotions, emotion_codes)
             self.targets["emotion_targets"] = _vote_shares(table.votes, classes, emotion_codes) if votes else classes
         if config.gender_names:
-            self.targets["gender_targets"] = _classes(table.genders, config.gender_names)
+            self.targets["gender_targets"] = class_indices(table.genders, config.gender_names)
         rated = ~np.isnan(table.labels).all(axis=1)
         if len({scale for scale, kept in zip(table.rating_scales, rated, strict=True) if kept}) > 1:
             self.targets["rating_scales"] = np.unique(table.rating_scales, return_inverse=True)[1]
@@ -80,8 +80,8 @@ def output_columns(config) -> list[int]:
     return [DIMENSIONS.index(name) for name in config.id2label.values()]
 
 
-def _classes(names: Sequence[str | None], known: Sequence[str]) -> np.ndarray:
-    """(clips,) index of each name in `known`, -100 for all other names."""
+def class_indices(names: Sequence[str | None], known: Sequence[str]) -> np.ndarray:
+    """Return (clips,), the index of each name in `known`, -100 for all other names."""
     index = {name: i for i, name in enumerate(known)}
     return np.array([index.get(name, IGNORED_CLASS) for name in names], dtype=np.int64)
 

@@ -129,5 +129,6 @@ class DistillationTrainer(AffectTrainer):
             logits = outputs.emotion_logits
             parts["emotion"] = emotion_distillation_loss(logits, to_emotions, weights.temperature, several)
             loss = loss + weights.emotion_weight * parts["emotion"]
+        loss = loss + self.auxiliary_loss(outputs)
         self._keep_parts(model, {**outputs.loss_parts, **{f"distil_{name}": part for name, part in parts.items()}})
         return (loss, outputs) if return_outputs else loss

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from accelerate import PartialState
 from safetensors.torch import load_model
 from transformers import TrainingArguments
@@ -31,6 +32,7 @@ from ..frames.text_frames import TranscriptFrames
 from ..settings.augmentation import AugmentationSettings
 from ..settings.split_key import SplitKey
 from ..settings.systems import SystemSpec
+from .auxiliary import PART
 from .data_splits import DEVELOPMENT, TRAIN
 
 
@@ -40,7 +42,7 @@ DECISIVE_ARGUMENTS += ("num_train_epochs", "max_steps", "learning_rate", "lr_sch
 DECISIVE_ARGUMENTS += ("weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "bf16", "fp16")
 DECISIVE_ARGUMENTS += ("metric_for_best_model", "eval_strategy", "eval_steps")
 # settings of a system that are told only where they are used
-TOLD_IF_USED = ("train_encoders", "languages")
+TOLD_IF_USED = ("train_encoders", "languages", "auxiliary")
 
 
 @dataclass
@@ -102,6 +104,7 @@ class Job:
         frame_targets: What the student is pre-trained on, if it is.
         initial: What the weights start from, if they do not start anew: a finished job, or a checkpoint.
         audio: What trained encoders read, if there are any.
+        auxiliary: As of [`auxiliary_targets`], for the clips to train on.
     """
 
     spec: SystemSpec
@@ -121,6 +124,7 @@ class Job:
     frame_targets: FrameTargets | None = None
     initial: Job | EncoderSource | None = None
     audio: ClipAudio | None = None
+    auxiliary: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def needed(self) -> list[Job]:
@@ -157,6 +161,7 @@ class Job:
             **({"languages": self.tables[TRAIN].languages} if self._by_language else {}),
             **({"initial": self._initial_identity} if self.initial else {}),
             **(self._encoder_identity() if self.audio else {}),
+            **({"auxiliary": self._auxiliary_identity} if self.auxiliary else {}),
             **({"by_word": self.by_word} if self.config.predict_uncertainty and any(self.by_word.values()) else {}),
             # FSDP cannot continue from a checkpoint that Trainer saved without it, nor the other way round
             **({"sharded": True} if os.environ.get("ACCELERATE_USE_FSDP") == "true" else {}),
@@ -174,6 +179,10 @@ class Job:
     @property
     def _by_language(self) -> bool:
         return self.spec.distillation is not None and self.spec.distillation.teacher_weights == "language"
+
+    @property
+    def _auxiliary_identity(self) -> dict[str, str]:
+        return {name: hashlib.sha256(targets.tobytes()).hexdigest() for name, targets in self.auxiliary.items()}
 
     def _encoder_identity(self) -> dict:
         drawn = {"copies": self.audio.copies, **asdict(self.audio.augmentation)} if self.spec.augmented else None
@@ -229,6 +238,7 @@ class Job:
             clips = [(fingerprint, audio.clips[fingerprint], speaker) for fingerprint, speaker in rows]
             dataset.copies = EpochCopies(clips, audio.copies, audio.augmentation, self.seed)
             dataset.caches = {n: cache for n, cache in self.caches.items() if n not in self.computed_branches}
+        dataset.targets |= {PART + name: targets for name, targets in self.auxiliary.items()}
         return dataset
 
     def result(self) -> dict | None:

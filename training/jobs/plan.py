@@ -21,6 +21,7 @@ from ..settings.labels import UNLABELLED
 from ..settings.pretraining import frames_per_output
 from ..settings.run_settings import RunSettings
 from ..settings.systems import SystemSpec, build_config, with_needed
+from .auxiliary import auxiliary_targets
 from .data_splits import DEVELOPMENT, TRAIN, DataSplits
 from .job import ClipAudio, FrameTargets, Job
 
@@ -111,7 +112,7 @@ def prepare_frames(
 
 
 def _check_systems(run: RunSettings, all_splits: Sequence[DataSplits], library: EncoderLibrary) -> None:
-    """Refuse, before any frame is made, an encoder of text that is trained, and languages without clips."""
+    """Refuse, before any frame is made, an encoder of text that is trained, and what too few clips have."""
     for spec in run.systems.values():
         for name in spec.train_encoders:
             if library.configs[name].is_text:
@@ -120,7 +121,7 @@ def _check_systems(run: RunSettings, all_splits: Sequence[DataSplits], library: 
                 )
     for data_splits in all_splits:
         for spec in systems_of(run, data_splits).values():
-            data_splits.of_languages(spec)
+            auxiliary_targets(spec, data_splits.of_languages(spec).tables[TRAIN])
 
 
 def transcripts_of(all_splits: Sequence[DataSplits]) -> dict[str, str]:
@@ -192,6 +193,7 @@ def make_jobs(
                 teachers=[jobs[teacher][index] for teacher in spec.teachers],
                 frame_targets=targets,
                 audio=audio if spec.train_encoders else None,
+                auxiliary=auxiliary_targets(spec, tables[TRAIN]),
                 initial=jobs[spec.init_from][index] if spec.init_from in jobs else (checkpoints or {}).get(name),
             )
             for index, seed in enumerate(run.seeds)

@@ -14,6 +14,7 @@ from ..corpora.clip_table import listened_labels
 from ..files import read_json, write_json
 from ..frames.frame_dataset import collate_frames, output_columns
 from ..metrics.calibration import uncertainty_scale
+from .auxiliary import add_auxiliary, without_auxiliary
 from .data_splits import DEVELOPMENT, TRAIN
 from .distillation import DistillationTrainer
 from .initial_weights import start
@@ -59,13 +60,14 @@ def _train(job: Job, batch_size: int) -> dict:
     show_progress(trainer, enabled=not trainer.args.disable_tqdm)
     train_or_resume(trainer)
     development = trainer.evaluate()
+    trained = without_auxiliary(dict(trainer.model.named_parameters()))
     result = {
         "fingerprint": job.fingerprint,
         "epochs": trainer.state.epoch,
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step,
         "development": {k.removeprefix("eval_"): v for k, v in development.items() if k.startswith("eval_ccc")},
-        "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "trained_parameters": sum(p.numel() for p in trained.values() if p.requires_grad),
         "seconds": round(time.perf_counter() - started, 1),
         "peak_memory_mb": peak_memory_mb(),
     }
@@ -105,6 +107,8 @@ def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
     if job.audio:
         standardise_computed(job, model, [name for name in job.trained_branches if f"branch {name}" in new])
         rates, _ = choose_weights(job, model)
+    if job.auxiliary:
+        add_auxiliary(model, job.spec.auxiliary, job.auxiliary)
     make = AffectTrainer
     if job.teachers:
         train.set_teacher(**teacher_targets(job, batch_size))
@@ -139,7 +143,7 @@ def _save_model(job: Job, weights: dict[str, torch.Tensor], batch_size: int) -> 
     if job.audio:
         job.add_front_end(model, job.computed_branches)
         _, with_lora = choose_weights(job, model)
-    model.load_state_dict(weights)
+    model.load_state_dict(without_auxiliary(weights))
     for adapted in with_lora:
         adapted.merge_and_unload()
     model.to(job.arguments.device)

@@ -14,6 +14,7 @@ from speech_affect import DIMENSIONS
 
 from ..frames.clip_sampler import ClipSampler
 from ..metrics.rated import concordance_within
+from .auxiliary import HEADS, AuxiliaryHeads, AuxiliaryRamp
 
 
 def concordance_metrics(
@@ -108,6 +109,9 @@ class AffectTrainer(FrameTrainer):
     def __init__(self, *args, learning_rates: Mapping[str, float] | None = None, **kwargs):
         super().__init__(*args, **kwargs)
         self._learning_rates = learning_rates or {}
+        self._auxiliary: AuxiliaryHeads | None = getattr(self.model, HEADS, None)
+        if self._auxiliary is not None:
+            self.add_callback(AuxiliaryRamp(self._auxiliary))
         for name, head in self.model.regressor.named_children():
             if name.endswith("output"):
                 # bf16 has too few bits for values that are compared with labels
@@ -117,7 +121,12 @@ class AffectTrainer(FrameTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
         self._keep_parts(model, outputs.loss_parts)
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
+        loss = outputs.loss + self.auxiliary_loss(outputs)
+        return (loss, outputs) if return_outputs else loss
+
+    def auxiliary_loss(self, outputs) -> torch.Tensor | float:
+        """Return what the auxiliary classifiers add to the loss; 0 without any, and in evaluation."""
+        return 0.0 if self._auxiliary is None else self._auxiliary.weighted(outputs.loss_parts)
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """As in Trainer, with a group of parameters per learning rate and weight decay."""

@@ -110,6 +110,12 @@ def training_lines(entry: dict, encoders: dict[str, dict]) -> list[str]:
     }
     if any(tasks.values()):
         lines.append(f"Also trained to predict: {', '.join(task for task, learnt in tasks.items() if learnt)}.")
+    for task, auxiliary in checkpoint.get("auxiliary", {}).items():
+        opposed = ", which got the opposite gradient" if auxiliary["reversed"] else ""
+        lines.append(
+            f"In training alone a classifier told the {task} of each clip from the embedding{opposed} (cross-entropy, "
+            f"weight {auxiliary['weight']:g})."
+        )
     if origin := checkpoint.get("init_from"):
         lines.append(f"Its weights start from those of `{origin}`.")
     if checkpoint["augmented"]:

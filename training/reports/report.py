@@ -138,6 +138,7 @@ def _checkpoint(best: Job) -> dict:
         "distillation": spec.distillation and spec.distillation.told(),
         "pretraining": asdict(spec.pretraining) if spec.pretraining else None,
         "init_from": best.initial_name,
+        **({"auxiliary": {name: asdict(task) for name, task in spec.auxiliary.items()}} if spec.auxiliary else {}),
         "train_encoders": {name: asdict(training) for name, training in spec.train_encoders.items()},
         "training": {name: getattr(training, name) for name in TRAINED_WITH},
     }

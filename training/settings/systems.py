@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig, TrainingArguments
 from speech_affect import DIMENSIONS, AffectEncoderConfig, AffectFusionConfig, AffectStudentConfig
 from speech_affect.configuration_affect import ACOUSTIC_SOURCES, AffectBranchConfig
 
+from .auxiliary import Auxiliary, read_auxiliary
 from .checks import check_mapping, check_names, check_type, did_you_mean
 from .distillation import Distillation
 from .encoder_training import EncoderTraining, read_encoder_training
@@ -52,6 +53,8 @@ class SystemSpec:
         init_from: Where the weights start: another system of the run, or a folder or Hub id of a checkpoint.
         train_encoders: Name of each encoder of its branches that is trained too -> how; not of a student. Its copies,
             if it is `augmented`, are drawn anew in each epoch, and not joined.
+        auxiliary: `speaker`, `corpus` or `language` -> the classifier on the embedding that tells them apart, in
+            training alone. Clips of which it is not known, such as unlabelled speech, do not count.
         config: Settings of the model's configuration for this system, over the run's `head`.
         training: Training arguments of this system.
         compared_with: Names of systems that the report tests this one against, beside those that it chooses itself.
@@ -73,6 +76,7 @@ class SystemSpec:
     pretraining: Pretraining | None = None
     init_from: str | None = None
     train_encoders: dict[str, EncoderTraining] = field(default_factory=dict)
+    auxiliary: dict[str, Auxiliary] = field(default_factory=dict)
     config: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
     compared_with: list[str] = field(default_factory=list)
@@ -260,7 +264,7 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
     _check_name("system", name)
     place = f"system {name!r}"
     types = get_type_hints(SystemSpec) | {"distillation": dict | None, "pretraining": dict | None}
-    types["train_encoders"] = dict
+    types |= {"train_encoders": dict, "auxiliary": dict}
     del types["name"]
     check_mapping(place, settings, types)
     check_type(place, "role", settings.get("role"), types["role"])
@@ -291,7 +295,8 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
         _check_branch(place, branch, encoders)
     read = list(dict.fromkeys(branch["source"] for branch in spec.branch_settings if branch["source"] in encoders))
     trained = read_encoder_training(f"train_encoders of {place}", spec.train_encoders, read)
-    return replace(spec, train_encoders=trained)
+    auxiliary = read_auxiliary(f"auxiliary of {place}", spec.auxiliary)
+    return replace(spec, train_encoders=trained, auxiliary=auxiliary)
 
 
 def _check_shared_frames(specs: Sequence[SystemSpec]) -> None:

@@ -13,6 +13,7 @@ from accelerate import PartialState
 
 from speech_affect_training.corpora.clip_table import ClipTable, unlabelled_table
 from speech_affect_training.frames.frame_cache import FrameCache
+from speech_affect_training.jobs.auxiliary import auxiliary_targets
 from speech_affect_training.jobs.data_splits import DEVELOPMENT, TRAIN
 from speech_affect_training.jobs.job import FrameTargets, Job
 from speech_affect_training.jobs.train_job import run_job
@@ -23,11 +24,18 @@ from speech_affect_training.settings.systems import build_config
 
 CLIPS = 24
 SYSTEMS = {
-    "teacher": {"role": "teacher", "branches": ["mfb", "mfb_f0"], "emotions": "agreed", "uncertainty": True},
+    "teacher": {
+        "role": "teacher",
+        "branches": ["mfb", "mfb_f0"],
+        "emotions": "agreed",
+        "uncertainty": True,
+        "auxiliary": {"language": {"weight": 0.5, "reversed": True, "hidden_size": 4}},
+    },
     "student": {
         "role": "student",
         "teacher": "teacher",
         "gender": True,
+        "auxiliary": {"speaker": {}},
         "pretraining": {"source": "whisper", "hidden_state": 2, "max_steps": 4, "learning_rate": 1e-2},
     },
 }
@@ -38,7 +46,7 @@ SETTINGS += ("--logging_steps", "1", "--logging_strategy", "steps")
 
 
 def clip_table(seed: int) -> ClipTable:
-    """Two emotions, two genders; an emotion is missing here and there. The labels alone depend on the seed."""
+    """Two emotions, genders and languages, three speakers, some unknown. The labels alone depend on the seed."""
     generator = np.random.default_rng(seed)
     labels = generator.uniform(1, 7, (CLIPS, 3))
     return ClipTable(
@@ -49,11 +57,11 @@ def clip_table(seed: int) -> ClipTable:
         grades=[np.empty((0, 3))] * CLIPS,
         emotions=["AH"[index % 2] if index % 5 else None for index in range(CLIPS)],
         votes=[()] * CLIPS,
-        speakers=[None] * CLIPS,
+        speakers=["abc"[index % 3] if index % 7 else None for index in range(CLIPS)],
         genders=["Female" if index % 3 else "Male" for index in range(CLIPS)],
         transcripts=[None] * CLIPS,
         corpora=[""] * CLIPS,
-        languages=[None] * CLIPS,
+        languages=["de" if index % 2 else "en" for index in range(CLIPS)],
         rating_scales=[""] * CLIPS,
     )
 
@@ -88,6 +96,7 @@ def make_jobs(folder: Path, *arguments: str, patience: int | None = None) -> dic
             patience=patience,
             folder=folder / "jobs" / name,
             teachers=[jobs[teacher] for teacher in spec.teachers],
+            auxiliary=auxiliary_targets(spec, table),
             frame_targets=_frame_targets(table, caches["whisper-2"]) if spec.pretraining else None,
         )
     return jobs

@@ -94,6 +94,12 @@ SYSTEMS = {  # settings of system a -> message
     "role: student, pretraining: {source: w, hidden_state: weighted_sum}": (
         "pretraining of system 'a': hidden_state is 'weighted_sum', which is no single one; give an index or last"
     ),
+    "role: single, auxiliary: {age: {}}": "auxiliary of system 'a' has an unknown task 'age'.*; allowed are speaker,",
+    "role: single, auxiliary: {speaker: 0.5}": "speaker in auxiliary of system 'a' is 0.5; give a mapping with keys ",
+    "role: single, auxiliary: {corpus: {weigth: 1}}": "corpus in auxiliary of system 'a' has an unknown key 'weigth'",
+    "role: single, auxiliary: {corpus: {weight: 0}}": "corpus in auxiliary .* 'a': weight is 0; give a finite number",
+    "role: single, auxiliary: {corpus: {hidden_size: 0}}": "hidden_size is 0; give 1 or more",
+    "role: single, auxiliary: {corpus: {ramp_steps: 9}}": "ramp_steps is of a reversed gradient; give reversed: true",
     "role: student, distillation: {}": "system 'a' has distillation, but no teacher; name one, or leave distillation",
     "role: student, teacher: b, distillation: {label_weight: x}": "of system 'a' has label_weight: 'x'; give a number",
     "role: student, teacher: b, distillation: {label_weight: -1}": "must be finite and >= 0, and one above 0",
