@@ -37,6 +37,7 @@ ASKED_FOR = (
     "odyssey:",
     "--train_on podcast",
     "--recipe paper_table",
+    "--recipe similar_papers",
     "--recipe finetune_w2v2 --data_dir",
     "benchmarks/finetuning.py",
     "--output msp-parquet",

@@ -113,6 +113,8 @@ def test_recipes_and_settings_on_the_command_line():
     run, training = parse_arguments(run_arguments(block("--recipe paper_table")))  # test_paper_table.py runs it
     assert {"mfb", "text", "fusion", "fusion_mtl", "student_kd"} <= set(run.systems)
     assert training.output_dir == "outputs/paper_table"
+    run, _ = parse_arguments(run_arguments(block("--recipe similar_papers")))  # as does test_similar_papers.py
+    assert run.folds == 4 and run.data_dir == "/data/corpora" and "student_languages" in run.systems
     for recipe, encoder in (("finetune_w2v2", "wav2vec2"), ("lora_whisper", "whisper"), ("emodb_finetune", "whisper")):
         given = run_arguments(block("--recipe finetune_w2v2 --data_dir").replace("finetune_w2v2", recipe))
         run, training = parse_arguments(given)

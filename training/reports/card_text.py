@@ -102,7 +102,9 @@ def training_lines(entry: dict, encoders: dict[str, dict]) -> list[str]:
     lines = [_loss(checkpoint["distillation"], len(teachers_of(entry)))]
     if languages := checkpoint.get("languages"):
         own = _clips(checkpoint["train"]["clips"], checkpoint["train"]["speakers"])
-        lines.append(f"Of all this it learnt from {own} in {list_of(languages)}; other languages are tested alone.")
+        lines.append(
+            f"It learnt from the clips in {list_of(languages)} alone ({own}), and is tested on all languages."
+        )
     tasks = {
         "emotion classes": checkpoint["emotion_names"],
         "the speaker's gender": checkpoint["gender_names"],
@@ -152,7 +154,9 @@ def _loss(distillation: dict | None, teachers: int) -> str:
     }
     loss = f"Loss: {', '.join(f'{what} (weight {weight:g})' for what, weight in parts.items() if weight)}."
     weighed = COMBINED[distillation.get("teacher_weights", "equal")]
-    return f"{loss} The {teachers} teachers' outputs are averaged {weighed}." if weighed and teachers > 1 else loss
+    return (
+        f"{loss} Its {teachers} teachers are averaged, clip by clip, {weighed}." if weighed and teachers > 1 else loss
+    )
 
 
 def split_parts(entry: dict, corpus: dict) -> list[dict]:

@@ -90,12 +90,12 @@ def _recipe_path(recipe: str) -> Path:
 
 def _recipe_defaults(path: Path) -> dict:
     """Read a recipe's settings as defaults of the parser, which converts texts, and only these, to other types."""
-    settings, defaults = read_recipe(path), {}
+    settings, defaults = _with_included(path), {}
     check_names(path.name, settings, TYPES, "setting")
     for name, value in settings.items():
         allowed = kinds(TYPES[name])
         if name == "recipe":
-            raise ValueError(f"{path.name} names another recipe, {value!r}; a recipe is complete: copy what it needs")
+            raise ValueError(f"{path.name} names another recipe, {value!r}; to build on it write include: {value}")
         if value is None:
             continue
         if list in allowed and str not in allowed and not isinstance(value, (list, dict)):
@@ -104,6 +104,20 @@ def _recipe_defaults(path: Path) -> dict:
             check_type(path.name, name, value, TYPES[name])
         defaults[name] = float(value) if float in allowed and type(value) is int else value
     return defaults
+
+
+def _with_included(path: Path) -> dict:
+    """Read a recipe, and those settings that it does not have itself from the one that it includes."""
+    settings = read_recipe(path)
+    if "include" not in settings:
+        return settings
+    name = settings.pop("include")
+    check_type(path.name, "include", name, str)
+    included = _recipe_path(str(path.parent / name) if Path(name).suffix else name)
+    others = read_recipe(included)
+    if "include" in others:
+        raise ValueError(f"{path.name} includes {included.name}, which includes another recipe; only one can be")
+    return {**others, **settings}
 
 
 def _check_training(training: TrainingArguments) -> None:

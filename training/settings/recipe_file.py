@@ -103,7 +103,7 @@ def read_yaml(text: str, place: str, otherwise: str = "not YAML"):
         raise RecipeError(f"{place}: {error}") from error
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        include = "; a recipe includes no other file" if "!include" in str(error.problem) else ""
+        include = "; to build on another recipe write include: its name" if "!include" in str(error.problem) else ""
         raise RecipeError(f"{place} is {otherwise}: {error.problem}{line}{include}") from error
     except (yaml.YAMLError, ValueError) as error:  # a date in month 13, a character that YAML does not allow
         raise RecipeError(f"{place} is {otherwise}: {' '.join(str(error).split())}") from error

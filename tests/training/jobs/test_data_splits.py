@@ -1,5 +1,7 @@
 """What each system trains on and is tested on: splits, folds, copies, unlabelled speech, conditions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -124,3 +126,23 @@ def test_conditions_are_of_the_given_test_splits(corpus):
         assert table.fingerprints == [clip.fingerprint for clip in given.conditions[key]]
         assert not set(table.fingerprints) & set(given.audio)
     assert not any(fold.conditions for fold in folds)
+
+
+def test_a_system_of_some_languages_sees_their_clips_alone(corpus):
+    (given,) = make_data_splits(corpus, None, 1, SETTINGS, [])
+    spoken = {TRAIN: ["de", "fi", None], DEVELOPMENT: ["fi"], TEST: ["de", "de"]}
+    given = replace(given, tables={key: replace(table, languages=spoken[key]) for key, table in given.tables.items()})
+    assert given.of_languages(PLAIN) is given
+    finnish = given.of_languages(replace(AUGMENTED, languages=["fi"]))
+    assert [len(finnish.tables[key]) for key in (TRAIN, DEVELOPMENT, TEST)] == [1, 1, 2]
+    assert finnish.training_table(AUGMENTED, []).files == ["a1", "a1#1"]
+    both = given.of_languages(replace(PLAIN, languages=["de", "fi"]))
+    assert both.tables[TRAIN].files == ["a0", "a1"] and both.tables[DEVELOPMENT].files == ["c0"]
+    with pytest.raises(
+        ValueError, match="'plain' learns languages de, but of the corpus no development clip is in de;"
+    ):
+        given.of_languages(replace(PLAIN, languages=["de"]))
+    with pytest.raises(
+        ValueError, match="languages fi, sv, .* no train clip is in sv; the languages there are de, fi"
+    ):
+        given.of_languages(replace(PLAIN, languages=["fi", "sv"]))

@@ -33,6 +33,20 @@ def test_the_command_line_overrides_the_recipe(recipe):
     assert (run.seeds, training.learning_rate, training.output_dir) == ([5], 0.5, "x")
 
 
+def test_a_recipe_builds_on_another(recipe, tmp_path):
+    path = recipe("include: demo\nseeds: [7]\nearly_stopping_patience: null\n")
+    run, training = parse_arguments(["--recipe", path])
+    demo, of_demo = parse_arguments(["--recipe", "demo"])
+    assert list(run.systems) == ["a"] and run.encoders == demo.encoders and run.seeds == [7]  # keys as a whole
+    assert training.learning_rate == of_demo.learning_rate and training.output_dir == "outputs/own"
+    assert run.early_stopping_patience == 10  # what is null is as if no recipe had it
+    beside = tmp_path / "beside.yaml"
+    beside.write_text("include: own.yaml")
+    (tmp_path / "own.yaml").write_text("systems: {b: {role: baseline}}\nseeds: [3]")
+    run, _ = parse_arguments(["--recipe", str(beside)])
+    assert list(run.systems) == ["b"] and run.seeds == [3]
+
+
 def test_mappings_can_be_given_on_the_command_line():
     run, _ = parse_arguments(["--systems", "{a: {role: baseline, branches: [mfb_f0]}}", "--encoders", "{}"])
     assert run.systems["a"].branch_settings == [{"source": "mfb_f0"}] and run.encoders == {}
@@ -48,6 +62,7 @@ def test_defaults_ask_for_nothing_more():
 ROWS = {
     "finetune_w2v2": ("frozen", "finetuned", "student_kd"),
     "lora_whisper": ("frozen", "lora"),
+    "similar_papers": ("teacher_de", "student_languages", "student_one_teacher"),
     "emodb_finetune": ("fusion", "fusion_all", "fusion_lora"),
 }
 
@@ -64,7 +79,10 @@ def test_every_shipped_recipe_parses(name):
     "text, message",
     [
         ("lerning_rate: 1", "own.yaml has an unknown setting 'lerning_rate'; did you mean 'learning_rate'?"),
-        ("recipe: demo", "own.yaml names another recipe, 'demo'; a recipe is complete: copy what it needs"),
+        ("recipe: demo", "own.yaml names another recipe, 'demo'; to build on it write include: demo"),
+        ("include: [demo]", "own.yaml has include: .'demo'.; give a text"),
+        ("include: dem", "recipe 'dem' does not exist; give the path of a YAML file or one of demo"),
+        ("include: own.yaml", "own.yaml includes own.yaml, which includes another recipe; only one can be"),
         ("[systems]", "must hold a mapping of settings, not list"),
         ("systems: 3", "own.yaml has systems: 3; give a mapping or a text"),
         ("corpus: speech", "own.yaml has corpus: 'speech'; give one of demo, msp_podcast, table"),

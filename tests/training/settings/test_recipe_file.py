@@ -13,7 +13,7 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
 REJECTED = {
     "a: [": "x is not YAML: expected the node content, but found '<stream end>' in line 1",
     "a: 1\nb: !include c.yaml": (
-        "x is not YAML: could not determine a constructor for the tag '!include' in line 2; a recipe includes no other"
+        "x is not YAML: could not determine a constructor for the tag '!include' in line 2; to build on another"
     ),
     "a: !!python/object/apply:os.system [ls]": "x is not YAML: could not determine a constructor for the tag",
     "a: 2020-13-01": "x is not YAML: month must be in 1..12",
