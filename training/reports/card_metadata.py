@@ -49,8 +49,9 @@ def _eval_result(corpus: dict, entry: dict, facts: CorpusFacts, split: str, key:
         "n": scores["rated"].get(key, scores["n"]),
         "ci95": [round(bound, 4) for bound in scores["ci95"][key]],
         "seeds": len(seeds),
-        "std_over_seeds": round(scores["ccc_std_over_seeds"][key], 4),
     }
+    if len(seeds) > 1:
+        args["std_over_seeds"] = round(scores["ccc_std_over_seeds"][key], 4)
     if not split_key.pooled:
         args["these_weights"] = round(scores["ccc_per_seed"][key][seeds.index(entry["checkpoint"]["seed"])], 4)
     return EvalResult(

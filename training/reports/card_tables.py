@@ -32,9 +32,10 @@ def score_table(
             rows.append([heading(key, corpus), NOT_RATED])
             continue
         low, high = scores["ci95"][key]
+        spread = f" ± {scores['ccc_std_over_seeds'][key]:.2f}" if len(seeds) > 1 else ""
         row = [
             heading(key, corpus),
-            f"{scores['ccc'][key]:.2f} ± {scores['ccc_std_over_seeds'][key]:.2f}",
+            f"{scores['ccc'][key]:.2f}{spread}",
             f"{low:.2f} to {high:.2f}",
         ]
         if own is not None:

@@ -75,13 +75,13 @@ def _split_table(systems: Sequence[dict], split: str, corpus: dict) -> str:
                 row.append(NOT_RATED)
                 continue
             low, high = scores["ci95"][key]
-            spread = f" ± {scores['ccc_std_over_seeds'][key]:.3f}" if system["seeds"] else ""
+            spread = f" ± {scores['ccc_std_over_seeds'][key]:.3f}" if len(system["seeds"]) > 1 else ""
             row.append(f"{scores['ccc'][key]:.3f}{spread} [{low:.3f}, {high:.3f}]")
         rows.append(row)
     scores = systems[0]["splits"][split]
     title = f"## {split_name(split, corpus)}: CCC on {clips_text(scores)}"
     about = "CCC and its 95% bootstrap interval over clips."
-    if any(system["seeds"] for system in systems):
+    if any(len(system["seeds"]) > 1 for system in systems):
         about = "Mean over seeds ± standard deviation over seeds, and the 95% bootstrap interval over clips."
     if len(scores.get("by_corpus", {})) > 1:
         about += " CCC is the mean over corpora of that within each."
