@@ -84,3 +84,29 @@ def test_figures_of_the_models_that_come_with_the_package():
         for name, percent, p_value in claims:
             assert f"{comparison['relative'][name]:+.0%}" == f"{percent}%", (said, name)
             assert f"{comparison['p_value'][name]:.3f}" == p_value, (said, name)
+
+
+def test_figures_of_encoders_that_are_trained_end_to_end():
+    results = json.loads((ROOT / "model_cards/results/emodb_finetune/results.json").read_text())
+    text = TEXTS["model_cards/README.md"]
+    for system in results["systems"]:
+        scores = system["splits"]["cv5"]
+        cells = [f"{system['trained_parameters'] / 1e6:.2f} M"]
+        for key in ("activation", "valence", "dominance"):
+            low, high = scores["ci95"][key]
+            cells.append(f"{scores['ccc'][key]:.2f} [{low:.2f}, {high:.2f}]")
+        cells.append(f"{system['training_seconds'] / system['trainings']:.0f}")
+        cells.append(f"{system['peak_memory_mb'] / 1000:.1f} GB")
+        assert f"| `{system['name']}` | {' | '.join(cells)} |" in text
+    compared = {(c["split"], c["system"], c["against"]): c for c in results["comparisons"]}
+    text = " ".join(text.split())
+    for said, system in (
+        ("All layers against the frozen encoder: ", "fusion_all"),
+        ("LoRA against it: ", "fusion_lora"),
+    ):
+        comparison = compared["cv5", system, "fusion"]
+        changes = [
+            f"{key} {comparison['relative'][key]:+.0%} (p {comparison['p_value'][key]:.3f})"
+            for key in ("activation", "valence", "mean")
+        ]
+        assert f"{said}{', '.join(changes)}." in text
