@@ -3,49 +3,54 @@
 if __name__ != "speech_affect":  # a second copy of every class would break isinstance and the Auto classes
     raise ImportError(f"import speech_affect, not {__name__}")
 
+import sys
+from importlib import import_module
 from pathlib import Path
-
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, AutoProcessor
-from transformers.pipelines import PIPELINE_REGISTRY
-
-from .affect_result import DIMENSIONS
-from .configuration_affect import (
-    AffectBranchConfig,
-    AffectConfig,
-    AffectEncoderConfig,
-    AffectFusionConfig,
-    AffectStudentConfig,
-)
-from .feature_extraction_affect import AffectFeatureExtractor
-from .modeling_affect import CUSTOM_PIPELINES, AffectFusionModel, AffectOutput, AffectStudentModel
-from .pipeline_affect import SpeechEmotionRegressionPipeline
-from .processing_affect import AffectProcessor
-from .streaming import AffectStream
+from typing import TYPE_CHECKING
 
 
-for _config, _model in ((AffectFusionConfig, AffectFusionModel), (AffectStudentConfig, AffectStudentModel)):
-    AutoConfig.register(_config.model_type, _config)
-    AutoModel.register(_config, _model)
-    AutoModelForAudioClassification.register(_config, _model)
-    AutoFeatureExtractor.register(_config, AffectFeatureExtractor)
-    AutoProcessor.register(_config, AffectProcessor)
-    _config.register_for_auto_class()
-    _model.register_for_auto_class("AutoModel")
-AffectFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
-AffectProcessor.register_for_auto_class("AutoProcessor")
-PIPELINE_REGISTRY.register_pipeline(
-    "speech-emotion-regression",
-    pipeline_class=SpeechEmotionRegressionPipeline,
-    pt_model=AutoModelForAudioClassification,
-    type="audio",
-)
+if TYPE_CHECKING:
+    from ._registered import (
+        DIMENSIONS,
+        AffectBranchConfig,
+        AffectEncoderConfig,
+        AffectFeatureExtractor,
+        AffectFusionConfig,
+        AffectFusionModel,
+        AffectOutput,
+        AffectProcessor,
+        AffectStream,
+        AffectStudentConfig,
+        AffectStudentModel,
+        SpeechEmotionRegressionPipeline,
+    )
+
+__all__ = [
+    "DIMENSIONS",
+    "AffectBranchConfig",
+    "AffectEncoderConfig",
+    "AffectFeatureExtractor",
+    "AffectFusionConfig",
+    "AffectFusionModel",
+    "AffectOutput",
+    "AffectProcessor",
+    "AffectStream",
+    "AffectStudentConfig",
+    "AffectStudentModel",
+    "SpeechEmotionRegressionPipeline",
+    "released",
+]
+
+if not TYPE_CHECKING:  # which would take any name
+
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module("._registered", __name__), name)
 
 
-class _RegisteredPipelines(dict):
-    """Names the task of `pipeline(model=folder)`; nothing is "in" it, so that the class comes from the registry."""
-
-    def __contains__(self, task) -> bool:
-        return False
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def released(name: str) -> Path:
@@ -71,20 +76,12 @@ def released(name: str) -> Path:
     return folder / name
 
 
-AffectConfig.custom_pipelines = _RegisteredPipelines(CUSTOM_PIPELINES)
+def _is_program() -> bool:
+    """Return whether Python runs the command of this package, which parses its arguments before it needs models."""
+    program = sys.argv[0] if sys.argv else ""
+    # python -m has no other name until the package is imported
+    return Path(program).stem == "speech-affect" or (program == "-m" and __name__ in sys.orig_argv)
 
-__all__ = [
-    "DIMENSIONS",
-    "AffectBranchConfig",
-    "AffectEncoderConfig",
-    "AffectFeatureExtractor",
-    "AffectFusionConfig",
-    "AffectFusionModel",
-    "AffectOutput",
-    "AffectProcessor",
-    "AffectStream",
-    "AffectStudentConfig",
-    "AffectStudentModel",
-    "SpeechEmotionRegressionPipeline",
-    "released",
-]
+
+if not _is_program():
+    import_module("._registered", __name__)

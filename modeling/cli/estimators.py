@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import parent_process
 from pathlib import Path
+from signal import SIG_DFL, SIGINT, signal
 from threading import Thread
 
 
@@ -25,7 +26,7 @@ def chosen_model(given: str | None) -> str:
         ValueError: No such model comes with the package, or it is a file of another kind; or torch is not installed,
             and there is no exported file.
     """
-    if _has_torch():
+    if has_torch():
         if given is not None and Path(given).is_file() and Path(given).suffix != ".onnx":
             raise ValueError(
                 f"the model {given!r:.200} is a file, and none that was exported (.onnx); give a folder or a Hub id"
@@ -54,7 +55,7 @@ def open_estimator(model: str) -> Callable:
         from ..onnx.runtime import OnnxAffect
 
         return OnnxAffect(model)
-    import_module("speech_affect")  # registers the pipeline
+    import_module("speech_affect._registered")
     from transformers import pipeline
     from transformers.utils import logging
 
@@ -73,8 +74,9 @@ def start_worker() -> None:
 
     One whose command was killed would wait for work forever. Onnxruntime keeps to one thread by itself.
     """
+    signal(SIGINT, SIG_DFL)  # which the command is given as well, and says so
     Thread(target=_end_with, args=[parent_process()], daemon=True).start()
-    if _has_torch():
+    if has_torch():
         import_module("torch").set_num_threads(1)
 
 
@@ -83,5 +85,6 @@ def _end_with(parent) -> None:
     os._exit(1)
 
 
-def _has_torch() -> bool:
+def has_torch() -> bool:
+    """Return whether models can be loaded, and not only exported files."""
     return find_spec("torch") is not None and find_spec("speech_affect") is not None

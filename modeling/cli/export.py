@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from transformers import AutoModel
-
 from .estimators import chosen_model
+from .formats import check_folder
 
 
 EXAMPLES = """examples:
@@ -42,6 +41,8 @@ def run(given: argparse.Namespace) -> int:
     Raises:
         ValueError: There is no such model, it cannot be exported, or the output has no folder.
     """
+    from transformers import AutoModel
+
     from ..onnx.export import check_path, export_onnx  # needs an extra
     from ..onnx.metadata import streaming_path
 
@@ -53,6 +54,7 @@ def run(given: argparse.Namespace) -> int:
     if output.is_dir():
         output /= f"model{'_int8' * given.int8}.onnx"
     check_path(output)  # before the model is downloaded
+    check_folder(output.parent)
     model = AutoModel.from_pretrained(source)
     path = export_onnx(model, output, int8=given.int8)
     for written in (path,) if model.config.encoders else (path, streaming_path(path)):

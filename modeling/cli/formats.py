@@ -8,9 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice, pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TextIO
-
-from ..affect_result import DIMENSIONS
 
 
 TIMES = ("start_s", "end_s")
@@ -33,6 +32,8 @@ def audformat_rows(rows: Iterable[dict]) -> Iterator[dict]:
 
     There is no column for an error: it goes to standard error, and the row has no values.
     """
+    from ..affect_result import DIMENSIONS  # not for --help
+
     for row in rows:
         if row["error"] is not None:
             print(f"warning: {row['file']}: {row['error']}", file=sys.stderr)
@@ -51,13 +52,30 @@ def _timedelta(seconds: float) -> str:
 
 
 def check_output(path: Path, suffixes: Collection[str]) -> None:
-    """Raise a `ValueError` unless the file's folder is there, its suffix is that of a format, and it is no folder."""
-    if path.suffix not in suffixes:
-        raise ValueError(f"the output {path} has the suffix {path.suffix!r}; known are {', '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise ValueError(f"the output {path} lies in a folder that is not there; make it first")
+    """Raise a `ValueError` unless the file's suffix is that of a format, and it can be written."""
     if path.is_dir():
         raise ValueError(f"the output {path} is a folder; name a file")
+    if path.suffix not in suffixes:
+        raise ValueError(f"the output {path} has the suffix {path.suffix!r}; known are {', '.join(suffixes)}")
+    if not path.parent.exists():
+        raise ValueError(f"the output {path} lies in a folder that is not there; make it first")
+    check_folder(path.parent)
+    if path.suffix == ".parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError as error:
+            raise ValueError("writing .parquet needs pyarrow: pip install pyarrow, or write .csv") from error
+
+
+def check_folder(path: Path) -> None:
+    """Raise a `ValueError` unless this is a folder that can be written to, or one can be made there."""
+    nearest = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not nearest.is_dir():
+        raise ValueError(f"the output folder {path} cannot be made: {nearest} is a file; name another")
+    try:
+        TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise ValueError(f"the folder {nearest} cannot be written to ({error.strerror}); name another") from error
 
 
 @contextmanager
@@ -106,11 +124,9 @@ def _json(path: Path, rows: Iterable[dict]) -> None:
 
 
 def _parquet(path: Path, rows: Iterable[dict]) -> None:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ValueError("writing .parquet needs pyarrow: pip install pyarrow, or write .csv") from error
+    import pyarrow
+    import pyarrow.parquet
+
     rows = iter(rows)
     first = next(rows)
     texts = {"file": pyarrow.string(), "error": pyarrow.string()}
@@ -126,6 +142,8 @@ def _text_grid(path: Path, rows: Iterable[dict]) -> None:
 
     Source of the format: Praat's manual, "TextGrid file formats".
     """
+    from ..affect_result import DIMENSIONS  # not for --help
+
     pieces = list(rows)
     if len({row["file"] for row in pieces}) > 1 or not set(TIMES) <= set(pieces[0]):
         raise ValueError(OF_ONE_RECORDING)

@@ -3,19 +3,16 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from ..affect_result import SCALES
 from .estimators import MODEL_HELP, chosen_model, open_estimator, start_worker
 from .formats import (
     FORMATS,
@@ -75,7 +72,12 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     add("--window-s", type=float, metavar="SECONDS", help="a row for each window of this length, at least 0.1")
     add("--hop-s", type=float, metavar="SECONDS", help="from one window to the next; by default the window")
     add("--segments", type=Path, metavar="FILE", help="a row for each start and end in this table, instead of windows")
-    add("--scale", choices=SCALES, default="label", help="of the values: that of the labels, 0 to 1, or -1 to 1")
+    add(
+        "--scale",
+        choices=("label", "unit", "signed"),
+        default="label",
+        help="of the values: that of the labels, 0 to 1, or -1 to 1",
+    )
     add(
         "--on-error",
         choices=("skip", "raise"),
@@ -84,11 +86,11 @@ def add_arguments(commands: argparse._SubParsersAction) -> None:
     )
     add("--batch-size", type=int, default=1, metavar="N", help="pieces that go through the model at once")
     add("--workers", type=int, default=1, metavar="N", help="processes, each with a core")
-    add("--resume", action="store_true", help="go on with an output that an interrupted command left unfinished")
+    add("--resume", action="store_true", help="go on with an output that is not finished; one that is stays")
 
 
 def run(given: argparse.Namespace) -> int:
-    """Run the command; the exit status is 0.
+    """Run the command; the exit status is 0, or 1 if no recording could be read.
 
     Raises:
         ValueError: An option or an input is not allowed, or with `--on-error raise` a recording cannot be read.
@@ -102,8 +104,9 @@ def run(given: argparse.Namespace) -> int:
     estimate = partial(_estimate, model, options)
     parts = [recordings[first : first + PART] for first in range(0, len(recordings), PART)]
     if given.output is None:
-        write_csv(sys.stdout, form(row for rows in _work(estimate, parts, given.workers) for row in rows))
-        return 0
+        counts = _Counts()
+        write_csv(sys.stdout, form(counts.of(row for rows in _work(estimate, parts, given.workers) for row in rows)))
+        return _report(counts, len(recordings), given)
     call: dict[str, Any] = {
         "model": model,
         "options": options,
@@ -112,14 +115,44 @@ def run(given: argparse.Namespace) -> int:
     weights = sorted(map(str, Path(model).glob("*"))) or [model]
     call["files"] = _states([*(recording.path for recording in recordings), *weights])
     unfinished = Unfinished(given.output, call, given.resume)
+    if unfinished.counts is not None:
+        return _report(_Counts(**unfinished.counts), len(recordings), given, "is finished already, ")
     for rows in _work(estimate, parts, given.workers, done=unfinished.parts):
         unfinished.add(rows)
-    failed = len({row["file"] for row in unfinished.rows() if row["error"] is not None})
-    write_output(given.output, form(unfinished.rows()))
-    unfinished.delete()
+    counts = _Counts()
+    write_output(given.output, form(counts.of(unfinished.rows())))
+    unfinished.finish(asdict(counts))
+    return _report(counts, len(recordings), given)
+
+
+@dataclass
+class _Counts:
+    """How many recordings have an error, all or in a piece, and how many rows have none."""
+
+    failed: int = 0
+    rows: int = 0
+
+    def of(self, rows: Iterable[dict]) -> Iterator[dict]:
+        """Yield rows and count them; those of a recording follow one another."""
+        latest = None  # recording with an error
+        for row in rows:
+            if row["error"] is None:
+                self.rows += 1
+            elif row["file"] != latest:
+                self.failed, latest = self.failed + 1, row["file"]
+            yield row
+
+
+def _report(counts: _Counts, recordings: int, given: argparse.Namespace, state: str = "") -> int:
+    """Say on standard error what was done, and return the exit status."""
     where = "the warnings" if given.format else "the column error"
-    errors = f"; {failed} could not be read, see {where}" if failed else ""
-    print(f"{given.output}: {len(recordings)} recordings{errors}", file=sys.stderr)
+    output = "" if given.output is None else f"{given.output}: {state}"
+    if not counts.rows:
+        print(f"error: {output}none of {recordings} recordings could be read, see {where}", file=sys.stderr)
+        return 1
+    if given.output is not None or counts.failed:
+        errors = f"; {counts.failed} could not be read, see {where}" if counts.failed else ""
+        print(f"{output}{recordings} recordings{errors}", file=sys.stderr)
     return 0
 
 
@@ -154,6 +187,8 @@ def _check(given: argparse.Namespace, recordings: Sequence[Recording]) -> None:
 
 def _work(estimate: Callable, parts: Sequence[list[Recording]], workers: int, done: int = 0) -> Iterator[list[dict]]:
     """Yield the rows of each part in order, from the first that is not done, and show the progress."""
+    from tqdm import tqdm  # not for --help
+
     counts = {"total": sum(map(len, parts)), "initial": sum(map(len, parts[:done]))}
     with _mapped(workers) as mapped, tqdm(**counts, unit="recording", disable=None) as progress:
         for part, rows in zip(parts[done:], mapped(estimate, parts[done:]), strict=True):

@@ -9,7 +9,10 @@ from setuptools.command.sdist import sdist
 
 
 HERE = Path(__file__).resolve().parent
-CLI = ("__init__", "complete", "estimators", "formats", "main", "plot", "predict", "recordings", "unfinished")
+CLI = (
+    *("__init__", "complete", "estimators", "figure", "formats", "main", "plot", "predict", "recordings"),
+    "unfinished",
+)
 COPIED = (
     "LICENSE",
     "__main__.py",

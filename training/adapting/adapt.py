@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from speech_affect import DIMENSIONS
+from speech_affect.cli.formats import check_folder
 from speech_affect.configuration_affect import AffectConfig
 
 from ..audio.clip_loading import LoadableClip
@@ -72,8 +73,7 @@ def adapt(source: str, corpus: Corpus, output: Path, settings: AdaptSettings) ->
         ValueError: It is another model, `output` is not empty, the clips are of several corpora, or no dimension of
             the model has enough ratings.
     """
-    if output.is_file() or (output.is_dir() and any(output.iterdir())):
-        raise ValueError(f"{output} is there already; name a folder that is not, or is empty")
+    check_new_folder(output)
     model = load_model(source, corpus.label_range)
     names = list(model.config.id2label.values())
     table, audio, labels = rated_clips(corpus, names)
@@ -112,6 +112,13 @@ def adapt(source: str, corpus: Corpus, output: Path, settings: AdaptSettings) ->
     _check_reloaded(temporary, table, audio, choice.layer.values(outputs.embeddings), settings.batch_size)
     os.replace(temporary, output)
     return result
+
+
+def check_new_folder(path: Path) -> None:
+    """Raise a `ValueError` unless this folder can be made, or is empty."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise ValueError(f"{path} is there already; name a folder that is not, or is empty")
+    check_folder(path.parent)
 
 
 def load_model(source: str, label_range: tuple[float, float]) -> torch.nn.Module:

@@ -54,7 +54,7 @@ def run(given: argparse.Namespace) -> int:
 
     from speech_affect.cli.estimators import chosen_model
 
-    from ..adapting.adapt import AdaptSettings, adapt
+    from ..adapting.adapt import AdaptSettings, adapt, check_new_folder
     from ..corpora.load import read_corpus
     from ..settings.corpora import kind_of
     from ..settings.corpus_facts import corpus_facts
@@ -63,6 +63,7 @@ def run(given: argparse.Namespace) -> int:
     for name in ("batch_size", "bootstrap_samples"):
         if getattr(given, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(given, name)}; give 1 or more")
+    check_new_folder(given.output)  # before the corpus is read
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     options = read_mapping("--corpus-options", given.corpus_options or {})

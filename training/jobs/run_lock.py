@@ -9,6 +9,8 @@ from platform import node
 
 from filelock import FileLock, Timeout
 
+from speech_affect.cli.formats import check_folder
+
 from ..files import read_json, write_json
 
 
@@ -22,8 +24,9 @@ def only_run_in(folder: Path) -> Iterator[None]:
     The lock ends with the process, however it ends; the two small files that remain have no meaning then.
 
     Raises:
-        ValueError: Another process holds the lock.
+        ValueError: Another process holds the lock, or the folder cannot be made or written to.
     """
+    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
     try:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 
 import pandas
 import parselmouth
@@ -123,3 +124,10 @@ def test_outputs_that_cannot_be(tmp_path):
     (tmp_path / "rows.csv").mkdir()
     with pytest.raises(ValueError, match="rows.csv is a folder; name a file"):
         check_output(tmp_path / "rows.csv", FORMATS)
+
+
+def test_missing_pyarrow_is_noticed_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    check_output(tmp_path / "rows.csv", FORMATS)
+    with pytest.raises(ValueError, match=r"^writing \.parquet needs pyarrow: pip install pyarrow, or write \.csv$"):
+        check_output(tmp_path / "rows.parquet", FORMATS)

@@ -1,6 +1,7 @@
 """`speech-affect`: the commands of other packages, also without what they need."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from speech_affect.cli import main as program
+import speech_affect
+from speech_affect.cli import main as module
 from speech_affect.cli.main import main
 
 
@@ -16,9 +18,32 @@ WITHOUT_TRAINING = """
 import sys
 for name in ("torchaudio", "datasets", "evaluate", "accelerate", "matplotlib", "gradio"):
     sys.modules[name] = None
+sys.argv[0] = "speech-affect"  # the installed command, which imports models when it needs them
 from speech_affect.cli.main import main
 main(["--help"])
 """
+
+
+# as pip writes it
+SCRIPT = """
+import sys
+from {package}.cli.main import main
+sys.exit(main())
+"""
+HEAVY = {"torch", "transformers", "numpy", "soundfile", "tqdm", "onnxruntime"}
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Gives the command line of the installed command of a package, or of `python -m`."""
+
+    def given(package: str) -> list[str]:
+        if package == "-m":
+            return ["-m", "speech_affect"]
+        (tmp_path / "speech-affect").write_text(SCRIPT.format(package=package))
+        return [str(tmp_path / "speech-affect")]
+
+    return given
 
 
 @pytest.fixture
@@ -32,7 +57,7 @@ def register(monkeypatch):
 
             return add_arguments if run else __import__("no_such_package")
 
-        monkeypatch.setattr(program, "entry_points", lambda group: [SimpleNamespace(name=name, load=load)])
+        monkeypatch.setattr(module, "entry_points", lambda group: [SimpleNamespace(name=name, load=load)])
 
     return registered
 
@@ -74,6 +99,35 @@ def test_an_interruption_names_resume_where_there_is_one(register, capsys):
     register("count", run, output="x")
     assert main(["count"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [("speech_affect", ["predict", "--help"]), ("-m", ["--help"]), ("speech_affect_onnx", ["complete", "bash"])],
+)
+def test_nothing_heavy_is_imported_before_arguments_are_parsed(program, package, arguments):
+    command = [sys.executable, "-X", "importtime", *program(package), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0 and "speech-affect" in done.stdout
+    assert {"argparse", "multiprocessing.connection"} <= imported and not HEAVY & imported
+
+
+@pytest.mark.parametrize("package", ["speech_affect", "-m"])
+def test_an_interruption_while_packages_are_imported(program, package, tmp_path, monkeypatch):
+    (tmp_path / "transformers.py").write_text("import os, time; os.kill(os.getpid(), 2); time.sleep(9)")
+    (tmp_path / "a.wav").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    command = [sys.executable, *program(package), "predict", str(tmp_path / "a.wav")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_names_of_the_package():
+    assert set(speech_affect.__all__) <= set(dir(speech_affect))
+    assert all(hasattr(speech_affect, name) for name in speech_affect.__all__)
+    with pytest.raises(AttributeError, match="^module 'speech_affect' has no attribute 'AffectTeacher'$"):
+        speech_affect.AffectTeacher  # noqa: B018
 
 
 def test_commands_of_training_are_listed_without_its_packages():

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from transformers import pipeline
 
 from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
-from speech_affect.cli import plot
+from speech_affect.cli import figure, plot
 from speech_affect.cli.main import main
 
 from ..conftest import SIZES, talk
@@ -80,7 +80,7 @@ def test_long_recordings_have_longer_windows(folder, figures, monkeypatch, durat
 
     estimate.metadata = AffectStudentConfig(label_range=[0, 100])
     monkeypatch.setattr(plot, "open_estimator", lambda model: estimate)
-    monkeypatch.setattr(plot, "_waveform", lambda recording: (np.ones(10), duration_s))
+    monkeypatch.setattr(figure, "waveform", lambda recording: (np.ones(10), duration_s))
     assert main(["plot", "talk.wav", "-o", "curve.svg"]) == 0
     assert asked[0] == {"window_s": window_s, "hop_s": hop_s, "batch_size": 8}
     curve, wave = figures[0].get_axes()  # a model without activation has no plane

@@ -16,6 +16,7 @@ import torch
 from transformers import pipeline
 
 from speech_affect import AffectFeatureExtractor, AffectStudentConfig, AffectStudentModel
+from speech_affect.affect_result import SCALES
 from speech_affect.cli import estimators, predict
 from speech_affect.cli.main import main
 from speech_affect.onnx.export import export_onnx
@@ -74,7 +75,10 @@ def test_a_row_for_each_recording_with_the_pipelines_values(call, folder):
     assert [row["error"] for row in rows if row is not rows[7]] == [""] * 19
 
 
-def test_windows_segments_and_scales(call, folder):
+def test_windows_segments_and_scales(call, folder, capsys):
+    with pytest.raises(SystemExit):
+        call("--help")
+    assert f"--scale {{{','.join(SCALES)}}}" in capsys.readouterr().out
     rows = rows_of(call("speech/19.wav", "--window-s", "1", "--hop-s", "0.5", "--scale", "unit").out)
     assert [(float(row["start_s"]), float(row["end_s"])) for row in rows] == [(0, 1), (0.5, 1.5), (1, 2), (1.5, 2.5)]
     assert all(0 <= float(row["valence"]) <= 1 for row in rows)
@@ -103,7 +107,8 @@ def test_segments_of_a_recording_and_audformat(call, folder):
     assert [row["end"] for row in rows[:2]] == ["0 days 00:00:01.500000", "0 days 00:00:02.400000"]
     whole = call("speech/18.wav", "--format", "audformat").out.splitlines()
     assert whole[1].startswith("speech/18.wav,0 days 00:00:00,,") and len(whole) == 2
-    (folder / "times.csv").unlink()
+    for name in ("times.csv", ".times.csv.state"):
+        (folder / name).unlink()
 
 
 def test_an_exported_file_gives_the_same_and_is_taken_without_torch(call, folder, monkeypatch):
@@ -149,7 +154,42 @@ def test_an_interrupted_call_goes_on_to_the_same_bytes(call, folder, monkeypatch
         assert done.status == 0 and "20 recordings; 1 could not be read" in done.err
         assert (folder / "again.csv").read_bytes() == (folder / "whole.csv").read_bytes()
     (folder / "again.csv").unlink()
-    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    assert {path.name for path in folder.glob(".*")} == {".again.csv.state", ".whole.csv.state"}
+
+
+def test_a_finished_output_is_not_made_again(call, folder, monkeypatch):
+    given = ["speech/06.wav", "speech/07.wav", "--output", "done.csv"]
+    assert call(*given).status == 0
+    estimated, estimate = [], predict._estimate
+    monkeypatch.setattr(predict, "_estimate", lambda *part: estimated.append(part) or estimate(*part))
+    written = (folder / "done.csv").read_bytes()
+    done = call(*given, "--resume")
+    expected = "done.csv: is finished already, 2 recordings; 1 could not be read, see the column error\n"
+    assert (done.status, done.out, done.err, estimated) == (0, "", expected, [])
+    other = call(*given, "--resume", "--scale", "unit")
+    assert other.status == 1 and "the finished done.csv is of another call (other recordings, model or" in other.err
+    assert not estimated and (folder / "done.csv").read_bytes() == written
+    for change in (lambda: (folder / "done.csv").write_text("file\n"), (folder / "done.csv").unlink):
+        change()  # by others: there is nothing to go on with
+        assert call(*given, "--resume").status == 0 and (folder / "done.csv").read_bytes() == written
+    assert len(estimated) == 2
+    assert call(*given).status == 0 and len(estimated) == 3  # without --resume it is replaced
+
+
+@pytest.mark.parametrize("output", [[], ["-o", "none.csv"], ["-o", "none.csv", "--resume"]])
+def test_a_call_without_a_value_fails(call, folder, output):
+    (folder / "other.txt").write_text("speech/07.wav\nspeech/nowhere.wav\n")
+    done = call("other.txt", *output)
+    name, again = "none.csv: " if output else "", "is finished already, " if output[2:] else ""
+    expected = f"error: {name}{again}none of 2 recordings could be read, see the column error\n"
+    assert (done.status, done.err) == (1, expected)
+    rows = rows_of((folder / "none.csv").read_text() if output else done.out)
+    assert [bool(row["error"]) for row in rows] == [True] * 2
+
+
+def test_failures_of_a_table_on_standard_output_are_counted(call):
+    done = call("speech/06.wav", "speech/07.wav")
+    assert (done.status, done.err) == (0, "2 recordings; 1 could not be read, see the column error\n")
 
 
 def test_rows_of_a_recording_that_has_changed_are_not_kept(call, folder, monkeypatch):
@@ -226,11 +266,16 @@ def test_as_a_program_with_standard_input_and_silence(folder):
         (["speech/01.wav", "--window-s", "1", "--hop-s", ".5", "-o", "a.TextGrid"], "a TextGrid cannot overlap"),
         (["speech", "--model", "speech/01.wav"], "is a file, and none that was exported (.onnx); give a folder or"),
         (["speech/07.wav", "--on-error", "raise"], "speech/07.wav"),
+        (["speech", "-o", "folder.csv"], "the output folder.csv is a folder; name a file"),
+        (["speech", "-o", "model/config.json/a.csv"], "model/config.json is a file; name another"),
+        (["speech", "-o", "nowhere/a.csv"], "the output nowhere/a.csv lies in a folder that is not there; make it"),
+        (["speech", "-o", "/proc/a.csv"], "the folder /proc cannot be written to ("),
         (["speech", "--model", "teacher"], "no released model 'teacher'; those that are installed: student"),
     ],
 )
 def test_errors_are_one_line(call, folder, arguments, message):
     (folder / "turns.csv").write_text("file,start,end\nspeech/19.wav,0.5,1.5\n")
+    (folder / "folder.csv").mkdir(exist_ok=True)
     before = sorted(folder.iterdir())
     done = call(*arguments)
     assert done.status == 1 and done.out == "" and message in done.err.splitlines()[-1]

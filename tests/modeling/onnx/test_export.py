@@ -344,6 +344,9 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_the_command_s_errors_are_one_line(tmp_path, capsys):
     assert main(["export", str(tmp_path / "missing")]) == 1
     assert re.fullmatch("error: '.*missing' is no folder, nor a name on the Hub.*\n", capsys.readouterr().err)
+    assert main(["export", "student_nano", "-o", "/proc/model.onnx"]) == 1
+    expected = r"error: the folder /proc cannot be written to \(.*\); name another\n"
+    assert re.fullmatch(expected, capsys.readouterr().err)
 
 
 def test_a_model_of_the_package_is_written_here_and_not_into_the_package(tmp_path, monkeypatch, capsys):

@@ -185,6 +185,7 @@ def test_other_models_and_folders_in_use_are_refused(source, ratings, tmp_path, 
     for model, output, message in (
         (tmp_path / "whisper", tmp_path / "new", "is a model of type whisper; only models of this package"),
         (source, tmp_path / "audio", "is there already; name a folder that is not"),
+        (source, source / "config.json" / "new", "config.json is a file; name another"),
     ):
         assert main(command(model, table, output)) == 1
         assert message in capsys.readouterr().err

@@ -27,3 +27,17 @@ def test_an_owner_that_is_not_known(tmp_path, content):
         path.unlink() if content is None else path.write_text(content)
         with pytest.raises(ValueError, match="out is in use by another process; wait"), only_run_in(tmp_path / "out"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("file", "the output folder .*file cannot be made: .*file is a file; name another"),
+        ("file/out", "the output folder .*out cannot be made: .*file is a file; name another"),
+        ("/proc/out", r"the folder /proc cannot be written to \(.*\); name another"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_to(tmp_path, output, message):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=f"^{message}$"), only_run_in(tmp_path / output):
+        pass
