@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from speech_affect import AffectStudentConfig, AffectStudentModel
+from speech_affect import AffectStudentConfig, AffectStudentModel, losses
 from speech_affect.losses import ccc_losses, embedding_distillation_loss
 from speech_affect_training.jobs.distillation import (
     DistillationTrainer,
@@ -69,7 +69,7 @@ def test_in_evaluation_the_labels_alone_count(model, batch, tmp_path):
     torch.testing.assert_close(trainer.compute_loss(model.eval(), dict(plain)), model(**plain).loss)
 
 
-def test_classes_are_distilled_by_the_divergence_at_a_temperature(model, batch, tmp_path):
+def test_classes_are_distilled_by_the_divergence_at_a_temperature(model, batch, tmp_path, monkeypatch):
     # logits of 4 log 3 and 0 at temperature 2 are 9 : 1; at the student's end 2 log 3 and 0 are 3 : 1
     target = class_probabilities(torch.tensor([[4 * math.log(3), 0.0]]), ["a", "b"], ["a", "b"], 2.0)
     torch.testing.assert_close(target, torch.tensor([[0.9, 0.1]]))
@@ -81,6 +81,10 @@ def test_classes_are_distilled_by_the_divergence_at_a_temperature(model, batch, 
         torch.tensor([[2 * math.log(3), 0.0], [1.0, 1.0]]), torch.tensor([[0.9, 0.1], [0.5, 0.5]]), 2.0
     )
     assert both.item() == pytest.approx(by_hand / 2, abs=1e-6)
+    with monkeypatch.context() as patch:  # another process has two clips on which both agree
+        patch.setattr(losses, "sum_over_processes", lambda sums, several: sums + torch.tensor([0.0, 2.0]) * several)
+        spread = emotion_distillation_loss(torch.tensor([[2 * math.log(3), 0.0]]), target, 2.0, True)
+    assert spread.item() == pytest.approx(by_hand / 3, abs=1e-6)
     trainer = make(model, tmp_path, Distillation(0.0, 0.0, 0.0, emotion_weight=0.5, temperature=3.0))
     targets = torch.tensor([[1.0, 0.0]] * 5)  # of a class without probability nothing is learnt
     loss = trainer.compute_loss(model.train(), {**batch, "teacher_emotions": targets})
