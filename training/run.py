@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 from speech_affect_training.corpora.corpus import check_disjoint
 from speech_affect_training.corpora.load import unlabelled_folders
 from speech_affect_training.corpora.several import load_run_corpus, shares_of
+from speech_affect_training.corpora.stream_sources import open_sources
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.hub.background_push import Publication
@@ -67,6 +68,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     with state.main_process_first():
         corpus, origins = load_run_corpus(run, cache)
         unlabelled = unlabelled_pieces(unlabelled_folders(run.unlabelled_dir, cache))
+        stream = open_sources(run.unlabelled_stream)
     check_disjoint(corpus)
     run = replace(run, corpora_shares=shares_of(origins))
     choice = (run.augmentation_copies, run.augmentation, run.conditions, run.leave_out, run.hold_out_tests)
@@ -89,10 +91,9 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
         "encoders": describe_encoders(library),
         "environment": describe_environment(workers, argv),
     }
-    jobs, words = {}, by_word_of(provenance["corpus"])
-    shared = (unlabelled, caches, library, corpus.label_range, words, checkpoints)
-    for splits in all_splits:
-        jobs[splits.name] = make_jobs(run, training, splits, *shared) if run.systems else {}
+    words = by_word_of(provenance["corpus"])
+    shared = (unlabelled, caches, library, corpus.label_range, words, checkpoints, stream)
+    jobs = {splits.name: make_jobs(run, training, splits, *shared) if run.systems else {} for splits in all_splits}
     write = partial(write_system, corpus.splits.get("development"), library, output, provenance)
     every = [job for systems in jobs.values() for system in systems.values() for job in system]
     run_jobs(every, training.per_device_eval_batch_size, workers, publication.after_job(jobs[""], write))

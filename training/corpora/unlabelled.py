@@ -30,23 +30,29 @@ def unlabelled_pieces(folders: Sequence[str | os.PathLike]) -> list[Piece]:
     """
     pieces = []
     for folder in map(Path, folders):
-        if not folder.is_dir():
-            raise CorpusError(
-                f"unlabelled_dir {folder} is no folder; give folders with {', '.join(sorted(AUDIO_SUFFIXES))}."
-            )
-        check_no_repository(folder)
-        found = sorted(path for path in folder.rglob("*") if is_audio(path.name) and path.is_file())
-        inside = [path for path in found if os.path.realpath(path).startswith(real_folders(folder))]
-        if not inside:
-            links = " but links that lead out of it: give the folders that they lead to" if found else ""
-            raise CorpusError(
-                f"unlabelled_dir {folder} has no audio{links}; known are {', '.join(sorted(AUDIO_SUFFIXES))}."
-            )
+        inside = audio_files(folder, "unlabelled_dir")
         long = [piece for path in inside for piece in _pieces(path)]
         if not long:
             raise CorpusError(f"unlabelled_dir {folder}: all its {len(inside)} files are shorter than {SHORTEST_S} s.")
         pieces += long
     return pieces
+
+
+def audio_files(folder: Path, setting: str) -> list[Path]:
+    """Return the audio files below a folder in order, without links that lead out of it.
+
+    Raises:
+        CorpusError: There is no such folder or no audio in it; `setting` is where it was given.
+    """
+    if not folder.is_dir():
+        raise CorpusError(f"{setting} {folder} is no folder; give folders with {', '.join(sorted(AUDIO_SUFFIXES))}.")
+    check_no_repository(folder)
+    found = sorted(path for path in folder.rglob("*") if is_audio(path.name) and path.is_file())
+    inside = [path for path in found if os.path.realpath(path).startswith(real_folders(folder))]
+    if not inside:
+        links = " but links that lead out of it: give the folders that they lead to" if found else ""
+        raise CorpusError(f"{setting} {folder} has no audio{links}; known are {', '.join(sorted(AUDIO_SUFFIXES))}.")
+    return inside
 
 
 def _pieces(path: Path) -> list[Piece]:
@@ -57,9 +63,28 @@ def _pieces(path: Path) -> list[Piece]:
     if info.frames < SHORTEST_S * info.samplerate:
         return []
     identity = clip_fingerprint({"path": str(path)})
-    count = max(1, -(-info.frames // int(PIECE_S * info.samplerate)))
-    bounds = [round(info.frames * index / count) for index in range(count + 1)]
+    return cut_evenly(str(path), identity, info.frames, info.samplerate)
+
+
+def cut_evenly(
+    path: str, identity: str, num_samples: int, sampling_rate: int, content: bytes | None = None
+) -> list[Piece]:
+    """Return the pieces of a file, of equal length and none longer than 8 s; none of a file shorter than 0.5 s.
+
+    Args:
+        path: The file.
+        identity: Its fingerprint.
+        num_samples: Its samples, of each channel.
+        sampling_rate: Of the file, in hertz.
+        content: The encoded file, where it is in memory and not at `path`.
+    """
+    if num_samples < SHORTEST_S * sampling_rate:
+        return []
+    count = max(1, -(-num_samples // int(PIECE_S * sampling_rate)))
+    bounds = [round(num_samples * index / count) for index in range(count + 1)]
     return [
-        Piece(str(path), identity if count == 1 else f"{identity}-{start}-{stop}", start, stop, info.samplerate)
+        Piece(
+            path, identity if count == 1 else f"{identity}-{start}-{stop}", start, stop, sampling_rate, content=content
+        )
         for start, stop in pairwise(bounds)
     ]

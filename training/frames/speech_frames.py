@@ -36,6 +36,14 @@ def frame_caches(branches: list[dict], library: EncoderLibrary, root: Path) -> d
     return caches
 
 
+def load_front_end(branches: list[dict], library: EncoderLibrary) -> AffectFrontEnd:
+    """Return the front end of branches that read audio, with the encoders' weights, on the device of this process."""
+    front_end = AffectFrontEnd(_front_end_config(branches, library))
+    for name, encoder in front_end.encoders.items():
+        encoder.backbone.load_state_dict(library.backbone(name).state_dict())
+    return front_end.eval().to(PartialState().device)
+
+
 def _front_end_config(branches: list[dict], library: EncoderLibrary) -> AffectFusionConfig:
     of_audio = [branch for branch in branches if branch["source"] not in library.text_names]
     by_name = {AffectBranchConfig(**branch).name: branch for branch in of_audio}
@@ -70,10 +78,7 @@ def _run_front_end(clips: dict, branches: list[dict], library: EncoderLibrary, b
     """Yield for each batch, per branch and fingerprint, the frames (frames, width), float32."""
     device = PartialState().device
     read = [branch for branch in branches if AffectBranchConfig(**branch).name in names]
-    front_end = AffectFrontEnd(_front_end_config(read, library))
-    for name, encoder in front_end.encoders.items():
-        encoder.backbone.load_state_dict(library.backbone(name).state_dict())
-    front_end = front_end.eval().to(device)
+    front_end = load_front_end(read, library)
     loaded = load_batches([[clips[key] for key in batch] for batch in batches])
     for batch, inputs in zip(batches, loaded, strict=True):
         frames, masks = front_end(**inputs.to(device))

@@ -71,11 +71,15 @@ class DataSplits:
         if spec.augmented and not spec.train_encoders:
             parts.append(augmented_table(self.tables[TRAIN], self.copies))
         if spec.unlabelled:
-            tested = [table for key, table in self.tables.items() if key != TRAIN]
-            held_out = {file_fingerprint(clip) for table in tested for clip in table.fingerprints}
+            held_out = self.held_out()
             pieces = [piece for piece in unlabelled if file_fingerprint(piece.fingerprint) not in held_out]
             parts.append(unlabelled_table([piece.path for piece in pieces], [piece.fingerprint for piece in pieces]))
         return join_tables(parts)
+
+    def held_out(self) -> set[str]:
+        """Return the fingerprints of the files that clips to develop or to test on are, or are stretches of."""
+        tested = [table for key, table in self.tables.items() if key != TRAIN]
+        return {file_fingerprint(clip) for table in tested for clip in table.fingerprints}
 
     def every_clip(self, unlabelled: Sequence[Piece]) -> dict[str, dict | LoadableClip]:
         """Return the audio of all clips, copies, degraded clips and pieces of unlabelled speech by fingerprint."""

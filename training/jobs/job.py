@@ -34,6 +34,7 @@ from ..settings.split_key import SplitKey
 from ..settings.systems import SystemSpec
 from .auxiliary import PART
 from .data_splits import DEVELOPMENT, TRAIN
+from .streamed_speech import StreamedSpeech
 
 
 # the training arguments that the result depends on
@@ -105,6 +106,7 @@ class Job:
         initial: What the weights start from, if they do not start anew: a finished job, or a checkpoint.
         audio: What trained encoders read, if there are any.
         auxiliary: As of [`auxiliary_targets`], for the clips to train on.
+        stream: Speech that the job hears besides its training clips, if any.
     """
 
     spec: SystemSpec
@@ -125,6 +127,7 @@ class Job:
     initial: Job | EncoderSource | None = None
     audio: ClipAudio | None = None
     auxiliary: dict[str, np.ndarray] = field(default_factory=dict)
+    stream: StreamedSpeech | None = None
 
     @property
     def needed(self) -> list[Job]:
@@ -162,6 +165,7 @@ class Job:
             **({"initial": self._initial_identity} if self.initial else {}),
             **(self._encoder_identity() if self.audio else {}),
             **({"auxiliary": self._auxiliary_identity} if self.auxiliary else {}),
+            **({"stream": self.stream.identity} if self.stream else {}),
             **({"by_word": self.by_word} if self.config.predict_uncertainty and any(self.by_word.values()) else {}),
             # FSDP cannot continue from a checkpoint that Trainer saved without it, nor the other way round
             **({"sharded": True} if os.environ.get("ACCELERATE_USE_FSDP") == "true" else {}),

@@ -12,6 +12,7 @@ from speech_affect import DIMENSIONS, AffectBranchConfig
 
 from ..corpora.clip_table import ClipTable, listened, unlabelled_table
 from ..corpora.segments import Piece
+from ..corpora.stream_sources import StreamSource
 from ..encoders.encoder_sources import EncoderSource, resolve_encoder
 from ..encoders.library import EncoderLibrary
 from ..frames.frame_cache import FrameCache
@@ -24,6 +25,7 @@ from ..settings.systems import SystemSpec, build_config, with_needed
 from .auxiliary import auxiliary_targets
 from .data_splits import DEVELOPMENT, TRAIN, DataSplits
 from .job import ClipAudio, FrameTargets, Job
+from .streamed_speech import StreamedSpeech
 
 
 logger = logging.getLogger(__name__)
@@ -119,6 +121,12 @@ def _check_systems(run: RunSettings, all_splits: Sequence[DataSplits], library: 
                 raise ValueError(
                     f"system {spec.name!r} trains the encoder {name!r}, which reads text; train those of speech"
                 )
+        for branch in _of_teachers([spec], run.systems) if spec.unlabelled and run.unlabelled_stream else ():
+            if branch["source"] in library.text_names:
+                raise ValueError(
+                    f"system {spec.name!r} hears unlabelled_stream, which has no transcripts, and a teacher of it "
+                    "reads text; give teachers that read audio alone"
+                )
     for data_splits in all_splits:
         for spec in systems_of(run, data_splits).values():
             auxiliary_targets(spec, data_splits.of_languages(spec).tables[TRAIN])
@@ -151,6 +159,7 @@ def make_jobs(
     label_range: tuple[float, float],
     by_word: Mapping[str, Collection[str]] | None = None,
     checkpoints: Mapping[str, EncoderSource] | None = None,
+    stream: Sequence[StreamSource] = (),
 ) -> dict[str, list[Job]]:
     """Return per system its jobs on these data splits, one per seed, teachers first.
 
@@ -160,6 +169,7 @@ def make_jobs(
         by_word: As [`listened`] takes it: what listeners rated, if anything, chooses the epoch and calibrates the
             uncertainty.
         checkpoints: By system, what those start from that start from no system of the run.
+        stream: What students with `unlabelled` hear while they train.
     """
     audio = ClipAudio(data_splits.every_clip(unlabelled), library, run.augmentation_copies, run.augmentation)
     jobs: dict[str, list[Job]] = {}
@@ -170,8 +180,7 @@ def make_jobs(
         genders = [gender for gender in train.genders if gender is not None]
         emotions = _emotions(spec, train)
         config = build_config(spec, library.configs, run.head, label_range, emotions, genders, dimensions)
-        evaluated = {key: table for key, table in own.tables.items() if key != TRAIN}
-        tables = {TRAIN: own.training_table(spec, unlabelled), **evaluated}
+        tables = {**own.tables, TRAIN: own.training_table(spec, unlabelled)}
         targets = _frame_targets(spec, own, unlabelled, caches, library)
         if name in run.degraded_systems:
             tables |= data_splits.condition_tables()
@@ -194,6 +203,7 @@ def make_jobs(
                 frame_targets=targets,
                 audio=audio if spec.train_encoders else None,
                 auxiliary=auxiliary_targets(spec, tables[TRAIN]),
+                stream=_streamed(spec, run, data_splits, stream, library),
                 initial=jobs[spec.init_from][index] if spec.init_from in jobs else (checkpoints or {}).get(name),
             )
             for index, seed in enumerate(run.seeds)
@@ -236,6 +246,20 @@ def training_shares(
     total = sum(shares.values())
     found = {name: rest * share / total for name, share in shares.items()}
     return {**found, UNLABELLED: 1 - rest} if speech else found
+
+
+def _streamed(
+    spec: SystemSpec,
+    run: RunSettings,
+    data_splits: DataSplits,
+    stream: Sequence[StreamSource],
+    library: EncoderLibrary,
+) -> StreamedSpeech | None:
+    if not (spec.unlabelled and stream):
+        return None
+    held_out = frozenset(data_splits.held_out())
+    hearing = (library, run.extraction_batch_size, run.teacher_dtype, run.teacher_device)
+    return StreamedSpeech(stream, run.unlabelled_share, held_out, *hearing)
 
 
 def _frame_targets(

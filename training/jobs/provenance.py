@@ -27,6 +27,7 @@ from ..settings.split_key import SplitKey
 
 
 FOLDERS = {"--data_dir": "FOLDER", "--output_dir": "OUTPUT", "--cache_dir": "CACHE", "--unlabelled_dir": "AUDIO"}
+FOLDERS |= {"--unlabelled_stream": "AUDIO"}
 PACKAGES = ("torch", "torchaudio", "transformers", "datasets", "evaluate", "accelerate", "numpy", "speech-affect")
 
 

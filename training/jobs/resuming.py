@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from zipfile import is_zipfile
 
@@ -17,13 +18,15 @@ logger = logging.getLogger(__name__)
 STATE = "trainer_state.json"  # of Trainer, in a checkpoint
 
 
-def delete_incomplete_checkpoints(folder: Path, processes: int) -> None:
+def delete_incomplete_checkpoints(folder: Path, processes: int, more: Sequence[str] = ()) -> None:
     """Delete the checkpoints in a folder that were being written or deleted when the `processes` were killed.
+
+    `more` are names of files that belong to a checkpoint besides those of Trainer.
 
     Trainer would continue from one all the same, for example without the optimizer's state, and end differently.
     """
     for checkpoint in folder.glob("checkpoint-*"):
-        if not _is_complete(checkpoint, processes):
+        if not _is_complete(checkpoint, processes) or not all((checkpoint / name).is_file() for name in more):
             logger.info("%s is not complete, and is deleted", checkpoint)
             shutil.rmtree(checkpoint)
 

@@ -1,6 +1,6 @@
 """The outputs of a student's teachers, kept on disk, and their weights, as its targets."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -28,12 +28,26 @@ def teacher_targets(student: Job, batch_size: int) -> dict[str, np.ndarray]:
         `logits` (clips, 3), `embedding` (clips, embedding_size) and, if classes are distilled, `emotions` (clips,
         classes), combined by [`combine_teachers`] with the weights of [`teacher_weights`].
     """
-    distillation, table = student.spec.distillation, student.tables[TRAIN]
-    classes = bool(distillation.emotion_weight)
+    table, classes = student.tables[TRAIN], bool(student.spec.distillation.emotion_weight)
     with PartialState().main_process_first():  # it writes them to disk, the others read them
         outputs = [kept_outputs(teacher, table, batch_size, classes) for teacher in student.teachers]
         weights = teacher_weights(student, table.corpora, table.languages, batch_size)
     given = [{name: torch.from_numpy(values) for name, values in each.items()} for each in outputs]
+    return {name: values.numpy() for name, values in combined_outputs(student, given, weights).items()}
+
+
+def combined_outputs(
+    student: Job, given: Sequence[Mapping[str, torch.Tensor]], weights: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Combine what a student's teachers say of any clips, as [`teacher_targets`] does.
+
+    Args:
+        student: Decides whether classes are distilled, and which.
+        given: Of each teacher, as [`kept_outputs`] returns it.
+        weights: As of [`teacher_weights`].
+    """
+    distillation = student.spec.distillation
+    classes = bool(distillation.emotion_weight)
     emotions = [
         class_probabilities(
             output["emotion_logits"],
@@ -44,7 +58,7 @@ def teacher_targets(student: Job, batch_size: int) -> dict[str, np.ndarray]:
         for teacher, output in zip(student.teachers, given if classes else (), strict=classes)
     ]
     each = ([output[name] for output in given] for name in ("logits", "embedding"))
-    return {name: values.numpy() for name, values in combine_teachers(*each, weights, emotions).items()}
+    return combine_teachers(*each, weights, emotions)
 
 
 def kept_outputs(teacher: Job, table: ClipTable, batch_size: int, classes: bool = False) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ from .data_splits import DEVELOPMENT, TRAIN
 from .distillation import DistillationTrainer
 from .initial_weights import start
 from .job import Job
+from .listening import StreamedDistillationTrainer, position_files, streamed_parts
 from .memory import peak_memory_mb, reset_peak_memory
 from .prediction import predict, predict_splits
 from .pretraining import pretrain
@@ -70,6 +71,7 @@ def _train(job: Job, batch_size: int) -> dict:
         "trained_parameters": sum(p.numel() for p in trained.values() if p.requires_grad),
         "seconds": round(time.perf_counter() - started, 1),
         "peak_memory_mb": peak_memory_mb(),
+        **({"streamed": trainer.streamed()} if job.stream else {}),
     }
     weights = trainer.accelerator.get_state_dict(trainer.model)  # under FSDP, every process gives its part
     if state.is_main_process:
@@ -87,9 +89,11 @@ def _prepare_folder(job: Job) -> None:
     if job.folder.is_dir() and read_json(marker).get("fingerprint") != job.fingerprint:
         logger.info("%s: settings or data changed, starting again", job.folder)
         shutil.rmtree(job.folder)
-    for folder in (job.folder / "checkpoints", job.pretraining_folder):
+    processes = PartialState().num_processes
+    positions = position_files(processes) if job.stream else []
+    for folder, more in ((job.folder / "checkpoints", positions), (job.pretraining_folder, [])):
         folder.mkdir(parents=True, exist_ok=True)
-        delete_incomplete_checkpoints(folder, PartialState().num_processes)
+        delete_incomplete_checkpoints(folder, processes, more)
     write_json(marker, {"fingerprint": job.fingerprint, **job.settings()})
 
 
@@ -109,15 +113,17 @@ def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
         rates, _ = choose_weights(job, model)
     if job.auxiliary:
         add_auxiliary(model, job.spec.auxiliary, job.auxiliary)
-    make = AffectTrainer
+    make, arguments = AffectTrainer, job.training_arguments()
     if job.teachers:
         train.set_teacher(**teacher_targets(job, batch_size))
         make = partial(DistillationTrainer, distillation=job.spec.distillation)
+    if job.stream:
+        make = partial(StreamedDistillationTrainer, **make.keywords, **streamed_parts(job, arguments, batch_size))
     development = job.tables[DEVELOPMENT]
     names = list(job.config.id2label.values())
     return make(
         model=model,
-        args=job.training_arguments(),
+        args=arguments,
         train_dataset=train,
         eval_dataset=job.dataset(development),
         compute_metrics=partial(concordance_metrics, names=names, averaged=job.averaged, corpora=development.corpora),

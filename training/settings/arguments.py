@@ -45,10 +45,16 @@ class CorpusArguments:
         default_factory=list,
         help="Folders of audio for systems with unlabelled: true; demo stands for the demo corpus's voices.",
     )
+    unlabelled_stream: list[str] = HfArg(
+        default_factory=list,
+        help="Instead of unlabelled_dir, speech that is heard in training and never written: folders of audio, tar "
+        "files in WebDataset format ('shards/*.tar'), Parquet files with a column of audio ('*.parquet'), "
+        "hub:NAME[:CONFIG]/SPLIT.",
+    )
     unlabelled_share: float | None = HfArg(
         default=None,
         help="Share of unlabelled speech in the training batches of such students, between 0 and 1; by default that "
-        "of its clips among all.",
+        "of its clips among all. unlabelled_stream needs it.",
     )
     augmentation_copies: int = HfArg(default=0, help="Augmented copies per training clip, for augmented systems.")
     augmentation: dict | str | None = HfArg(default=None, help="Mapping: parameters of the augmentation.")
@@ -115,6 +121,12 @@ class MachineArguments:
         default=None, help="Folder for frames of frozen encoders and converted encoders; by default under HF_HOME."
     )
     extraction_batch_size: int = HfArg(default=8, help="Clips per batch through the encoders.")
+    teacher_dtype: Literal["float32", "bfloat16", "float16"] = HfArg(
+        default="float32", help="Number format of the encoders that hear unlabelled_stream."
+    )
+    teacher_device: str | None = HfArg(
+        default=None, help="Device of the teachers that hear unlabelled_stream; by default that of the student."
+    )
     job_workers: int | None = HfArg(default=None, help="Jobs at a time; by default one per core if there is no GPU.")
 
 

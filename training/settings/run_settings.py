@@ -118,7 +118,7 @@ def _rows(given: dict[str, Any]) -> tuple[dict[str, SystemSpec], dict[str, Check
     if given["evaluate"]:
         if only:
             raise ValueError("only is of systems to train; leave it out with evaluate")
-        given |= {"probe": [], "unlabelled_dir": [], "augmentation_copies": 0}
+        given |= {"probe": [], "unlabelled_dir": [], "unlabelled_stream": [], "augmentation_copies": 0}
         return {}, checkpoints
     if only:
         checkpoints, only = (
@@ -169,6 +169,10 @@ def _checked(settings: RunSettings) -> RunSettings:
         raise ValueError("hold_out_tests is False and there are no folds: give folds, such as 5, to be scored")
     if settings.train_on or settings.test_on:
         _check_across(settings)
+    if settings.unlabelled_stream and settings.unlabelled_dir:
+        raise ValueError("unlabelled_dir and unlabelled_stream are both given; leave out one, or make two runs")
+    if settings.unlabelled_stream and settings.unlabelled_share is None:
+        raise ValueError("unlabelled_stream needs unlabelled_share, its share in each batch, such as 0.5")
     if settings.probe and (settings.corpora or "corpus_column" in settings.corpus_options):
         raise ValueError("probe is of encoders on one corpus; leave it out in a run with several")
     for name in settings.probe:
@@ -179,9 +183,11 @@ def _checked(settings: RunSettings) -> RunSettings:
     for spec in settings.systems.values():
         if spec.augmented and not settings.augmentation_copies:
             raise ValueError(f"system {spec.name!r} is augmented, but augmentation_copies is 0; give 1 or more")
-        reads_unlabelled = spec.unlabelled or (spec.pretraining and spec.pretraining.unlabelled)
-        if reads_unlabelled and not settings.unlabelled_dir:
-            raise ValueError(f"system {spec.name!r} trains on unlabelled audio; give --unlabelled_dir")
+        pretrained = bool(spec.pretraining and spec.pretraining.unlabelled)
+        hears = pretrained or (spec.unlabelled and not settings.unlabelled_stream)
+        if hears and not settings.unlabelled_dir:
+            other = "" if pretrained else " or --unlabelled_stream"
+            raise ValueError(f"system {spec.name!r} trains on unlabelled audio; give --unlabelled_dir{other}")
         check_config(spec, settings.head)
     return settings
 

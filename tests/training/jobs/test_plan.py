@@ -7,6 +7,7 @@ import pytest
 import yaml
 from transformers import BertConfig, BertModel
 
+from speech_affect_training.corpora.stream_sources import open_sources
 from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.frames.frame_cache import FrameCache
@@ -222,6 +223,17 @@ def test_frames_that_cannot_be_predicted(parse, corpus, tiny_encoder, tmp_path, 
     assert not (tmp_path / "frames").exists()
 
 
+def test_a_teacher_that_reads_text_hears_no_stream(parse, corpus, tmp_path):
+    BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1)).save_pretrained(tmp_path / "text")
+    pupil = {"role": "student", "teacher": "reader", "unlabelled": True}
+    systems = {"reader": {"role": "teacher", "branches": ["mfb", {"source": "text"}]}, "pupil": pupil}
+    settings = {"unlabelled_dir": [], "unlabelled_stream": [str(tmp_path)], "unlabelled_share": 0.5, "conditions": {}}
+    run, _ = parse(systems=systems, encoders={"text": {"id": str(tmp_path / "text")}}, **settings)
+    splits = make_data_splits(corpus, None, 0, run.augmentation, [])
+    with pytest.raises(ValueError, match="'pupil' hears unlabelled_stream, which has no transcripts, and a teacher"):
+        prepare_frames(run, splits, [], encoders_of(run), tmp_path / "frames")
+
+
 @pytest.mark.parametrize(
     "task, classes",
     [
@@ -262,6 +274,23 @@ def test_shares_of_corpora_and_of_unlabelled_speech(make_table):
         (training_shares(make_table(3, corpora=["", "", "unlabelled"]), {}, 0.25), {"": 0.75, "unlabelled": 0.25}),
     ):
         assert shares == pytest.approx(expected)
+
+
+def test_students_hear_a_stream_that_leaves_out_what_is_tested_on(parse, corpus, tmp_path, write_clip):
+    """Nothing of it is cached, and of systems without `unlabelled` nothing changes."""
+    write_clip("spoken", 0.6)
+    settings = {"unlabelled_dir": [], "unlabelled_stream": [str(tmp_path / "audio")], "unlabelled_share": 0.5}
+    systems = {name: spec for name, spec in SYSTEMS.items() if name != "listener"}
+    run, training = parse("--teacher_dtype", "bfloat16", systems=systems, **settings)
+    (splits, *_) = all_splits = make_data_splits(corpus, None, 1, run.augmentation, run.conditions)
+    library, sources = encoders_of(run), open_sources(run.unlabelled_stream)
+    caches = prepare_frames(run, all_splits, [], library, tmp_path / "frames")
+    jobs = make_jobs(run, training, splits, [], caches, library, (1.0, 7.0), stream=sources)
+    assert [name for name, (job, *_) in jobs.items() if job.stream] == ["pupil"]
+    stream = jobs["pupil"][0].stream
+    tested = {f for key, table in splits.tables.items() if key != TRAIN for f in table.fingerprints}
+    assert stream.held_out == tested and (stream.share, stream.dtype, stream.batch_size) == (0.5, "bfloat16", 8)
+    assert set(jobs["pupil"][0].tables[TRAIN].corpora) == {""} and jobs["pupil"][0].shares == {}
 
 
 def test_unlabelled_speech_has_its_share(parse, corpus, tmp_path, write_clip):

@@ -1,6 +1,8 @@
 """Jobs that train tiny encoders end to end, on noise; other processes train them too."""
 
+import io
 import json
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +23,10 @@ from transformers import (
 )
 
 from speech_affect_training.corpora.clip_table import ClipTable
+from speech_affect_training.corpora.stream_sources import open_sources
 from speech_affect_training.encoders.library import EncoderLibrary
+from speech_affect_training.files import write_json
+from speech_affect_training.frames.speech_stream import StreamBatches
 from speech_affect_training.jobs.data_splits import DEVELOPMENT, TRAIN, DataSplits
 from speech_affect_training.jobs.initial_weights import resolve_checkpoints
 from speech_affect_training.jobs.job import Job
@@ -69,6 +74,57 @@ def write_clips(folder: Path, table: ClipTable) -> dict[str, dict]:
     return {name: {"bytes": None, "path": str(folder / f"{name}.wav")} for name in table.fingerprints}
 
 
+def write_shards(folder: Path, shards: int = 4, each: int = 3) -> list[str]:
+    """Write tar files of noise, 0.5 to 0.8 s long, and return the contents of their clips."""
+    folder.mkdir(exist_ok=True)
+    contents = []
+    for shard in range(shards):
+        with tarfile.open(folder / f"{shard}.tar", "w") as tar:
+            for index in range(each):
+                noise = np.random.default_rng([shard, index]).standard_normal(8000 + 411 * (shard * each + index))
+                file = io.BytesIO()
+                soundfile.write(file, 0.1 * noise, 16000, format="WAV")
+                contents.append(file.getvalue())
+                member = tarfile.TarInfo(f"{index}.wav")
+                member.size = len(file.getvalue())
+                tar.addfile(member, io.BytesIO(file.getvalue()))
+    return contents
+
+
+def streamed_jobs(folder: Path, *arguments: str) -> dict[str, Job]:
+    """A teacher with an encoder, and a student that hears tar files with it, which are written once."""
+    with PartialState().main_process_first():
+        if not (folder / "shards" / "3.tar").is_file():
+            folder.mkdir(exist_ok=True)
+            write_shards(folder / "shards")
+    systems = {
+        "teacher": {"role": "teacher", "branches": ["mfb", WHISPER], "training": {"num_train_epochs": 1}},
+        "student": {"role": "student", "teacher": "teacher", "unlabelled": True},
+    }
+    stream = ("--unlabelled_stream", str(folder / "shards" / "*.tar"), "--unlabelled_share", "0.5")
+    return make_jobs(folder, systems, *stream, "--extraction_batch_size", "3", *arguments)
+
+
+def train_streamed(folder: Path, *arguments: str) -> Job:
+    """Train that student, and write beside its job which pieces each process heard, a batch a line."""
+    jobs = streamed_jobs(folder, *arguments)
+    run_job(jobs["teacher"], 8)
+    job, heard, draw = jobs["student"], [], StreamBatches.__next__
+
+    def noting(self):
+        batch = draw(self)
+        heard.append(batch["fingerprints"])
+        return batch
+
+    StreamBatches.__next__ = noting
+    try:
+        run_job(job, 8)
+    finally:
+        StreamBatches.__next__ = draw
+        write_json(folder / f"heard_{PartialState().process_index}.json", heard)
+    return job
+
+
 def make_jobs(folder: Path, systems: dict, *arguments: str, shared: Path | None = None) -> dict[str, Job]:
     """The job of each system, on 24 clips of two speakers; encoders, audio and frames lie in `shared`."""
     output, folder = folder, shared or folder
@@ -84,7 +140,8 @@ def make_jobs(folder: Path, systems: dict, *arguments: str, shared: Path | None 
     library = EncoderLibrary(run.encoders, branches, folder)
     caches = prepare_frames(run, [splits], [], library, folder / "frames")
     checkpoints = resolve_checkpoints(run.systems, folder)
-    jobs = plan_jobs(run, training, splits, [], caches, library, (1.0, 7.0), None, checkpoints)
+    stream = open_sources(run.unlabelled_stream)
+    jobs = plan_jobs(run, training, splits, [], caches, library, (1.0, 7.0), None, checkpoints, stream)
     return {name: seeds[0] for name, seeds in jobs.items()}
 
 
