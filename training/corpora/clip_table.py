@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import datasets
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from speech_affect import DIMENSIONS
 
 from ..metrics.rated import mean_of_rated
-from ..settings.labels import EMOTION_WORDS, UNLABELLED, WORD_SCALE
+from ..settings.labels import EMOTION_WORDS, LABELS, UNLABELLED, WORD_SCALE
 
 
 # columns of a split that joins several corpora -> their values in a corpus that is alone
@@ -136,6 +136,25 @@ def join_tables(tables: Sequence[ClipTable]) -> ClipTable:
         return np.concatenate(columns) if isinstance(columns[0], np.ndarray) else [v for col in columns for v in col]
 
     return ClipTable(**{f.name: join([getattr(table, f.name) for table in tables]) for f in fields(ClipTable)})
+
+
+def with_labels(table: ClipTable, labels: Mapping[str, Collection[str]]) -> ClipTable:
+    """Return a table in which the clips of some corpora have no labels but these.
+
+    Args:
+        table: The clips.
+        labels: Name of each such corpus -> the labels, out of `LABELS`, that are kept.
+    """
+    shown = [[name in labels.get(corpus, LABELS) for name in LABELS] for corpus in table.corpora]
+    kept = np.array(shown, dtype=bool).reshape(-1, len(LABELS))
+    rated, classed = kept[:, : len(DIMENSIONS)], kept[:, -1]
+    return replace(
+        table,
+        labels=np.where(rated, table.labels, np.nan),
+        rating_variances=np.where(rated, table.rating_variances, np.nan),
+        emotions=[emotion if known else None for emotion, known in zip(table.emotions, classed, strict=True)],
+        votes=[votes if known else () for votes, known in zip(table.votes, classed, strict=True)],
+    )
 
 
 def listened(table: ClipTable, by_word: Mapping[str, Collection[str]]) -> np.ndarray:

@@ -50,14 +50,23 @@ class FrameDataset(Dataset):
         if len({scale for scale, kept in zip(table.rating_scales, rated, strict=True) if kept}) > 1:
             self.targets["rating_scales"] = np.unique(table.rating_scales, return_inverse=True)[1]
 
-    def set_teacher(self, logits: np.ndarray, embedding: np.ndarray, emotions: np.ndarray | None = None) -> None:
+    def set_teacher(
+        self, logits: np.ndarray, embedding: np.ndarray, emotions: np.ndarray | None = None, fill: str = "all"
+    ) -> None:
         """Add a teacher's outputs to the targets.
 
         Args:
             logits: (clips, 3).
             embedding: (clips, embedding_size).
             emotions: (clips, classes), probabilities of the student's classes, if these are distilled.
+            fill: As of [`Distillation`]: with `missing`, NaN takes the place of what the clip has a label for.
         """
+        if fill == "missing":
+            logits = np.where(np.isnan(self.table.labels), logits, np.nan)
+            if emotions is not None:
+                own = self.targets["emotion_targets"]
+                known = own != IGNORED_CLASS if own.ndim == 1 else ~np.isnan(own).any(axis=1)
+                emotions = np.where(known[:, None], np.nan, emotions)
         self.targets |= {"teacher_logits": logits[:, self.columns], "teacher_embedding": embedding}
         self.targets |= {} if emotions is None else {"teacher_emotions": emotions}
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from ..audio.augmentation import AugmentedClip, augmented_copies, augmented_table
 from ..audio.clip_loading import LoadableClip
 from ..audio.degradation import DegradedClip, degraded_clips
-from ..corpora.clip_table import ClipTable, clip_table, join_tables, unlabelled_table
+from ..corpora.clip_table import ClipTable, clip_table, join_tables, unlabelled_table, with_labels
 from ..corpora.corpus import Corpus
 from ..corpora.folds import speaker_folds, without_corpora, without_tests
 from ..corpora.segments import Piece, clips_of, file_fingerprint, file_fingerprints
 from ..settings.augmentation import AugmentationSettings
+from ..settings.checks import check_names
 from ..settings.conditions import Condition
 from ..settings.labels import LEARNT_FROM
 from ..settings.split_key import SplitKey
@@ -42,6 +43,20 @@ class DataSplits:
     copies: list[AugmentedClip] = field(default_factory=list)
     conditions: dict[SplitKey, list[DegradedClip]] = field(default_factory=dict)
     evaluated_as: SplitKey | None = None
+
+    def seen_by(self, spec: SystemSpec) -> DataSplits:
+        """Return what a system learns from: the clips of [`of_languages`], to train on with its `labels` alone.
+
+        Raises:
+            ValueError: As [`of_languages`], or the labels are of a corpus that is not there.
+        """
+        known = sorted({name for table in self.tables.values() for name in table.corpora if name})
+        known = known or ["none in a run of one corpus"]
+        check_names(f"labels of system {spec.name!r}", spec.labels, known, "corpus")
+        own = self.of_languages(spec)
+        if not spec.labels:
+            return own
+        return replace(own, tables={**own.tables, TRAIN: with_labels(own.tables[TRAIN], spec.labels)})
 
     def of_languages(self, spec: SystemSpec) -> DataSplits:
         """Return what a system sees: if it has languages, their clips alone to train on and to develop on.

@@ -87,15 +87,15 @@ def emotion_distillation_loss(
 
     Args:
         logits: (clips, classes), of the student.
-        targets: (clips, classes), the teacher's probabilities at this temperature.
+        targets: (clips, classes), the teacher's probabilities at this temperature; a row of NaN leaves a clip out.
         temperature: T.
         reduce_over_processes: As in `speech_affect.losses`.
 
     Returns:
         A scalar, at least 0.
     """
-    values = F.kl_div((logits / temperature).log_softmax(dim=1), targets.to(logits.dtype), reduction="none").sum(dim=1)
-    counted = torch.ones_like(values, dtype=torch.bool)
+    counted, targets = ~targets.isnan().any(dim=1), targets.nan_to_num().to(logits.dtype)
+    values = F.kl_div((logits / temperature).log_softmax(dim=1), targets, reduction="none").sum(dim=1)
     return temperature**2 * mean_over_clips(values, counted, reduce_over_processes)
 
 

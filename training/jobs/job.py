@@ -43,7 +43,7 @@ DECISIVE_ARGUMENTS += ("num_train_epochs", "max_steps", "learning_rate", "lr_sch
 DECISIVE_ARGUMENTS += ("weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "bf16", "fp16")
 DECISIVE_ARGUMENTS += ("metric_for_best_model", "eval_strategy", "eval_steps")
 # settings of a system that are told only where they are used
-TOLD_IF_USED = ("train_encoders", "languages", "auxiliary")
+TOLD_IF_USED = ("train_encoders", "languages", "labels", "auxiliary")
 
 
 @dataclass

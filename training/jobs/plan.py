@@ -129,7 +129,8 @@ def _check_systems(run: RunSettings, all_splits: Sequence[DataSplits], library: 
                 )
     for data_splits in all_splits:
         for spec in systems_of(run, data_splits).values():
-            auxiliary_targets(spec, data_splits.of_languages(spec).tables[TRAIN])
+            _dimensions(data_splits, spec, run.systems, {})
+            auxiliary_targets(spec, data_splits.seen_by(spec).tables[TRAIN])
 
 
 def transcripts_of(all_splits: Sequence[DataSplits]) -> dict[str, str]:
@@ -174,9 +175,9 @@ def make_jobs(
     audio = ClipAudio(data_splits.every_clip(unlabelled), library, run.augmentation_copies, run.augmentation)
     jobs: dict[str, list[Job]] = {}
     for name, spec in systems_of(run, data_splits).items():
-        own = data_splits.of_languages(spec)
+        own = data_splits.seen_by(spec)
         train = own.tables[TRAIN]
-        dimensions, averaged = _dimensions(own, by_word or {})
+        dimensions, averaged = _dimensions(data_splits, spec, run.systems, by_word or {})
         genders = [gender for gender in train.genders if gender is not None]
         emotions = _emotions(spec, train)
         config = build_config(spec, library.configs, run.head, label_range, emotions, genders, dimensions)
@@ -211,13 +212,28 @@ def make_jobs(
     return jobs
 
 
-def _dimensions(data_splits: DataSplits, by_word: Mapping[str, Collection[str]]) -> tuple[list[str], list[str]]:
-    """Return the dimensions that training clips were rated in, and of these those whose CCC chooses the epoch."""
-    rated = data_splits.tables[TRAIN].rated_clips()
-    dimensions = [dimension for dimension, clips in rated.items() if clips > 1]
+def _dimensions(
+    data_splits: DataSplits,
+    spec: SystemSpec,
+    systems: Mapping[str, SystemSpec],
+    by_word: Mapping[str, Collection[str]],
+) -> tuple[list[str], list[str]]:
+    """Return the dimensions that a system learns, and of these those whose CCC chooses the epoch.
+
+    Two training clips were rated in each of them, with labels that the system, or a teacher whose outputs it learns,
+    is shown.
+    """
+    own = data_splits.seen_by(spec)
+    teachers = spec.teachers if spec.distillation and spec.distillation.output_weight else ()
+    seen = [own, *(data_splits.seen_by(systems[name]) for name in teachers)]
+    rated = [each.tables[TRAIN].rated_clips() for each in seen]
+    dimensions = [dimension for dimension in DIMENSIONS if any(clips[dimension] > 1 for clips in rated)]
     if not dimensions:
-        raise ValueError(f"{data_splits.name or 'the corpus'} has no dimension that two training clips were rated in")
-    heard = listened(data_splits.tables[DEVELOPMENT], by_word).sum(axis=0)
+        raise ValueError(
+            f"{data_splits.name or 'the corpus'} has no dimension that two training clips were rated in, of what "
+            f"system {spec.name!r} learns"
+        )
+    heard = listened(own.tables[DEVELOPMENT], by_word).sum(axis=0)
     averaged = [d for d, clips in zip(DIMENSIONS, heard, strict=True) if d in dimensions and clips > 1]
     return dimensions, averaged or dimensions
 

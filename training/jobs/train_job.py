@@ -115,7 +115,7 @@ def _make_trainer(job: Job, batch_size: int) -> AffectTrainer:
         add_auxiliary(model, job.spec.auxiliary, job.auxiliary)
     make, arguments = AffectTrainer, job.training_arguments()
     if job.teachers:
-        train.set_teacher(**teacher_targets(job, batch_size))
+        train.set_teacher(**teacher_targets(job, batch_size), fill=job.spec.distillation.fill)
         make = partial(DistillationTrainer, distillation=job.spec.distillation)
     if job.stream:
         make = partial(StreamedDistillationTrainer, **make.keywords, **streamed_parts(job, arguments, batch_size))

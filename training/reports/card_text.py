@@ -105,6 +105,9 @@ def training_lines(entry: dict, encoders: dict[str, dict]) -> list[str]:
         lines.append(
             f"It learnt from the clips in {list_of(languages)} alone ({own}), and is tested on all languages."
         )
+    if labels := checkpoint.get("labels"):
+        learnt = "; ".join(f"{corpus} ({', '.join(names) or 'none'})" for corpus, names in labels.items())
+        lines.append(f"Of these corpora it learnt these labels alone: {learnt}.")
     tasks = {
         "emotion classes": checkpoint["emotion_names"],
         "the speaker's gender": checkpoint["gender_names"],
@@ -153,6 +156,8 @@ def _loss(distillation: dict | None, teachers: int) -> str:
         f"KL divergence of its classes from the teacher's {at}": distillation.get("emotion_weight", 0),
     }
     loss = f"Loss: {', '.join(f'{what} (weight {weight:g})' for what, weight in parts.items() if weight)}."
+    if distillation.get("fill") == "missing":
+        loss += " Outputs and classes of the teacher count where a clip has no label of its own."
     weighed = COMBINED[distillation.get("teacher_weights", "equal")]
     return (
         f"{loss} Its {teachers} teachers are averaged, clip by clip, {weighed}." if weighed and teachers > 1 else loss

@@ -135,6 +135,7 @@ def _checkpoint(best: Job) -> dict:
         **{name: getattr(config, name) for name in CONFIGURED},
         **{name: getattr(spec, name) for name in ("augmented", "unlabelled")},
         **({"languages": spec.languages, "train": size_of(best.tables[TRAIN])} if spec.languages else {}),
+        **({"labels": spec.labels} if spec.labels else {}),
         "distillation": spec.distillation and spec.distillation.told(),
         "pretraining": asdict(spec.pretraining) if spec.pretraining else None,
         "init_from": best.initial_name,

@@ -21,6 +21,8 @@ class Distillation:
         teacher_weights: What the weights of several teachers are, clip by clip. `equal`: the same; `language`: those
             teachers alone that were trained on the clip's language (all, where none was or it is not known);
             `development`: in proportion to each teacher's CCC on the development clips of the clip's corpus.
+        fill: Which clips have the teacher's outputs and classes as targets: `all`, or, in each dimension and for the
+            classes by themselves, those alone that have no label (`missing`).
     """
 
     label_weight: float = 1.0
@@ -29,6 +31,7 @@ class Distillation:
     emotion_weight: float = 0.0
     temperature: float = 2.0
     teacher_weights: Literal["equal", "language", "development"] = "equal"
+    fill: Literal["all", "missing"] = "all"
 
     def __post_init__(self):
         weights = (self.label_weight, self.output_weight, self.embedding_weight, self.emotion_weight)

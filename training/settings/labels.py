@@ -3,6 +3,9 @@
 The rated dimensions are `speech_affect.DIMENSIONS`.
 """
 
+from speech_affect import DIMENSIONS
+
+
 SPLITS = ("train", "development", "test1", "test2", "test3")
 # splits that decide what is learnt
 LEARNT_FROM = ("train", "development")
@@ -12,6 +15,8 @@ TEST_SPLIT = "test1"
 WITHHELD_SPLIT = "test3"
 MIN_FOLDS = 3  # one group of speakers to test, one to develop, at least one to train on
 UNKNOWN = "Unknown"
+# what a system can learn of a corpus
+LABELS = (*DIMENSIONS, "emotion")
 # code of a class -> its name
 EMOTIONS = {
     "A": "anger",

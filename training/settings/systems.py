@@ -16,7 +16,7 @@ from .auxiliary import Auxiliary, read_auxiliary
 from .checks import check_mapping, check_names, check_type, did_you_mean
 from .distillation import Distillation
 from .encoder_training import EncoderTraining, read_encoder_training
-from .labels import EMOTIONS, UNKNOWN
+from .labels import EMOTIONS, LABELS, UNKNOWN
 from .pretraining import Pretraining, read_pretraining
 
 
@@ -45,6 +45,8 @@ class SystemSpec:
         unlabelled: For a distilled student: train on the run's unlabelled audio too, with the teacher's predictions.
         languages: ISO 639 codes of the languages whose clips it trains on and chooses its epoch by; all if empty. It
             is tested on every clip.
+        labels: Name of a corpus -> the labels, out of `LABELS`, that the system learns of it; of other corpora all. It
+            is developed and tested on all.
         optional: Leave the system out, with a warning, if one of its encoders cannot be found.
         teacher: Name of the system that a student is distilled from, or several: their outputs are averaged, with the
             weights of `distillation`; the embedding is that of the one with the highest weight, the first of equals.
@@ -70,6 +72,7 @@ class SystemSpec:
     augmented: bool = False
     unlabelled: bool = False
     languages: list[str] = field(default_factory=list)
+    labels: dict[str, list[str]] = field(default_factory=dict)
     optional: bool = False
     teacher: str | list[str] | None = None
     distillation: Distillation | None = None
@@ -291,6 +294,9 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
     for key in SET_FOR_ALL:
         if key in spec.training:
             raise ValueError(f"training of {place} has {key}, which is set for the whole run; leave it out")
+    for corpus, labels in spec.labels.items():
+        check_type(f"labels of {place}", corpus, labels, list[str])
+        check_names(f"{corpus} in labels of {place}", labels, LABELS, "label")
     for branch in spec.branch_settings:
         _check_branch(place, branch, encoders)
     read = list(dict.fromkeys(branch["source"] for branch in spec.branch_settings if branch["source"] in encoders))

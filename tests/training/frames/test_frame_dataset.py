@@ -75,6 +75,27 @@ def test_a_teacher_is_added_to_every_item(caches, make_table):
     assert batch["teacher_embedding"][:, 0].tolist() == [4, 2]
 
 
+def test_a_teacher_fills_in_what_is_missing(caches, make_table):
+    labels = np.array([[1.0, 2, NAN], [NAN, NAN, NAN], [3, 4, 5], [NAN, 6, NAN]])
+    votes = [("A",), (), (), ("H", "H", "A")]
+    table, logits = make_table(4, labels=labels, emotions=["A", None, "X", None], votes=votes), 7.0 * np.ones((4, 3))
+    given = {"embedding": np.ones((4, 8)), "emotions": np.tile([0.2, 0.8], (4, 1)), "fill": "missing"}
+    # a class that the student does not learn, X, is none
+    for of_votes, known in ((False, [0]), (True, [0, 3])):
+        dataset = FrameDataset(table, caches, config(id2label={0: "valence", 1: "dominance"}), "AH", votes=of_votes)
+        dataset.set_teacher(logits, **given)
+        filled = dataset.targets["teacher_logits"]
+        np.testing.assert_array_equal(filled, [[NAN, 7], [7, 7], [NAN, NAN], [NAN, 7]])
+        emotions = dataset.targets["teacher_emotions"]
+        assert [row for row in range(4) if np.isnan(emotions[row]).all()] == known
+        assert (
+            emotions[[1, 2]].tolist() == [[0.2, 0.8]] * 2 and not np.isnan(dataset.targets["teacher_embedding"]).any()
+        )
+
+
+NAN = np.nan
+
+
 def test_targets_are_those_of_the_models_outputs(caches, make_table):
     table = make_table(4, rating_variances=np.arange(12.0).reshape(4, 3))
     outputs = config(id2label={0: "dominance", 1: "activation"}, predict_uncertainty=True)

@@ -43,6 +43,30 @@ def test_the_given_splits(corpus):
     assert given.training_table(PLAIN, []).files == given.tables[TRAIN].files
 
 
+def test_a_system_learns_chosen_labels_of_a_corpus(corpus, of_corpora):
+    grades = [{"worker": "w", **dict.fromkeys(("activation", "valence", "dominance"), 3.0), "emotion_secondary": None}]
+    rows = corpus.splits["train"].map(lambda row: {"emotion": "A", "graders": [{**grades[0], "emotion": "Angry"}]})
+    corpus.splits["train"] = rows
+    (given,) = make_data_splits(of_corpora(corpus, lambda file: file[0]), None, 1, SETTINGS, [])
+    spec = SystemSpec(
+        "few", "student", augmented=True, labels={"a": ["valence"], "d": [], "b": ["dominance", "emotion"]}
+    )
+    seen = given.seen_by(spec)
+    table = seen.training_table(spec, [])  # the clips, and a copy of each
+    expected = [[False, True, False], [False, True, False], [False, False, True]]
+    np.testing.assert_array_equal(~np.isnan(table.labels[:3]), expected)
+    np.testing.assert_array_equal(np.nan_to_num(table.labels[:3]), np.where(expected, given.tables[TRAIN].labels, 0.0))
+    assert table.emotions[:3] == [None, None, "A"] and table.votes[:3] == [(), (), ("A",)]
+    assert not np.isnan(given.tables[TRAIN].labels).any() and np.isnan(table.labels[3:, 0]).all()
+    for key in (DEVELOPMENT, TEST):  # nothing is hidden there
+        assert seen.tables[key] is given.tables[key]
+    message = "labels of system 'few' has an unknown corpus 'e'; allowed are a, b, c, d"
+    with pytest.raises(ValueError, match=message):
+        given.seen_by(SystemSpec("few", "student", labels={"e": []}))
+    with pytest.raises(ValueError, match="unknown corpus 'e'; allowed are none in a run of one corpus"):
+        make_data_splits(corpus, None, 0, SETTINGS, [])[0].seen_by(SystemSpec("few", "student", labels={"e": []}))
+
+
 def test_checkpoints_to_use_are_trained_on_the_test_splits_too(corpus):
     _, *folds = make_data_splits(corpus, 4, 2, SETTINGS, [])
     given, *same = make_data_splits(corpus, 4, 2, SETTINGS, [], hold_out_tests=False)

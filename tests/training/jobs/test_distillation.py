@@ -85,6 +85,14 @@ def test_classes_are_distilled_by_the_divergence_at_a_temperature(model, batch, 
         patch.setattr(losses, "sum_over_processes", lambda sums, several: sums + torch.tensor([0.0, 2.0]) * several)
         spread = emotion_distillation_loss(torch.tensor([[2 * math.log(3), 0.0]]), target, 2.0, True)
     assert spread.item() == pytest.approx(by_hand / 3, abs=1e-6)
+    # one without a target does not count
+    nothing = torch.tensor([[math.nan, math.nan], [0.9, 0.1]])
+    logits = torch.tensor([[5.0, 0.0], [2 * math.log(3), 0.0]], requires_grad=True)
+    alone = emotion_distillation_loss(logits, nothing, 2.0)
+    alone.backward()
+    # T (softmax(logits / T) - target)
+    torch.testing.assert_close(logits.grad, 2 * torch.tensor([[0.0, 0.0], [0.75 - 0.9, 0.25 - 0.1]]))
+    assert alone.item() == pytest.approx(by_hand, abs=1e-6)
     trainer = make(model, tmp_path, Distillation(0.0, 0.0, 0.0, emotion_weight=0.5, temperature=3.0))
     targets = torch.tensor([[1.0, 0.0]] * 5)  # of a class without probability nothing is learnt
     loss = trainer.compute_loss(model.train(), {**batch, "teacher_emotions": targets})

@@ -258,6 +258,29 @@ def test_emotion_classes_are_those_that_are_learnt(parse, make_corpus, task, cla
     assert len(job.emotion_codes) == len(classes)
 
 
+def test_dimensions_are_those_that_a_system_or_its_teacher_learns(parse, corpus, of_corpora, tmp_path):
+    corpus = of_corpora(corpus, lambda file: "x")
+    pupil = {"role": "student", "teacher": "half", "labels": {"x": ["dominance"]}}
+    systems = {
+        "half": {"role": "teacher", "labels": {"x": ["valence", "emotion"]}},
+        "pupil": pupil,
+        "close": {**pupil, "distillation": {"output_weight": 0}},
+    }
+    run, training = parse(systems=systems, conditions={})
+    jobs = {name: job for name, (job, _) in plan_of(run, training, corpus)[""].items()}
+    outputs = {name: list(job.config.id2label.values()) for name, job in jobs.items()}
+    assert outputs == {"half": ["valence"], "pupil": ["valence", "dominance"], "close": ["dominance"]}
+    assert np.isnan(jobs["pupil"].tables[TRAIN].labels).all(axis=0).tolist() == [True, True, False]
+    assert (
+        "labels" in jobs["half"].settings()["system"]
+        and "fill" not in jobs["pupil"].settings()["system"]["distillation"]
+    )
+    run, _ = parse(systems={"blind": {"role": "single", "labels": {"x": ["emotion"]}}}, conditions={})
+    message = "no dimension that two training clips were rated in, of what system 'blind' learns"
+    with pytest.raises(ValueError, match=message):
+        prepare_frames(run, make_data_splits(corpus, None, 0, run.augmentation, []), [], encoders_of(run), tmp_path)
+
+
 GRADE = {"worker": "w", "activation": 1.0, "valence": 1.0, "dominance": 1.0, "emotion_secondary": None}
 
 

@@ -290,11 +290,6 @@ WEIGHTS = {"label_weight": 0.5, "output_weight": 2.0, "embedding_weight": 0.0}
             {"role": "student", "pretraining": BEFORE},
             "on low-level features, pre-trained on an encoder's frames, then trained on the labels alone.",
         ),
-        (
-            "student_kd",
-            {"auxiliary": {"corpus": {"weight": 0.3, "reversed": True}}},
-            "a classifier told the corpus of each clip from the embedding, which got the opposite gradient (cross-ent",
-        ),
         ("student_kd", {"mask_time_prob": 0.1}, "10% of the frames and 20% of the features masked"),
         ("student_kd", {"emotion_names": ["anger", "neutral"]}, "`emotion_logits` of anger, neutral"),
         ("student_kd", {"gender_names": ["Female", "Male"]}, "`gender_logits` of Female, Male"),

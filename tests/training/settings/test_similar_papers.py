@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -34,8 +35,8 @@ def test_each_language_has_a_teacher_that_hears_nothing_else():
 
 
 @pytest.fixture
-def recipe(tiny_encoder, tmp_path):
-    """The recipe with small models of two languages, on ten clips of each."""
+def run_rows(tiny_encoder, tmp_path):
+    """Runs some rows of the recipe with small models, on ten clips of two corpora, each of a language."""
     rows = []
     for code, emotions in EMOTIONS.items():
         for index in range(10):
@@ -49,24 +50,27 @@ def recipe(tiny_encoder, tmp_path):
         dimensions = ["activation", "valence", "dominance"]
         csv.writer(file).writerows([["audio", *(n.removesuffix("_column") for n in OPTIONS), *dimensions], *rows])
     settings = yaml.safe_load((RECIPES / "similar_papers.yaml").read_text())
-    systems = {name: settings["systems"][name] for name in (*TEACHERS, *STUDENTS)}
-    for system in systems.values():
-        system |= {"training": {"max_steps": 2, "eval_steps": 2, "save_steps": 2}, "config": {}}
-    for name in STUDENTS[:2]:
-        systems[name] |= {"teacher": ["teacher_de", "teacher_en"]}
     table = {"corpus": "table", "data_dir": "clips.csv", "corpus_options": {"label_range": [1, 7], **OPTIONS}}
-    settings |= {"systems": systems, "corpora": {"clips": table}, "folds": None, "cross_validated": None}
+    settings |= {"corpora": {"clips": table}, "folds": None, "cross_validated": None}
     settings |= {"encoders": {"whisper": {"id": str(tiny_encoder), "pad_to_window": False}}, "job_workers": 1}
     settings |= {"head": {"conv_channels": 8, "gru_hidden_size": 8, "embedding_size": 8}, "bootstrap_samples": 10}
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(settings, sort_keys=False))
-    return path
+
+    def run(changes: dict[str, dict]) -> dict:
+        short = {"training": {"max_steps": 2, "eval_steps": 2, "save_steps": 2}, "config": {}}
+        systems = {name: {**settings["systems"][name], **short, **changed} for name, changed in changes.items()}
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump({**settings, "systems": systems}, sort_keys=False))
+        folders = ["--data_dir", tmp_path, "--output_dir", tmp_path / "out", "--cache_dir", tmp_path / "cache"]
+        return main([str(part) for part in ("--recipe", path, *folders, "--seeds", 0, "--disable_tqdm", "true")])
+
+    return run
 
 
-def test_every_row_of_the_languages(recipe, tmp_path):
-    out = tmp_path / "out"
-    folders = ["--data_dir", tmp_path, "--output_dir", out, "--cache_dir", tmp_path / "cache"]
-    results = main([str(part) for part in ("--recipe", recipe, *folders, "--seeds", 0, "--disable_tqdm", "true")])
+def test_every_row_of_the_languages(run_rows, tmp_path):
+    changes: dict[str, dict] = {name: {} for name in (*TEACHERS, *STUDENTS)}
+    for name in STUDENTS[:2]:
+        changes[name] = {"teacher": ["teacher_de", "teacher_en"]}
+    results, out = run_rows(changes), tmp_path / "out"
     systems = {system["name"]: system["checkpoint"] for system in results["systems"]}
     assert list(systems) == [*TEACHERS, "finetuned_all", *STUDENTS[:3]]
     learnt = {name: checkpoint["emotion_names"] for name, checkpoint in systems.items()}
@@ -96,3 +100,31 @@ def test_every_row_of_the_languages(recipe, tmp_path):
     card = (out / "student_languages" / "README.md").read_text()
     assert "KL divergence of its classes from the teacher's (T = 2) (weight 0.5)." in card
     assert "Its 2 teachers are averaged, clip by clip, over those that were trained on the clip's language" in card
+
+
+INCOMPLETE = [f"student_incomplete{kind}" for kind in ("", "_hard", "_plain")]
+
+
+def test_every_row_of_incomplete_labels(run_rows, tmp_path):
+    """Ratings of one corpus, classes of the other; the ablations differ by what they are without alone."""
+    labels = {"labels": {"de": ["activation", "valence"], "en": ["emotion"]}}
+    results, out = run_rows({name: labels for name in ("teacher_incomplete", *INCOMPLETE)}), tmp_path / "out"
+    systems = {system["name"]: system for system in results["systems"]}
+    for name, system in systems.items():
+        checkpoint = system["checkpoint"]
+        assert checkpoint["outputs"] == ["activation", "valence"] and checkpoint["labels"] == labels["labels"]
+        assert checkpoint["emotion_names"] == ["anger", "happiness", "calm"]  # boredom is of the other corpus
+        assert system["splits"]["test1"]["rated"] == {"activation": 4, "valence": 4, "dominance": 0}
+        history = json.loads((out / "jobs" / name / "seed0" / "history.json").read_text())
+        logged = {key for entry in history for key in entry if key.startswith("loss_")}
+        assert ("loss_distil_emotion" in logged) == (name in (INCOMPLETE[0], INCOMPLETE[2]))
+        assert ("loss_auxiliary_corpus" in logged) == (name in INCOMPLETE[:2])
+    against = {(row["system"], row["against"]) for row in results["comparisons"]}
+    assert {(INCOMPLETE[0], other) for other in INCOMPLETE[1:]} <= against
+    card = " ".join((out / INCOMPLETE[0] / "README.md").read_text().split())
+    assert "Of these corpora it learnt these labels alone: de (activation, valence); en (emotion)." in card
+    assert "from the embedding, which got the opposite gradient (cross-entropy, weight 0.1)." in card
+    assert "Outputs and classes of the teacher count where a clip has no label of its own." in card
+    specs = parse_arguments(["--recipe", "similar_papers"])[0].systems
+    whole, hard, plain = ({**asdict(specs[name]), "name": "", "compared_with": []} for name in INCOMPLETE)
+    assert {**whole, "teacher": None, "distillation": None} == hard and {**whole, "auxiliary": {}} == plain

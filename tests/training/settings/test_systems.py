@@ -94,6 +94,9 @@ SYSTEMS = {  # settings of system a -> message
     "role: student, pretraining: {source: w, hidden_state: weighted_sum}": (
         "pretraining of system 'a': hidden_state is 'weighted_sum', which is no single one; give an index or last"
     ),
+    "role: single, labels: {emodb: valence}": "labels of system 'a' has emodb: 'valence'; give a list of texts",
+    "role: single, labels: {emodb: [valance]}": "emodb in labels of system 'a' has an unknown label 'valance'; did yo",
+    "role: student, teacher: b, distillation: {fill: some}": "has fill: 'some'; give one of all, missing",
     "role: single, auxiliary: {age: {}}": "auxiliary of system 'a' has an unknown task 'age'.*; allowed are speaker,",
     "role: single, auxiliary: {speaker: 0.5}": "speaker in auxiliary of system 'a' is 0.5; give a mapping with keys ",
     "role: single, auxiliary: {corpus: {weigth: 1}}": "corpus in auxiliary of system 'a' has an unknown key 'weigth'",
