@@ -45,6 +45,7 @@ ASKED_FOR = (
     "streaming=True)",
     "corpora:",
     "--unlabelled_dir AUDIO\n",
+    "--unlabelled_stream",
     "--release student",
     "large_table.py",
     "--dataset_card",

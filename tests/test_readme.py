@@ -123,6 +123,17 @@ def test_recipes_and_settings_on_the_command_line():
     assert list(run.corpora) == ["emodb", "voices"] and run.systems["student_kd"].pretraining.unlabelled
 
 
+def test_the_command_that_streams(tmp_path):
+    from speech_affect_training.settings.recipe import parse_arguments
+
+    student = "{role: student, teacher: a, unlabelled: true}"
+    (tmp_path / "mine.yaml").write_text(f"systems: {{a: {{role: teacher}}, b: {student}}}")
+    command = block("--unlabelled_stream").replace("mine.yaml", str(tmp_path / "mine.yaml"))
+    run, training = parse_arguments(run_arguments(command))
+    assert run.unlabelled_stream == ["/speech/*.tar", "hub:openslr/librispeech_asr:clean/train.360"]
+    assert (run.unlabelled_share, run.teacher_dtype, training.per_device_train_batch_size) == (0.75, "bfloat16", 64)
+
+
 def test_the_recipe_of_the_figures(small, tiny_corpus, tiny_encoder, tmp_path, monkeypatch):
     from speech_affect_training.run import main
     from speech_affect_training.settings.recipe import parse_arguments

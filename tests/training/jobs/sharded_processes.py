@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 from trained_jobs import make_jobs, train
-from tuned_jobs import train_heard
+from tuned_jobs import train_heard, train_streamed
 
 from speech_affect import losses
 from speech_affect.regressor import TimeConvGRU
@@ -95,6 +95,7 @@ if __name__ == "__main__":
     shard_on_cpu()
     del os.environ["ACCELERATE_USE_FSDP"]
     train_heard(folder / "tuned", *arguments)
+    train_streamed(folder / "streamed_by_two", *arguments)
     note_sharding(folder / "trained.txt")
     train(folder / "whole", *arguments)
     os.environ["ACCELERATE_USE_FSDP"] = "true"

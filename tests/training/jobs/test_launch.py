@@ -42,6 +42,7 @@ def test_two_processes_train_as_one(trained_jobs, tuned_jobs, tmp_path):
     head = ["--head", json.dumps({**trained_jobs.SIZES, "dropout": 0.0}), "--num_train_epochs", "2"]
     one = trained_jobs.train(tmp_path / "one", *head)
     heard = tuned_jobs.train_heard(tmp_path / "heard", *head)
+    streamed = tuned_jobs.train_streamed(tmp_path / "streamed", *head)
     launch = ["-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "fsdp.yaml"), "--num_processes", "2"]
     script = [str(Path(__file__).with_name("sharded_processes.py")), str(tmp_path), *head]
     script += ["--per_device_train_batch_size", "4", "--per_device_eval_batch_size", "5"]
@@ -54,6 +55,7 @@ def test_two_processes_train_as_one(trained_jobs, tuned_jobs, tmp_path):
     other = tmp_path / "tuned" / heard.folder.relative_to(tmp_path / "heard")
     for step, again in zip(measured(heard.folder), measured(other), strict=True):
         assert again == pytest.approx(step, abs=1e-5)
+    _check_streamed(streamed.folder, tmp_path)
     encoders = [load_file(folder / "encoders" / "whisper.safetensors") for folder in (heard.folder, other)]
     torch.testing.assert_close(*encoders, atol=1e-4, rtol=0)
     for name, folder in one.items():
@@ -69,3 +71,14 @@ def test_two_processes_train_as_one(trained_jobs, tuned_jobs, tmp_path):
             assert (other / "model" / "config.json").read_text() == config
             assert (other / "predictions_test1.csv").is_file()
     AffectFusionModel.from_pretrained(tmp_path / "sharded/jobs/teacher/model", with_front_end=False)
+
+
+def _check_streamed(folder: Path, tmp_path: Path) -> None:
+    """Each process heard its half of what one heard, each piece once in the first three steps of twelve pieces."""
+    other = tmp_path / "streamed_by_two" / folder.relative_to(tmp_path / "streamed")
+    one = json.loads((tmp_path / "streamed/heard_0.json").read_text())
+    two = [json.loads((tmp_path / f"streamed_by_two/heard_{process}.json").read_text()) for process in range(2)]
+    assert len(one) == 12 and len({name for batch in one[:3] for name in batch}) == 12
+    assert [sorted(a + b) for a, b in zip(*two, strict=True)] == [sorted(batch) for batch in one]
+    for step, again in zip(measured(folder), measured(other), strict=True):
+        assert again == pytest.approx(step, abs=1e-5)
