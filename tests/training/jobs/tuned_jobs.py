@@ -147,7 +147,7 @@ def make_jobs(folder: Path, systems: dict, *arguments: str, shared: Path | None 
 
 def train_heard(folder: Path, *arguments: str) -> Job:
     """Train an encoder beside filterbanks, on copies that are drawn in each epoch."""
-    system = {"role": "teacher", "branches": ["mfb", WHISPER], "augmented": True}
+    system = {"role": "teacher", "branches": ["mfb", WHISPER], "augmented": True, "auxiliary": {"speaker": {}}}
     system["train_encoders"] = {"whisper": {"learning_rate": 1e-3, "layer_decay": 0.5}}
     job = make_jobs(folder, {"heard": system}, "--augmentation_copies", "2", *arguments)["heard"]
     run_job(job, 8)
