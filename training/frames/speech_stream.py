@@ -197,13 +197,12 @@ class StreamBatches:
         stream: Of this process.
         size: Pieces per batch.
         workers: Most processes that decode; as many of them are used as divide the lanes of this process.
-        pin_memory: As `DataLoader` takes it.
     """
 
-    def __init__(self, stream: SpeechStream, size: int, workers: int = 0, pin_memory: bool = False):
+    def __init__(self, stream: SpeechStream, size: int, workers: int = 0):
         self.stream, self.size = stream, size
         fitting = [count for count in range(1, workers + 1) if len(stream.mine) % count == 0]
-        self._options = {"num_workers": max(fitting, default=0), "pin_memory": pin_memory}
+        self._options = {"num_workers": max(fitting, default=0)}
         if fitting:
             self._options["prefetch_factor"] = max(2, 2 * size // fitting[-1])
         self._items: Iterator[dict] | None = None

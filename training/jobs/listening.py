@@ -66,7 +66,7 @@ class Listener:
             ValueError: A teacher's output is not finite.
         """
         parts = zip(input_values.split(self.batch_size), attention_mask.split(self.batch_size), strict=True)
-        heard = [self._hear(*(values.to(self.device, non_blocking=True) for values in part)) for part in parts]
+        heard = [self._hear(*(values.to(self.device) for values in part)) for part in parts]
         batch, outputs = heard[0]
         for more, others in heard[1:]:
             batch = join(batch, more)
@@ -180,5 +180,4 @@ def streamed_parts(job: Job, arguments: TrainingArguments, batch_size: int) -> d
     if last := get_last_checkpoint(arguments.output_dir):
         speech.go_on_from(read_json(Path(last) / position_files(processes)[state.process_index]))
     workers = arguments.dataloader_num_workers or loading_workers()
-    batches = StreamBatches(speech, size, workers, pin_memory=arguments.device.type == "cuda")
-    return {"listener": Listener(job, batch_size), "batches": batches}
+    return {"listener": Listener(job, batch_size), "batches": StreamBatches(speech, size, workers)}

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from .arguments import CorpusArguments, EvaluationArguments, MachineArguments, SystemArguments
 from .augmentation import AugmentationSettings
 from .conditions import Condition, read_conditions
@@ -173,6 +175,12 @@ def _checked(settings: RunSettings) -> RunSettings:
         raise ValueError("unlabelled_dir and unlabelled_stream are both given; leave out one, or make two runs")
     if settings.unlabelled_stream and settings.unlabelled_share is None:
         raise ValueError("unlabelled_stream needs unlabelled_share, its share in each batch, such as 0.5")
+    try:
+        torch.device(settings.teacher_device or "cpu")
+    except RuntimeError as error:
+        raise ValueError(
+            f"teacher_device is {settings.teacher_device!r:.50}; give one such as cuda:1 or cpu"
+        ) from error
     if settings.probe and (settings.corpora or "corpus_column" in settings.corpus_options):
         raise ValueError("probe is of encoders on one corpus; leave it out in a run with several")
     for name in settings.probe:

@@ -94,6 +94,14 @@ def test_a_data_set_on_the_hub_by_split_and_configuration(shards, monkeypatch):
         open_sources(["hub:you/set/train"])
 
 
+def test_names_that_look_like_patterns(shards):
+    hidden = shards / ".cache" / "a[1]* b"
+    hidden.mkdir(parents=True)
+    write_tar(hidden / "x[0]?.tar", {"0.wav": wav(0)})
+    (source,) = open_sources([f"{shards}/.cache/*/*.tar"])
+    assert source.shards == [str(hidden / "x[0]?.tar")] and contents(source, 0) == [wav(0)]
+
+
 def test_the_identity_is_of_names_and_sizes(shards):
     def identity() -> str:
         return open_sources([str(shards / "*.tar")])[0].identity

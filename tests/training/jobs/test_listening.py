@@ -1,5 +1,6 @@
 """Distillation on streamed speech: the same student as from cached frames, and after any interruption."""
 
+import pickle
 from dataclasses import replace
 from functools import partial
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
+from speech_affect.audio import load_waveform
 from speech_affect_training.corpora.clip_table import join_tables, unlabelled_table
 from speech_affect_training.corpora.stream_sources import open_sources
 from speech_affect_training.files import read_json
@@ -18,7 +21,7 @@ from speech_affect_training.frames.speech_stream import SpeechStream
 from speech_affect_training.jobs import train_job
 from speech_affect_training.jobs.data_splits import TRAIN
 from speech_affect_training.jobs.distillation import DistillationTrainer
-from speech_affect_training.jobs.listening import StreamedDistillationTrainer, join
+from speech_affect_training.jobs.listening import Listener, StreamedDistillationTrainer, join
 from speech_affect_training.jobs.teachers import teacher_targets
 
 
@@ -91,6 +94,38 @@ def test_streamed_and_cached_distillation_give_the_same_student(streamed, tuned_
     weights, expected = (each.model.state_dict() for each in (trainer, again))
     torch.testing.assert_close(weights, expected, atol=1e-4, rtol=0)
     assert max((weights[name] - trainer.first[name]).abs().max() for name in weights) > 0.01
+
+
+def test_listening_is_predicting(tuned_jobs, tmp_path):
+    """Of clips whose teachers' outputs are cached too: a frozen encoder, a trained one; weights by development."""
+    trained = {"role": "teacher", "branches": ["mfb", tuned_jobs.WHISPER], "emotions": "agreed"}
+    trained |= {"train_encoders": {"whisper": {"learning_rate": 1e-2}}, "training": {"max_steps": 2}}
+    frozen = {**trained, "train_encoders": {}, "branches": [tuned_jobs.WHISPER, {"source": "wavlm"}]}
+    student = {"role": "student", "teacher": ["a", "b"], "emotions": "agreed", "unlabelled": True}
+    student["distillation"] = {"teacher_weights": "development", "emotion_weight": 0.5}
+    quiet = ("--eval_strategy", "no", "--save_strategy", "no", "--load_best_model_at_end", "false")
+    stream = ("--unlabelled_stream", str(tmp_path), "--unlabelled_share", "0.5", "--early_stopping_patience", "0")
+    (tmp_path / "a.wav").touch()
+    jobs = tuned_jobs.make_jobs(tmp_path, {"a": frozen, "b": trained, "student": student}, *stream, *quiet)
+    for name in "ab":
+        train_job.run_job(jobs[name], 8)
+    job = pickle.loads(pickle.dumps(jobs["student"]))  # as a process of the pool gets it
+    assert job.fingerprint == jobs["student"].fingerprint
+    expected = teacher_targets(job, 8)
+    clips = [torch.from_numpy(load_waveform(jobs["b"].audio.clips[f])) for f in job.tables[TRAIN].fingerprints]
+    mask = pad_sequence([torch.ones(len(clip), dtype=torch.long) for clip in clips], batch_first=True)
+    heard = Listener(job, 8)(pad_sequence(clips, batch_first=True), mask)
+    for name in ("logits", "embedding", "emotions"):
+        found = torch.from_numpy(expected[name]).float()
+        torch.testing.assert_close(heard[f"teacher_{name}"], found, atol=2e-4, rtol=0)
+    for row, fingerprint in enumerate(job.tables[TRAIN].fingerprints):
+        frames = torch.from_numpy(np.array(job.caches["mfb"].read(fingerprint)))
+        assert heard["frames_mask"]["mfb"][row].sum() == len(frames)
+        torch.testing.assert_close(heard["frames"]["mfb"][row][: len(frames)], frames, atol=1e-5, rtol=0)
+    rounded = replace(job, stream=replace(job.stream, dtype="float16", batch_size=24))
+    again = Listener(rounded, 8)(pad_sequence(clips, batch_first=True), mask)
+    difference = (again["teacher_logits"] - heard["teacher_logits"]).abs().max()
+    assert 0 < difference < 0.1 and again["frames"]["mfb"].equal(heard["frames"]["mfb"])
 
 
 def test_it_goes_on_with_the_next_piece_after_being_killed(tuned_jobs, tmp_path, monkeypatch):

@@ -101,6 +101,7 @@ def test_systems_that_are_left_out_are_neither_degraded_nor_cross_validated():
             "systems: {a: {role: teacher}, b: {role: student, teacher: a, unlabelled: true}}",
             "system 'b' trains on unlabelled audio; give --unlabelled_dir",
         ),
+        ("teacher_device: gpu", "teacher_device is 'gpu'; give one such as cuda:1 or cpu"),
         ("unlabelled_stream: [a]", "unlabelled_stream needs unlabelled_share, its share in each batch, such as 0.5"),
         ("unlabelled_stream: [a]\nunlabelled_dir: [b]", "unlabelled_dir and unlabelled_stream are both given; leave"),
         (
