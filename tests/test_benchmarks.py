@@ -184,3 +184,12 @@ def test_the_figure_is_drawn(tmp_path):
 
     draw_latency(json.loads((RESULTS / "latency.json").read_text()), tmp_path / "latency.png")
     assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_memory_of_the_command_is_measured_while_it_works(capsys):
+    from benchmarks.memory import main
+
+    found = main(["--files", "40"])
+    early, late = found["first_tenth_mb"], found["rest_mb"]
+    assert early > 50 and 50 < late < early + 200
+    assert f"40 recordings: first_tenth_mb {early:.1f}, rest_mb {late:.1f}\n" in capsys.readouterr().out

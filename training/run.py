@@ -94,7 +94,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     words = by_word_of(provenance["corpus"])
     shared = (unlabelled, caches, library, corpus.label_range, words, checkpoints, stream)
     jobs = {splits.name: make_jobs(run, training, splits, *shared) if run.systems else {} for splits in all_splits}
-    write = partial(write_system, corpus.splits.get("development"), library, output, provenance)
+    write = partial(write_system, corpus.splits.get("development"), library, output, provenance, all_splits[0].audio)
     every = [job for systems in jobs.values() for system in systems.values() for job in system]
     run_jobs(every, training.per_device_eval_batch_size, workers, publication.after_job(jobs[""], write))
 

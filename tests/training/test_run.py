@@ -1,5 +1,6 @@
 """A run from end to end on tiny parts: what it writes, what a second run does, several processes."""
 
+import base64
 import csv
 import json
 import os
@@ -109,6 +110,8 @@ def test_checkpoints(finished, tiny_corpus):
         assert list(run["job"]["data"]) == ["train", "development"]  # what is learnt from
         assert re.fullmatch("[0-9a-f]{64}", run["corpus"]["fingerprint"])
         assert run["environment"]["packages"]
+        clips = {split: len(base64.b64decode(text)) / 8 for split, text in run["learnt_clips"].items()}
+        assert clips == {split: run["corpus"]["splits"][split]["clips"] for split in ("train", "development")}
 
 
 def test_a_model_that_comes_with_the_package(finished, tmp_path):

@@ -9,6 +9,7 @@ import datasets
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers.utils import cached_file
 
 from speech_affect import DIMENSIONS
 from speech_affect.cli.formats import check_folder
@@ -18,7 +19,8 @@ from ..audio.clip_loading import LoadableClip
 from ..corpora.clip_table import ClipTable, clip_table
 from ..corpora.corpus import Corpus
 from ..corpora.segments import clips_of
-from ..files import write_json, write_text
+from ..files import read_json, write_json, write_text
+from ..jobs.learnt_clips import NAME, digests, from_json, joined, to_json
 from ..jobs.provenance import describe_corpus, describe_environment
 from ..metrics.bootstrap import bootstrap_ccc, paired_bootstrap
 from ..metrics.calibration import uncertainty_scale
@@ -105,7 +107,7 @@ def adapt(source: str, corpus: Corpus, output: Path, settings: AdaptSettings) ->
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)
     AutoProcessor.from_pretrained(source).save_pretrained(temporary)
-    write_json(temporary / "run.json", _provenance(corpus, table, result, choice, labels, settings))
+    write_json(temporary / "run.json", _provenance(source, corpus, table, result, choice, labels, settings))
     write_json(temporary / "adapt.json", result)
     card = adapted_card(result, source, output.name, model.config, settings.facts, corpus.note)
     write_text(temporary / "README.md", card.content)
@@ -198,9 +200,20 @@ def _scores(
 
 
 def _provenance(
-    corpus: Corpus, table: ClipTable, result: dict, choice: Choice, labels: np.ndarray, settings: AdaptSettings
+    source: str,
+    corpus: Corpus,
+    table: ClipTable,
+    result: dict,
+    choice: Choice,
+    labels: np.ndarray,
+    settings: AdaptSettings,
 ) -> dict:
     """Return the content of `run.json`: the corpus, the machine, and the typical error, as training writes them."""
+    try:
+        earlier = from_json(read_json(cached_file(source, "run.json")))
+    except OSError:  # the model has none
+        earlier = None
+    learnt = joined([{"train": digests(table.fingerprints)}, earlier or {}])
     half = (corpus.label_range[1] - corpus.label_range[0]) / 2
     errors = half * np.sqrt(mean_of_rated(((choice.out_of_fold[choice.name] - labels) ** 2).T))
     rmse = dict.fromkeys(DIMENSIONS)
@@ -213,6 +226,7 @@ def _provenance(
             "word_labelled": result["by_word"],
         },
         "environment": describe_environment(1),
+        NAME: to_json(learnt),
     }
 
 

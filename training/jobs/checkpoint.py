@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..encoders.library import EncoderLibrary
 from ..files import read_json, write_json
 from ..frames.frame_dataset import output_columns
 from ..metrics.rated import mean_of_rated
+from . import learnt_clips
 from .data_splits import DEVELOPMENT
 from .job import Job
 from .prediction import Predictions, read_predictions
@@ -35,7 +37,9 @@ def best_job(jobs: list[Job]) -> Job:
     return max(jobs, key=lambda job: job.result()["development"]["ccc_mean"])
 
 
-def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, provenance: dict) -> Path:
+def write_checkpoint(
+    jobs: list[Job], library: EncoderLibrary, folder: Path, provenance: dict, labelled: Collection[str]
+) -> Path:
     """Write the best seed's model with its front end, its processor, and `run.json`, which tells where they come from.
 
     Args:
@@ -43,6 +47,7 @@ def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, pro
         library: Encoders of the run.
         folder: Folder of the system, replaced as a whole; kept if it is of the same job. It is returned.
         provenance: Corpus, encoders and environment of the run.
+        labelled: Fingerprints of its clips.
     """
     best = best_job(jobs)
     if read_json(folder / "run.json").get("fingerprint") == best.fingerprint:
@@ -61,6 +66,7 @@ def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, pro
         "result": best.result(),
         "typical_error": typical_error(read_predictions(best.predictions_path(DEVELOPMENT))),
         **provenance,
+        learnt_clips.NAME: learnt_clips.to_json(learnt_clips.learnt_clips(best, labelled)),
     }
     write_json(temporary / "run.json", content)
     shutil.rmtree(earlier, ignore_errors=True)
@@ -72,10 +78,15 @@ def write_checkpoint(jobs: list[Job], library: EncoderLibrary, folder: Path, pro
 
 
 def write_system(
-    development: Dataset, library: EncoderLibrary, output: Path, provenance: dict, jobs: list[Job]
+    development: Dataset,
+    library: EncoderLibrary,
+    output: Path,
+    provenance: dict,
+    labelled: Collection[str],
+    jobs: list[Job],
 ) -> Path:
     """Write the checkpoint of a system into its folder in `output`, and check on development clips that it loads."""
-    folder = write_checkpoint(jobs, library, output / jobs[0].spec.name, provenance)
+    folder = write_checkpoint(jobs, library, output / jobs[0].spec.name, provenance, labelled)
     best = best_job(jobs)
     predicted = set(best.tables[DEVELOPMENT].files)  # fewer, if it learnt some languages alone
     some = development.select([i for i, file in enumerate(development["file"]) if file in predicted][:RELOAD_CLIPS])

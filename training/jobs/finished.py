@@ -20,6 +20,7 @@ from ..settings.labels import LEARNT_FROM, TEST_SPLIT
 from ..settings.run_settings import RunSettings
 from ..settings.split_key import SplitKey
 from .data_splits import TRAIN, DataSplits
+from .learnt_clips import digests, from_json
 from .plan import transcripts_of
 from .prediction import Predictions, write_predictions
 
@@ -149,16 +150,19 @@ def _tables(run: RunSettings, name: str, data_splits: DataSplits) -> dict[SplitK
     return tables | (data_splits.condition_tables() if name in run.degraded_systems else {})
 
 
-def warnings_of(job: FinishedJob, corpus: dict) -> list[str]:
+def warnings_of(job: FinishedJob, corpus: dict, every: Sequence[FinishedJob]) -> list[str]:
     """Return what the reader of a model's results should know.
 
     Args:
         job: The model on the given splits.
         corpus: Of `provenance.describe_corpus`.
+        every: This one, and those of folds and of corpora left out.
     """
     table = join_tables([table for key, table in job.tables.items() if not key.condition])
     predicted = job.predictions(table).logits
-    found = [*job.model.warnings, *_trained_on(job.model.run, corpus)]
+    learnt = from_json(job.model.run)
+    known = _trained_on(job.model.run, corpus) if learnt is None else _learnt_from(learnt, every)
+    found = [*job.model.warnings, *known]
     low, high = job.label_range
     margin, present = OUTSIDE * (high - low), predicted[~np.isnan(predicted)]
     outside = int(((present < low - margin) | (present > high + margin)).sum())
@@ -180,10 +184,25 @@ def warnings_of(job: FinishedJob, corpus: dict) -> list[str]:
     return found
 
 
+def _learnt_from(learnt: Mapping[str, np.ndarray], jobs: Sequence[FinishedJob]) -> list[str]:
+    """Return a warning that counts the clips of each split that the model learnt from, by their audio."""
+    tested: dict[str, list[str]] = {}
+    for job in jobs:
+        for key, table in job.tables.items():
+            if not key.condition:
+                tested.setdefault(str(job.evaluated_as or key), []).extend(table.fingerprints)
+    found = []
+    for split, clips in tested.items():
+        trained, chosen = (int(np.isin(digests(clips), learnt[name]).sum()) for name in LEARNT_FROM)
+        if trained or chosen:
+            found.append(f"{trained} for training and {chosen} to choose its epoch (of {len(clips)} in {split})")
+    return [f"has heard clips of this table before: {'; '.join(found)}: figures on these are no test"] if found else []
+
+
 def _trained_on(run: dict, corpus: dict) -> list[str]:
     """Return a warning for each corpus here that has as many clips and speakers as one that the model was trained on.
 
-    `run.json` has no more of the clips than these numbers.
+    For a `run.json` that has no more of the clips than these numbers.
     """
     learnt = [(name, one["splits"]) for name, one in _corpora(run.get("corpus") or {}).items() if one.get("splits")]
     found = []

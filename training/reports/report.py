@@ -48,7 +48,10 @@ def write_report(
     corpus = {**corpus, "listeners": _listeners(evaluations)}
     systems = []
     for name, (first, *_) in jobs[""].items():
-        about = _finished(first, corpus) if isinstance(first, FinishedJob) else _trained(jobs, name, parameters[name])
+        if isinstance(first, FinishedJob):
+            about = _finished(first, [one for parts in jobs.values() for one in parts.get(name, [])], corpus)
+        else:
+            about = _trained(jobs, name, parameters[name])
         systems.append({**about, **_scores(name, evaluations, bootstrap_samples)})
     specs = {name: runs[0].spec for name, runs in jobs[""].items()}
     results = {
@@ -81,8 +84,8 @@ def _scores(name: str, evaluations: dict, bootstrap_samples: int) -> dict:
     return {"splits": scores, "conditions": conditions}
 
 
-def _finished(job: FinishedJob, corpus: dict) -> dict:
-    """Describe a model that was not trained here: no seeds, steps or inputs but its own."""
+def _finished(job: FinishedJob, every: list[FinishedJob], corpus: dict) -> dict:
+    """Describe a model that was not trained here: no seeds, steps or inputs but its own; `every` has folds as well."""
     model, nothing = job.model, dict.fromkeys(("trained_parameters", "trainings", "training_seconds"), 0)
     return {
         "name": job.spec.name,
@@ -100,7 +103,7 @@ def _finished(job: FinishedJob, corpus: dict) -> dict:
             "outputs": model.outputs,
             "output_range": list(model.output_range),
         },
-        "warnings": warnings_of(job, corpus),
+        "warnings": warnings_of(job, corpus, every),
     }
 
 

@@ -16,6 +16,7 @@ from speech_affect_training.adapting import adapt as adapting
 from speech_affect_training.adapting import card as card_module
 from speech_affect_training.adapting import output_layer
 from speech_affect_training.adapting.card import adapted_card
+from speech_affect_training.jobs.learnt_clips import from_json
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +139,7 @@ def test_the_card_says_what_was_done(source, ratings, tmp_path):
     run = json.loads((tmp_path / "new" / "run.json").read_text())
     assert run["corpus"]["word_labelled"] == ["valence"] and run["typical_error"]["rmse"]["dominance"] is None
     assert 0 < run["typical_error"]["rmse"]["activation"] < 5
+    assert len(from_json(run)["train"]) == 12
 
 
 def test_a_dimension_of_too_few_ratings_stays_and_a_table_of_too_few_is_refused(source, ratings, tmp_path, capsys):

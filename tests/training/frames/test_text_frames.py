@@ -18,6 +18,8 @@ from speech_affect_training.frames.speech_frames import extract_frames, frame_ca
 from speech_affect_training.frames.text_frames import clip_transcripts, extract_text_frames, text_inputs, tokenize
 from speech_affect_training.jobs.checkpoint import verify_checkpoint, write_checkpoint
 from speech_affect_training.jobs.prediction import predict, write_predictions
+from speech_affect_training.settings.labels import LEARNT_FROM
+from speech_affect_training.settings.split_key import SplitKey
 from speech_affect_training.settings.systems import build_config, system_specs
 
 
@@ -176,6 +178,8 @@ class FinishedJob(SimpleNamespace):
     """As much of a job as a checkpoint is made from."""
 
     fingerprint = "f"
+    needed, initial = (), None
+    tables = dict.fromkeys(map(SplitKey, LEARNT_FROM), SimpleNamespace(fingerprints=[]))
 
     def result(self):
         return {"development": {"ccc_mean": 0.5}}
@@ -208,7 +212,7 @@ def make_job(library, clips, tmp_path, branches):
 @pytest.mark.parametrize("branches", [BRANCHES, BRANCHES[1:2]], ids=["fusion", "text alone"])
 def test_a_checkpoint_carries_its_tokenizer(library, clips, tmp_path, branches):
     job, rows = make_job(library, clips, tmp_path, branches)
-    folder = write_checkpoint([job], library, tmp_path / "system", {})
+    folder = write_checkpoint([job], library, tmp_path / "system", {}, ())
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer("so happy").input_ids == [0, WORDS.index("so"), WORDS.index("happy"), 2]
     assert tokenizer.padding_side == "right" and tokenizer.model_max_length == LIMIT
@@ -222,6 +226,6 @@ def test_a_checkpoint_carries_its_tokenizer(library, clips, tmp_path, branches):
 
 def test_a_checkpoint_of_audio_has_no_tokenizer(library, clips, tmp_path):
     job, rows = make_job(library, clips, tmp_path, BRANCHES[:1])
-    folder = write_checkpoint([job], library, tmp_path / "system", {})
+    folder = write_checkpoint([job], library, tmp_path / "system", {}, ())
     assert not list(folder.glob("token*"))
     verify_checkpoint(folder, job, rows)

@@ -46,9 +46,11 @@ def test_what_is_left_of_an_earlier_checkpoint_does_not_pass_for_it(trained_jobs
     )
     for job in (one, other):
         run_job(job, 8)
-    folder = write_checkpoint([one], library, tmp_path / "system", {})
+    folder = write_checkpoint([one], library, tmp_path / "system", {}, ())
     names = {path.name for path in folder.iterdir()}
-    written = json.loads((folder / "run.json").read_text())["typical_error"]
+    run = json.loads((folder / "run.json").read_text())
+    assert run["learnt_clips"] == {"train": "", "development": ""}  # of no clip that is known to be the corpus's
+    written = run["typical_error"]
     assert written == typical_error(read_predictions(one.predictions_path(DEVELOPMENT)))
     rmtree = shutil.rmtree
 
@@ -59,10 +61,10 @@ def test_what_is_left_of_an_earlier_checkpoint_does_not_pass_for_it(trained_jobs
 
     monkeypatch.setattr("speech_affect_training.jobs.checkpoint.shutil.rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
-        write_checkpoint([other], library, folder, {})
+        write_checkpoint([other], library, folder, {}, ())
     monkeypatch.setattr("speech_affect_training.jobs.checkpoint.shutil.rmtree", rmtree)
     for job in (one, other):
-        write_checkpoint([job], library, folder, {})
+        write_checkpoint([job], library, folder, {}, ())
         assert {path.name for path in folder.iterdir()} == names
         assert json.loads((folder / "run.json").read_text())["fingerprint"] == job.fingerprint
     assert [path.name for path in tmp_path.glob(".*")] == []

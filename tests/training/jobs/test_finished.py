@@ -1,5 +1,6 @@
 """Finished models on a run's clips: predictions on the labels' scale, kept values, what their reader should know."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from speech_affect_training.encoders import finished_model
 from speech_affect_training.encoders.finished_model import FinishedModel, load_finished
 from speech_affect_training.jobs.data_splits import DEVELOPMENT, TRAIN, make_data_splits
 from speech_affect_training.jobs.finished import FinishedJob, evaluate_models, finished_jobs, warnings_of
+from speech_affect_training.jobs.learnt_clips import digests, joined, to_json
 from speech_affect_training.jobs.prediction import read_predictions
 from speech_affect_training.settings.finished import CheckpointSpec
 from speech_affect_training.settings.recipe import parse_arguments
@@ -126,20 +128,24 @@ def test_uncertainty_is_moved_too_and_no_dimension_is_made_up(job):
 
 def test_values_outside_the_range_and_against_the_labels(job):
     right = np.column_stack([LABELS[:, 1], LABELS[:, 0]])[:, None] / 7
-    assert warnings_of(job(right), {}) == []
-    (wrong_range,) = warnings_of(job(7 * right), {})
+    assert told(job(right), {}) == []
+    (wrong_range,) = told(job(7 * right), {})
     assert wrong_range == (
         "19 of 24 values lie outside its range, 0 to 1, by more than a tenth of it (from 0.143 to 7): check "
         "output_range"
     )
-    (reversed_,) = warnings_of(job(1 - right), {})
+    (reversed_,) = told(job(1 - right), {})
     assert reversed_ == (
         "values go down where labels go up in every dimension (r: activation -1.00, valence -1.00): check outputs and "
         "labels"
     )
     # in the wrong order both dimensions go down here
-    (order,) = warnings_of(job(right[:, :, ::-1]), {})
+    (order,) = told(job(right[:, :, ::-1]), {})
     assert "in every dimension (r: activation -0.98, valence -0.98)" in order
+
+
+def told(job: FinishedJob, corpus: dict, *parts: FinishedJob) -> list[str]:
+    return warnings_of(job, corpus, [job, *parts])
 
 
 def sizes(**splits) -> dict:
@@ -151,14 +157,34 @@ def test_a_corpus_that_the_model_was_trained_on(job):
     own = {"name": "own", **sizes(train=(20, 4), development=(6, 2), test1=(9, 2))}
     learnt = {"corpus": {"name": "two", "corpora": {"old": own, "other": sizes(train=(3, 1))}}}
 
-    def told(corpus):
-        return warnings_of(job(right, run=learnt), corpus)
-
-    (same,) = told(own)
+    of = job(right, run=learnt)
+    (same,) = told(of, own)
     assert same.startswith("was trained on old by its run.json, with as many clips and speakers as own here: figures ")
     assert same.endswith("are no test; by the same numbers test1 was held out, and no other split")
-    (dealt_anew,) = told({"corpora": {"a": sizes(test1=(35, 8)), "b": sizes(test1=(34, 8))}})
+    (dealt_anew,) = told(of, {"corpora": {"a": sizes(test1=(35, 8)), "b": sizes(test1=(34, 8))}})
     assert "with as many clips and speakers as a here: figures on clips" in dealt_anew
     assert dealt_anew.endswith("are no test")
-    assert told({"name": "x", **sizes(train=(20, 4), development=(6, 2), test1=(10, 2))}) == []
+    assert told(of, {"name": "x", **sizes(train=(20, 4), development=(6, 2), test1=(10, 2))}) == []
     assert TRAIN  # is nowhere predicted
+
+
+def test_clips_that_the_model_learnt_from(job, make_table):
+    right = np.column_stack([LABELS[:, 1], LABELS[:, 0]])[:, None] / 7
+    clips = make_table(12).fingerprints  # of test1
+    learnt = {"train": digests([*clips[:5], "others"]), "development": digests(clips[4:6])}
+    run = {"corpus": {"name": "own", **sizes(test1=(12, 4))}, "learnt_clips": to_json(joined([learnt, learnt]))}
+    corpus = {"name": "own", **sizes(test1=(12, 4))}  # the same numbers do not count where clips are known
+    (told_of,) = told(job(right, run=run), corpus)
+    assert told_of == (
+        "has heard clips of this table before: 5 for training and 2 to choose its epoch (of 12 in test1): figures on "
+        "these are no test"
+    )
+    fold = replace(job(right, run=run), evaluated_as=SplitKey("cv", folds=2))
+    (pooled,) = told(job(right, run=run), corpus, fold, fold)
+    assert (
+        pooled.count("(of 12 in test1)") == 1 and "10 for training and 4 to choose its epoch (of 24 in cv2)" in pooled
+    )
+    others = {"learnt_clips": to_json(joined([{"train": digests(["others"])}]))}
+    assert told(job(right, run={**run, **others}), corpus) == []
+    (damaged,) = told(job(right, run={**run, "learnt_clips": {"train": "=", "development": 3}}), corpus)
+    assert damaged.startswith("was trained on own by its run.json, with as many clips")

@@ -166,7 +166,7 @@ def test_merged_lora_is_the_same_encoder_without_peft(make_job):
 def test_a_checkpoint_of_lora_loads_without_peft_and_gives_the_predictions(make_job, tmp_path, monkeypatch):
     job = make_job(LORA, *ONE_EPOCH)
     run_job(job, 8)
-    folder = write_checkpoint([job], job.audio.library, tmp_path / "out", {})
+    folder = write_checkpoint([job], job.audio.library, tmp_path / "out", {}, ())
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(ImportError):
         import peft  # noqa: F401
@@ -248,7 +248,7 @@ def test_it_starts_from_the_frozen_head_and_goes_on_from_the_trained_encoder(tun
     np.testing.assert_allclose(found["still"], predict(whole, dataset, 8).logits, atol=1e-5)
     np.testing.assert_allclose(found["again"], found["tuned"], atol=1e-5)
     assert np.abs(found["tuned"] - found["still"]).max() > 0.05
-    folder = str(write_checkpoint([jobs["tuned"]], jobs["tuned"].audio.library, tmp_path / "out", {}))
+    folder = str(write_checkpoint([jobs["tuned"]], jobs["tuned"].audio.library, tmp_path / "out", {}, ()))
     systems = {"again": {**still, "init_from": folder}, "refused": {**FROZEN, "init_from": folder}}
     jobs = tuned_jobs.make_jobs(tmp_path / "b", systems, *ONE_EPOCH, shared=shared)
     run_job(jobs["again"], 8)
