@@ -65,7 +65,7 @@ def test_tables_by_the_command(demo, monkeypatch):
             words, _, target = (words, "", "") if ">" not in words else (words[:-2], *words[-2:])
             with open(target or os.devnull, "w") as file, redirect_stdout(file):
                 assert main(words[words.index("speech-affect") + 1 :]) == 0, line
-    assert (demo / "values.csv").read_text().splitlines()[1].startswith("talks/deep/b.wav,")
+    assert (demo / "talks.csv").read_text().splitlines()[1].startswith("talks/deep/b.wav,")
     assert "IntervalTier" in (demo / "talk.TextGrid").read_text() and (demo / "values.parquet").is_file()
     assert (
         (demo / "affect.csv").read_text().startswith("file,start,end,activation,valence,dominance\ntalks/deep/b.wav,")
