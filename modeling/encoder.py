@@ -75,11 +75,9 @@ def run_unpadded_whisper(
 
 def select_hidden_state(outputs: BaseModelOutput, state: int | str) -> torch.Tensor:
     """Choose (batch, frames, width): `"last"`, the index of one, or for `"weighted_sum"` all of them side by side."""
-    if state == "last":
-        return outputs.last_hidden_state
     if state == "weighted_sum":
         return torch.cat(outputs.hidden_states, dim=-1)
-    return outputs.hidden_states[state]
+    return outputs.last_hidden_state if state == "last" else outputs.hidden_states[state]
 
 
 def pooler_option(backbone: PreTrainedConfig) -> dict[str, bool]:
@@ -190,9 +188,7 @@ class SpeechEncoder(FreezableEncoder):
                 raise ValueError(f"an encoder of the family {self.family!r} cannot be exported so: {obstacle}")
         return self._encode_by_windows(input_values, lengths, hidden_states)
 
-    @torch.compiler.disable(
-        reason="clips of over 30 s, and padding that changes an encoder's frames, are no one graph"
-    )
+    @torch.compiler.disable(reason="clips of over 30 s, and padding that changes frames, are no one graph")
     def _encode_by_windows(self, input_values, lengths, hidden_states):
         lengths = [input_values.shape[1]] * len(input_values) if lengths is None else lengths.tolist()
         if self.num_frames(min(lengths)) < 1:
@@ -200,7 +196,7 @@ class SpeechEncoder(FreezableEncoder):
         windows, owners = self._cut_windows(input_values, lengths)
         collected: dict = {state: [[] for _ in range(len(input_values))] for state in hidden_states}
         with self.gradients():
-            at_once = WINDOWS_AT_ONCE if self.paddable else 1
+            at_once = self._windows_at_once(max(map(len, windows)), input_values.device)
             for start in range(0, len(windows), at_once):
                 group = slice(start, start + at_once)
                 for owner, frames in zip(owners[group], self._encode(windows[group], hidden_states), strict=True):
@@ -213,6 +209,11 @@ class SpeechEncoder(FreezableEncoder):
         valid = [frames.new_ones(len(frames), dtype=torch.bool) for frames in joined[hidden_states[0]]]
         padded = {state: pad_sequence(rows, batch_first=True) for state, rows in joined.items()}
         return padded, pad_sequence(valid, batch_first=True)
+
+    def _windows_at_once(self, longest: int, device: torch.device) -> int:
+        """How many windows run together: on a GPU as much audio, padded, as of `WINDOWS_AT_ONCE` whole ones."""
+        longest = self.window_size if device.type == "cpu" or self.family == "whisper" else longest
+        return WINDOWS_AT_ONCE * self.window_size // longest if self.paddable else 1
 
     def _obstacle(self, num_samples: int, may_be_padded: bool) -> str | None:
         """Say why clips cannot be computed as one graph, or return None."""
@@ -303,8 +304,7 @@ class SpeechEncoder(FreezableEncoder):
                 mask = frames < lengths.unsqueeze(1) // WhisperLogMel.hop
             return run_unpadded_whisper(self.backbone, log_mel, mask)
         if lengths is not None:
-            mask = torch.arange(values.shape[1], device=values.device) < lengths.unsqueeze(1)
-            options["attention_mask"] = mask.long()
+            options["attention_mask"] = (torch.arange(values.shape[1], device=values.device) < lengths[:, None]).long()
         return self.backbone(values.to(dtype), **options)
 
 

@@ -26,6 +26,7 @@ ROWS = {
     "cold_start": dict.fromkeys(("onnx_light", "pipeline"), STARTED),
     "extraction": dict.fromkeys(("plain_loop_1_process", "padded_1_process", "cut_1_process"), ("seconds",)),
     "training": dict.fromkeys(("cached_padded", "encoder_in_loop_padded"), ("seconds",)),
+    "encoder_share": dict.fromkeys(("whisper_encoder", "whisper_extraction_16khz", "hubert_extraction_44khz"), ()),
     "export_size": dict.fromkeys(("student_fp32", "student_int8", "nano_fp32", "nano_int8"), ()),
 }
 RATIOS = {
@@ -33,6 +34,7 @@ RATIOS = {
     "folder": ["pipeline_batch1_1_process_over_onnx_batch1_1_process"],
     "cold_start": ["pipeline_over_onnx_light"],
     "extraction": ["plain_loop_1_process_over_cut_1_process"],
+    "encoder_share": ["hubert_encoder_over_hubert_extraction_44khz_cpu"],
     "training": ["encoder_in_loop_padded_over_cached_padded"],
 }
 

@@ -49,6 +49,7 @@ def test_figures_of_robustness_are_those_of_the_results():
 
 def test_options_of_the_commands_exist(monkeypatch):
     from benchmarks import run as benchmarks
+    from gpu import run as gpu
     from robustness import faults, large_table, long_run, run
 
     parsed = set()
@@ -62,12 +63,13 @@ def test_options_of_the_commands_exist(monkeypatch):
                 "robustness/long_run.py": long_run,
                 "robustness/large_table.py": large_table,
                 "benchmarks/run.py": benchmarks,
+                "gpu/run.py": gpu,
             }
             if name in parsers:
                 parsers[name].parse(arguments[1:])
                 parsed.add(name)
             assert (TESTS / name).is_file()
-    assert len(parsed) == 5
+    assert len(parsed) == 6
 
 
 def test_paths_named_in_backticks_exist():

@@ -30,7 +30,8 @@ ALL_BRANCHES = [{"source": "mfb"}, *BRANCHES]
 LEAST_TIMES_CACHED = 20
 
 
-def _some_files(settings: Settings) -> list[Path]:
+def some_files(settings: Settings) -> list[Path]:
+    """Clips of the length and number that a round takes."""
     count = QUICK_CLIPS if settings.quick else NUM_CLIPS
     return settings.files[:: max(1, len(settings.files) // count)][:count]
 
@@ -49,7 +50,7 @@ def run_extraction(settings: Settings, machine: dict) -> Result:
     `corpus_1_process` and `corpus_2_processes` do that with all clips, since the others take little longer than a
     process takes to load the encoder.
     """
-    part = _some_files(settings)
+    part = some_files(settings)
     clips = {"padded": part, "cut": part, "corpus": part if settings.quick else settings.files}
     seconds = {name: [len(read_clip(path)) / SAMPLING_RATE for path in files] for name, files in clips.items()}
     facts = {
@@ -131,7 +132,8 @@ def _library(encoder: Path, pad: bool, branches: list[dict]):
     return EncoderLibrary({"whisper": {"id": str(encoder), "pad_to_window": pad}}, branches, None)
 
 
-def _extract(files: list[Path], branches: list[dict], library, folder: Path) -> dict:
+def extract_clips(files: list[Path], branches: list[dict], library, folder: Path) -> dict:
+    """Extract the frames of these files; returns their caches by the branch's name."""
     from speech_affect_training.frames.speech_frames import extract_frames
 
     clips = {path.stem: {"path": str(path), "bytes": None} for path in files}
@@ -149,7 +151,7 @@ def _extraction(encoder: Path, pad: bool, files: list[Path], root: Path) -> Call
 
     def call() -> None:
         folder = root / str(next(numbers))  # frames on disk are not made again
-        _extract(files, BRANCHES, _library(encoder, pad, BRANCHES), folder)
+        extract_clips(files, BRANCHES, _library(encoder, pad, BRANCHES), folder)
         PartialState().wait_for_everyone()
         if PartialState().is_main_process:
             shutil.rmtree(folder)
@@ -178,7 +180,7 @@ def _add_floors(result: Result, settings: Settings, seconds: dict[str, list[floa
 
 def run_training(settings: Settings, machine: dict) -> Result:
     """Rows `cached_padded`, `encoder_in_loop_padded`, and both `_cut` (without padding to 30 s)."""
-    files = _some_files(settings)
+    files = some_files(settings)
     facts = {"encoder": ENCODER, "clips": len(files), "batch_size": BATCH_SIZE, "rounds": settings.rounds(ROUNDS)}
     result = Result(facts)
     try:
@@ -223,7 +225,7 @@ def _dataset(files: list[Path], library, root: Path, config):
 
     names = [path.stem for path in files]
     table = replace(unlabelled_table(names, names), labels=_labels(len(files)).numpy())
-    return FrameDataset(table, _extract(files, ALL_BRANCHES, library, root), config)
+    return FrameDataset(table, extract_clips(files, ALL_BRANCHES, library, root), config)
 
 
 def _labels(count: int) -> torch.Tensor:

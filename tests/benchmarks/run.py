@@ -20,6 +20,7 @@ NAMES = {
     "cold_start": "starting",
     "extraction": "frames",
     "training": "frames",
+    "encoder_share": "extraction",
     "export_size": "starting",
 }
 # set before numpy, torch and accelerate are imported, which read them; child processes inherit them

@@ -247,3 +247,21 @@ def test_unpadded_whisper_is_the_same_encoder(tiny_backbone, clips):
         alone, _ = _run(unpadded, [clip], ["last"])
         assert len(alone["last"][0]) == -(-len(clip) // 320)
         torch.testing.assert_close(frames["last"][row][mask[row]], alone["last"][0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family, whole", [("hubert", 8), ("wav2vec2-group", 1), ("whisper", 8)])
+def test_a_gpu_takes_short_windows_together(family, whole, tiny_backbone):
+    encoder = _encoder(tiny_backbone(family))
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    # as many as have, padded to 1.5 s, the audio of eight of 30 s
+    assert encoder._windows_at_once(24000, gpu) == (8 * 20 if family == "hubert" else whole)
+    assert encoder._windows_at_once(480000, gpu) == encoder._windows_at_once(24000, cpu) == whole
+
+
+def test_more_windows_at_once_have_the_same_frames(clips, tiny_backbone, monkeypatch):
+    encoder = _encoder(tiny_backbone("hubert"))
+    expected, mask = _run(encoder, clips, ["last"])
+    monkeypatch.setattr(encoder, "_windows_at_once", lambda longest, device: 2)
+    frames, same = _run(encoder, clips, ["last"])
+    assert torch.equal(mask, same)
+    torch.testing.assert_close(frames["last"], expected["last"], atol=1e-5, rtol=0)

@@ -80,7 +80,8 @@ def load_batches(batches: Sequence[Sequence[dict | LoadableClip]]) -> Iterable[B
         batches: Of clips: `{"path", "bytes"}`, or what computes the audio.
     """
     load = partial(_load_batch, AffectFeatureExtractor())
-    return DataLoader(batches, batch_size=None, num_workers=loading_workers(), collate_fn=load)
+    pinned = PartialState().device.type == "cuda"
+    return DataLoader(batches, batch_size=None, num_workers=loading_workers(), collate_fn=load, pin_memory=pinned)
 
 
 def _load_batch(extractor: AffectFeatureExtractor, batch: Sequence[dict | LoadableClip]) -> BatchFeature:

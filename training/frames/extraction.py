@@ -16,15 +16,32 @@ logger = logging.getLogger(__name__)
 MakeFrames = Callable[[Sequence[Sequence[str]], Sequence[str]], Iterator[Mapping[str, Mapping[str, np.ndarray]]]]
 
 
-def length_batches(lengths: Mapping[str, float], batch_size: int) -> list[list[str]]:
+def length_batches(
+    lengths: Mapping[str, float], batch_size: int, whole_length: float | None = None
+) -> list[list[str]]:
     """Form batches of keys of similar length, the same for any order of the keys.
 
     The longest come first: a batch that does not fit in memory fails at once, and processes end nearly together.
+
+    Args:
+        lengths: Length of each key's clip or text.
+        batch_size: Keys per batch.
+        whole_length: If given, a batch of shorter ones has more keys: as many as have, padded, no more than the length
+            of `batch_size` such ones.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; give 1 or more")
     ordered = sorted(lengths, key=lambda key: (-lengths[key], key))
-    return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
+    batches: list[list[str]] = []
+    most = 0
+    for key in ordered:
+        if not batches or len(batches[-1]) >= most:  # the first of a batch is its longest
+            batches.append([])
+            most = batch_size
+            if whole_length and lengths[key] > 0:
+                most = max(batch_size, int(batch_size * whole_length / lengths[key]))
+        batches[-1].append(key)
+    return batches
 
 
 def extract_missing(
@@ -34,6 +51,7 @@ def extract_missing(
     caches: Mapping[str, FrameCache],
     make: MakeFrames,
     what: str,
+    whole_length: float | None = None,
 ) -> None:
     """Make the frames that are not on disk yet; an interrupted run continues where it stopped.
 
@@ -45,7 +63,7 @@ def extract_missing(
     Args:
         keys: All keys, each once.
         length: Returns the length of a key's clip or text.
-        batch_size: Keys per batch.
+        batch_size, whole_length: As [`length_batches`] takes them.
         caches: Caches by name.
         make: Makes the frames of batches, in order, for the caches that miss any. Called once at most.
         what: Plural noun for the progress bar, such as `clips`.
@@ -55,7 +73,7 @@ def extract_missing(
     wanted = set().union(*missing.values())
     if wanted:
         logger.info("%d of %d %s to run through %s", len(wanted), len(keys), what, ", ".join(caches))
-        batches = length_batches({key: length(key) for key in keys}, batch_size)
+        batches = length_batches({key: length(key) for key in keys}, batch_size, whole_length)
         mine = [b for b in batches[state.process_index :: state.num_processes] if not wanted.isdisjoint(b)]
         lacking = [name for name in caches if missing[name]]
         with tqdm(total=sum(map(len, mine)), desc=what, disable=not state.is_main_process) as bar:

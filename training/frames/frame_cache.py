@@ -66,7 +66,7 @@ class FrameCache:
             if clip.ndim != 2:
                 raise ValueError(f"frames of {self.branch} have shape {clip.shape}; give (frames, width)")
             with np.errstate(over="ignore"):  # raised below
-                stored[fingerprint] = clip.astype(self.dtype)
+                stored[fingerprint] = clip.astype(self.dtype, copy=False)
             if not np.isfinite(stored[fingerprint]).all():
                 raise ValueError(
                     f"frames of {self.branch} reach {np.abs(clip).max():g}: not finite as {self.dtype}; "

@@ -83,7 +83,8 @@ def prepare_frames(
 
     def extract(branches: list[dict], clips: dict) -> None:
         if branches and clips:
-            caches.update(extract_frames(clips, branches, library, root, run.extraction_batch_size))
+            size, dtype = run.extraction_batch_size, run.extraction_dtype
+            caches.update(extract_frames(clips, branches, library, root, size, dtype))
 
     _check_systems(run, all_splits, library)
     everywhere = [branch for spec in run.systems.values() for branch in spec.frozen_branches]

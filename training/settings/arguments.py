@@ -120,7 +120,14 @@ class MachineArguments:
     cache_dir: str | None = HfArg(
         default=None, help="Folder for frames of frozen encoders and converted encoders; by default under HF_HOME."
     )
-    extraction_batch_size: int = HfArg(default=8, help="Clips per batch through the encoders.")
+    extraction_batch_size: int = HfArg(
+        default=8, help="Clips per batch through the encoders; on a GPU more, as far as they are shorter than 30 s."
+    )
+    extraction_dtype: Literal["float32", "bfloat16", "float16"] | None = HfArg(
+        default=None,
+        help="Number format of frozen encoders of speech, each with frames of its own; by default that of their "
+        "checkpoint.",
+    )
     teacher_dtype: Literal["float32", "bfloat16", "float16"] = HfArg(
         default="float32", help="Number format of the encoders that hear unlabelled_stream."
     )

@@ -26,6 +26,11 @@ def test_batches_are_of_like_length_the_longest_first():
     assert length_batches(lengths, 2) == [["e", "a"], ["c", "b"], ["d"]]
     assert length_batches(dict(reversed(lengths.items())), 2) == length_batches(lengths, 2)
     assert length_batches({}, 2) == []
+    # at most two of nine at once, padded: no more than 18 in all
+    assert length_batches(lengths, 2, 9.0) == [["e", "a"], ["c", "b", "d"]]
+    assert length_batches(lengths, 2, 2.0) == length_batches(lengths, 2)
+    many = {f"{index:02d}": 1.0 for index in range(40)}
+    assert [len(batch) for batch in length_batches(many, 2, 9.0)] == [18, 18, 4]
     with pytest.raises(ValueError, match="batch_size is 0; give 1 or more"):
         length_batches(lengths, 0)
 

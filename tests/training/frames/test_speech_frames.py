@@ -8,6 +8,7 @@ from transformers import AutoFeatureExtractor, AutoModel
 
 from speech_affect import AffectStudentConfig, AffectStudentModel
 from speech_affect_training.encoders.library import EncoderLibrary
+from speech_affect_training.frames import speech_frames
 from speech_affect_training.frames.speech_frames import extract_frames, frame_caches
 
 
@@ -60,3 +61,47 @@ def test_normalised_frames_have_a_cache_beside_the_raw_ones(clips, library, tmp_
         frames, _ = model.front_end(torch.from_numpy(wave)[None])
         cached = caches["mfb-running"].read(fingerprint)
         np.testing.assert_allclose(frames["mfb-running"][0].numpy(), cached, atol=1e-5)
+
+
+def test_frames_of_another_number_format_have_a_cache_of_their_own(clips, library, tmp_path):
+    own = extract_frames(clips, BRANCHES, library, tmp_path, 2)
+    same = frame_caches(BRANCHES, library, tmp_path, "float32")  # the checkpoint's
+    assert [cache.folder for cache in same.values()] == [cache.folder for cache in own.values()]
+    rounded = extract_frames(clips, BRANCHES, library, tmp_path, 2, "bfloat16")
+    assert rounded["mfb"].folder == own["mfb"].folder
+    for name in ("whisper-1", "whisper-last"):
+        assert rounded[name].folder != own[name].folder
+        for fingerprint in clips:
+            values, expected = (of[name].read(fingerprint).astype(np.float32) for of in (rounded, own))
+            error = np.abs(values - expected).max() / np.abs(expected).max()
+            assert 1e-4 < error < 3e-2
+
+
+def test_on_a_gpu_the_frames_of_a_batch_are_given_on_while_it_computes_the_next(clips, library, tmp_path, monkeypatch):
+    """What a GPU does, on the CPU: batches by their audio, frames copied in float16, each a batch later."""
+    plain = extract_frames(clips, BRANCHES, library, tmp_path / "plain", len(clips))
+    done, recorded = [], []
+
+    class Event:
+        def record(self):
+            recorded.append(len(done))
+
+        def synchronize(self):
+            done.append(len(recorded))
+
+    monkeypatch.setattr(speech_frames, "GPU", "cpu")
+    monkeypatch.setattr(speech_frames, "WINDOW_S", 0.0)  # so that a batch is a clip
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    as_gpu = extract_frames(clips, BRANCHES, library, tmp_path / "gpu", 1)
+    # the first is waited for when the second is on its way
+    assert done == [min(index + 2, len(clips)) for index in range(len(clips))]
+    for name, cache in as_gpu.items():
+        assert not cache.missing(clips)
+        for fingerprint in clips:
+            expected = plain[name].read(fingerprint)
+            np.testing.assert_allclose(cache.read(fingerprint), expected, atol=2e-3, rtol=1e-3)
+    halves = extract_frames(clips, BRANCHES, library, tmp_path / "halves", len(clips))
+    monkeypatch.undo()
+    for name, cache in halves.items():  # rounded on the device as on the host
+        for fingerprint in clips:
+            assert np.array_equal(cache.read(fingerprint), plain[name].read(fingerprint))
