@@ -80,7 +80,8 @@ def _is_program() -> bool:
     """Return whether Python runs the command of this package, which parses its arguments before it needs models."""
     program = sys.argv[0] if sys.argv else ""
     # python -m has no other name until the package is imported
-    return Path(program).stem == "speech-affect" or (program == "-m" and __name__ in sys.orig_argv)
+    scripts = ("speech-affect", "speech-affect.exe", "speech-affect-script.py")
+    return Path(program).name in scripts or (program == "-m" and __name__ in sys.orig_argv)
 
 
 if not _is_program():
