@@ -20,6 +20,7 @@ HUB = "hub:"
 KINDS = {".tar": "webdataset", ".parquet": "parquet"}  # suffix of a shard -> what `datasets` reads it by
 # of a tar file each member is read as it is: the audio of a sample by its suffix
 TAR_FEATURES = datasets.Features({suffix[1:]: datasets.Value("binary") for suffix in sorted(AUDIO_SUFFIXES)})
+OPTIONS = {"webdataset": {"features": TAR_FEATURES}, "parquet": {"batch_size": 16}}  # rows decoded at once
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,9 @@ def _local_source(given: str) -> StreamSource:
     shards = sorted(path for path in glob.glob(given, recursive=True) if os.path.isfile(path))
     if not shards:
         raise CorpusError(f"{SETTING} {given}: there is no such file; give a path, or a glob such as shards/*.tar.")
-    options = {"features": TAR_FEATURES} if kind == "webdataset" else {}
+    files = {"train": [glob.escape(shard) for shard in shards]}
     try:
-        builder = datasets.load_dataset_builder(
-            kind, data_files={"train": [glob.escape(shard) for shard in shards]}, **options
-        )
+        builder = datasets.load_dataset_builder(kind, data_files=files, **OPTIONS[kind])
         rows = builder.as_streaming_dataset("train")
     except (OSError, ValueError) as error:  # a Parquet file whose schema cannot be read
         raise CorpusError(f"{SETTING} {given} cannot be read ({error!s:.200}); repair it or take it away.") from error
@@ -100,16 +99,19 @@ def _hub_source(given: str) -> StreamSource:
     name, _, config = place.partition(":")
     if not (name and split):
         raise CorpusError(f"{SETTING} {given} names no split; give hub:NAME/SPLIT or hub:NAME:CONFIG/SPLIT.")
+    rows = None
     try:
         builder = datasets.load_dataset_builder(name, config or None)
         files = {str(key): list(map(str, paths)) for key, paths in (builder.config.data_files or {}).items()}
         suffixes = {os.path.splitext(path)[1] for path in files.get(split, ())}
-        if suffixes == {".tar"}:
-            builder = datasets.load_dataset_builder(name, config or None, features=TAR_FEATURES)
         if len(suffixes) == 1 and suffixes <= set(KINDS):
-            return StreamSource(given, files[split], _audio_alone(given, builder.as_streaming_dataset(split)))
+            (kind,) = (KINDS[suffix] for suffix in suffixes)
+            builder = datasets.load_dataset_builder(name, config or None, **OPTIONS[kind])
+            rows = builder.as_streaming_dataset(split)
     except (OSError, ValueError) as error:
         raise CorpusError(f"{SETTING} {given} cannot be opened: {error!s:.200}") from error
+    if rows is not None:
+        return StreamSource(given, files[split], _audio_alone(given, rows))
     if split not in files:
         raise CorpusError(f"{SETTING} {given}: there is no such split; there are {listed(files)}.")
     raise CorpusError(f"{SETTING} {given} has {listed(sorted(suffixes))}; allowed are .parquet or .tar, of one kind.")

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 MOST_LANES = 32  # shards that are read side by side
 BUCKET = 32  # pieces of a lane that are sorted by length together
 SHARD_ORDER, PIECE_ORDER, LENGTH_ORDER = range(3)  # what a generator of random numbers is for
+MOST_FAILURES = 10_000  # of pieces on end of a lane: nothing of it can be decoded
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, tarfile.TarError)
 BEGINNING = {"recording": 0, "piece": 0, "bucket": 0, "taken": 0, "skipped": 0}
 
@@ -107,6 +108,7 @@ class SpeechStream(IterableDataset):
 
     def _lane(self, number: int) -> Iterator[dict]:
         """Yield the pieces of a lane; each tells where its bucket begins and how many of that were taken with it."""
+        failed = 0
         position = self.positions.get(number) or {"shard": number, **BEGINNING}
         bucket, taken = position["bucket"], position["taken"]
         place = {name: position[name] for name in ("shard", "recording", "piece")}
@@ -122,7 +124,13 @@ class SpeechStream(IterableDataset):
                         waveform = load_waveform(piece.load())
                     except UNREADABLE as error:
                         self._skip(number, piece.path, error)
+                        failed += 1
+                        if failed > MOST_FAILURES:
+                            raise CorpusError(
+                                f"{SETTING}: {failed} pieces on end cannot be decoded: {error}"
+                            ) from error
                         continue
+                    failed = 0
                     told = {**begin, "bucket": bucket, "taken": rank, "skipped": self._skipped[number]}
                     yield {"waveform": waveform, "fingerprint": piece.fingerprint, "lane": number, "position": told}
                 bucket, taken = bucket + 1, 0
@@ -153,7 +161,7 @@ class SpeechStream(IterableDataset):
                         yield piece, {"shard": shard, "recording": number, "piece": behind}
                     cut = 0
             except UNREADABLE as error:
-                if source.is_remote:
+                if source.is_remote and isinstance(error, OSError):
                     raise  # the network, and the run goes on from its last checkpoint
                 self._skip(lane, source.shards[index], error)
             shard, recording, cut = shard + self.lanes, 0, 0

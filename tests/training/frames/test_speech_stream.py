@@ -2,6 +2,7 @@
 
 import json
 import logging
+import tarfile
 from itertools import islice
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import soundfile
 
 from speech_affect_training.corpora.corpus import CorpusError
-from speech_affect_training.corpora.stream_sources import open_sources
+from speech_affect_training.corpora.stream_sources import StreamSource, open_sources
 from speech_affect_training.files import clip_fingerprint
 from speech_affect_training.frames import speech_stream
 from speech_affect_training.frames.speech_stream import SpeechStream, StreamBatches, lane_count
@@ -97,8 +98,6 @@ def test_long_files_in_pieces_at_16_khz_and_of_similar_length(tmp_path):
 
 def test_lanes_give_pieces_of_the_same_rank_by_length(tmp_path):
     """Four shards, each of eight lengths: in each turn of the four lanes all have the same length."""
-    import tarfile
-
     for shard in range(4):
         with tarfile.open(tmp_path / f"{shard}.tar", "w") as tar:
             for index in range(8):
@@ -139,3 +138,26 @@ def test_a_stream_without_speech_is_refused(tmp_path):
     tested = write(tmp_path / "a", "tested", 16000)
     with pytest.raises(CorpusError, match="none of its 1 shards has speech that can be read, lasts 0.5 s"):
         next(iter(SpeechStream(open_sources([str(tmp_path / "a")]), 0, {tested})))
+
+
+def test_nothing_that_can_be_decoded_is_refused(tmp_path, monkeypatch):
+    """The header is that of audio."""
+    soundfile.write(tmp_path / "nan.wav", np.full(16000, np.nan, dtype=np.float32), 16000, subtype="FLOAT")
+    monkeypatch.setattr(speech_stream, "MOST_FAILURES", 40)
+    with pytest.raises(CorpusError, match="41 pieces on end cannot be decoded: audio has NaN or infinite samples"):
+        next(iter(SpeechStream(open_sources([str(tmp_path)]), 0)))
+
+
+def test_an_error_of_the_network_ends_the_run_and_a_damaged_shard_does_not(sources):
+    class Remote(StreamSource):
+        def recordings(self, shard, first=0):
+            if self.shards[shard] == "broken":
+                raise self.error
+            yield from sources[0].recordings(shard, first)
+
+    remote = Remote("hub:you/set/train", ["0", "broken"])
+    object.__setattr__(remote, "error", tarfile.ReadError("unexpected end of data"))
+    assert len(set(names(SpeechStream([remote], 0), 20))) == 3
+    object.__setattr__(remote, "error", ConnectionError("no route"))
+    with pytest.raises(ConnectionError, match="no route"):
+        names(SpeechStream([remote], 0), 20)
