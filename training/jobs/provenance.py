@@ -26,8 +26,8 @@ from ..settings.labels import UNKNOWN, WORD_SCALE
 from ..settings.split_key import SplitKey
 
 
-FOLDERS = {"--data_dir": "FOLDER", "--output_dir": "OUTPUT", "--cache_dir": "CACHE", "--unlabelled_dir": "AUDIO"}
-FOLDERS |= {"--unlabelled_stream": "AUDIO"}
+FOLDERS = {"--data_dir": "FOLDER", "--output_dir": "OUTPUT", "--cache_dir": "CACHE"}
+FOLDERS |= {"--unlabelled_dir": "AUDIO", "--unlabelled_stream": "AUDIO"}
 PACKAGES = ("torch", "torchaudio", "transformers", "datasets", "evaluate", "accelerate", "numpy", "speech-affect")
 
 
@@ -59,7 +59,8 @@ def _without_paths(argv: Sequence[str]) -> str:
             words.append(option)
         if equals or not option:
             is_folder = latest == "--recipe" or (latest == "--evaluate" and Path(value).is_dir())
-            words.append(named or shlex.quote(Path(value).resolve().name if is_folder else value))
+            hidden = "" if value.startswith("hub:") else named
+            words.append(hidden or shlex.quote(Path(value).resolve().name if is_folder else value))
     return " ".join(words)
 
 

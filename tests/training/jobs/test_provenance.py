@@ -83,3 +83,5 @@ def test_a_command_without_the_folders_of_a_machine(tmp_path):
     given = ["--data_dir", "/a", "/b", "--evaluate", str(tmp_path / "student"), "lab/peer", "--test_on", "b"]
     command = describe_environment(1, given)["command"]
     assert command == "--data_dir FOLDER FOLDER --evaluate student lab/peer --test_on b"
+    command = describe_environment(1, ["--unlabelled_stream", "/anna/*.tar", "hub:you/set/train"])["command"]
+    assert command == "--unlabelled_stream AUDIO hub:you/set/train"
