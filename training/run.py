@@ -26,6 +26,7 @@ from speech_affect_training.encoders.library import EncoderLibrary
 from speech_affect_training.hub.background_push import Publication
 from speech_affect_training.jobs.checkpoint import write_system
 from speech_affect_training.jobs.data_splits import make_data_splits
+from speech_affect_training.jobs.distilled_encoder import make_encoders
 from speech_affect_training.jobs.errors import user_message
 from speech_affect_training.jobs.finished import evaluate_models, finished_jobs
 from speech_affect_training.jobs.initial_weights import resolve_checkpoints
@@ -75,7 +76,7 @@ def run_recipe(run: RunSettings, training: TrainingArguments, state: PartialStat
     all_splits = make_data_splits(corpus, run.folds, *choice)
 
     # 3. Frames: every branch of every system, once per clip
-    run = leave_out_unreachable(run, cache)
+    run = make_encoders(leave_out_unreachable(run, cache), training, unlabelled, all_splits, cache)
     with state.main_process_first():
         library = EncoderLibrary(
             run.encoders, [b for spec in run.systems.values() for b in spec.cached_branches], cache

@@ -9,7 +9,11 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoTokeni
 from speech_affect import AffectEncoderConfig
 from speech_affect.encoder import max_tokens, pooler_option, truncate_layers
 
+from ..files import read_json
 from .encoder_sources import EncoderSource, resolve_encoder
+
+
+DISTILLATION = "distillation.json"  # in the folder of an encoder that a run has made: what it learnt from
 
 
 class EncoderLibrary:
@@ -70,6 +74,10 @@ class EncoderLibrary:
         folder = self.sources[name].folder
         model = AutoModel.from_pretrained(folder, config=config, use_safetensors=True, **options)
         return model.get_encoder() if config.is_encoder_decoder else model
+
+    def distillation(self, name: str) -> dict:
+        """Return what an encoder that a run has made learnt from, as in its folder; nothing of any other."""
+        return read_json(self.sources[name].folder / DISTILLATION)
 
     def identity(self, name: str) -> dict:
         """Return what cached frames of this encoder depend on, besides the branch's settings."""

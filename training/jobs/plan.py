@@ -18,6 +18,7 @@ from ..encoders.library import EncoderLibrary
 from ..frames.frame_cache import FrameCache
 from ..frames.speech_frames import extract_frames
 from ..frames.text_frames import clip_transcripts, extract_text_frames
+from ..settings.distilled_encoder import fetched
 from ..settings.labels import UNLABELLED
 from ..settings.pretraining import frames_per_output
 from ..settings.run_settings import RunSettings
@@ -46,7 +47,7 @@ def leave_out_unreachable(run: RunSettings, cache_dir: Path) -> RunSettings:
         sources = {branch["source"] for branch in spec.cached_branches} & set(run.encoders)
         try:
             for source in sources if spec.optional else ():
-                entry = run.encoders[source]
+                entry = fetched(source, run.encoders)
                 resolve_encoder(entry["id"], revision=entry.get("revision"), cache_dir=cache_dir)
             if spec.optional and spec.init_from and spec.init_from not in run.systems:
                 resolve_encoder(spec.init_from, cache_dir=cache_dir)

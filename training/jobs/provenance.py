@@ -65,11 +65,13 @@ def _without_paths(argv: Sequence[str]) -> str:
 
 
 def describe_encoders(library: EncoderLibrary) -> dict[str, dict]:
-    """Return name, revision and licence of each encoder of a run."""
-    return {
-        name: {"id": source.name, "revision": source.revision, "license": source.license}
-        for name, source in library.sources.items()
-    }
+    """Return name, revision and licence of each encoder of a run, and what one that was distilled learnt from."""
+    described = {}
+    for name, source in library.sources.items():
+        described[name] = {"id": source.name, "revision": source.revision, "license": source.license}
+        if origin := library.distillation(name):
+            described[name]["distilled_from"] = origin
+    return described
 
 
 def describe_corpus(

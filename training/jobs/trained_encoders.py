@@ -13,7 +13,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from speech_affect.encoder import FreezableEncoder
+from speech_affect.front_end import AffectFrontEnd
 
+from ..frames.audio_dataset import AudioDataset
 from ..frames.frame_dataset import collate_frames
 from ..settings.encoder_training import EncoderTraining, Lora
 from .data_splits import TRAIN
@@ -32,33 +34,48 @@ def add_encoders(job: Job, model) -> None:
     Raises:
         ValueError: Weights are to be sharded by FSDP.
     """
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        raise ValueError(
-            f"system {job.spec.name!r} trains encoders, which FSDP does not shard: give training/launch/ddp.yaml"
-        )
+    check_not_sharded(f"system {job.spec.name!r} trains encoders")
     job.add_front_end(model, job.computed_branches)
     for name, encoder in model.front_end.encoders.items():
         encoder.backbone.load_state_dict(job.audio.library.backbone(name).state_dict())
 
 
-@torch.no_grad()
+def check_not_sharded(place: str) -> None:
+    """Raise a `ValueError` that begins with the place if weights are to be sharded by FSDP."""
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        raise ValueError(f"{place}, which FSDP does not shard: give training/launch/ddp.yaml")
+
+
 def standardise_computed(job: Job, model, names: Collection[str]) -> None:
     """Give the model mean and standard deviation of branches' first frames, over some of the training clips."""
-    dataset, front_end = job.dataset(job.tables[TRAIN]), model.front_end.eval().to(job.arguments.device)
-    rows = range(0, len(dataset), -(-len(dataset) // SAMPLED_CLIPS))
+    front_end = model.front_end.eval().to(job.arguments.device)
     given = [branch.name for branch in front_end.branches if branch.name not in names]
-    sums: dict[str, list] = {name: [0, 0.0, 0.0] for name in names}
-    for batch in DataLoader(Subset(dataset, rows), batch_size=8, collate_fn=collate_frames) if names else ():
-        inputs = [batch[name].to(job.arguments.device) for name in ("input_values", "attention_mask")]
+    statistics = frame_statistics(front_end, job.dataset(job.tables[TRAIN]), given) if names else {}
+    for name, (mean, std) in statistics.items():
+        model.regressor.set_frame_statistics(name, mean, std)
+
+
+@torch.no_grad()
+def frame_statistics(
+    front_end: AffectFrontEnd, dataset: AudioDataset, given: Collection[str] = ()
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return mean and standard deviation (width,) of the frames of each branch that is not given, over some clips."""
+    device = next(front_end.parameters()).device
+    rows = range(0, len(dataset), -(-len(dataset) // SAMPLED_CLIPS))
+    sums: dict[str, list] = {b.name: [0, 0.0, 0.0] for b in front_end.branches if b.name not in given}
+    for batch in DataLoader(Subset(dataset, rows), batch_size=8, collate_fn=collate_frames):
+        inputs = [batch[name].to(device) for name in ("input_values", "attention_mask")]
         frames, masks = front_end(*inputs, given=given)
         for name, values in frames.items():
             valid = values[masks[name]].double()
             parts = (len(valid), valid.sum(dim=0), valid.square().sum(dim=0))
             sums[name] = [total + part for total, part in zip(sums[name], parts, strict=True)]
+    found = {}
     for name, (count, total, squares) in sums.items():
         mean = total / count
         std = (squares / count - mean.square()).clamp(min=0).sqrt()
-        model.regressor.set_frame_statistics(name, mean.float(), std.float())
+        found[name] = (mean.float(), std.float())
+    return found
 
 
 def choose_weights(job: Job, model) -> tuple[dict[str, float], list[LoraModel]]:
@@ -133,27 +150,37 @@ def _add_lora(place: str, backbone: nn.Module, lora: Lora, layers: tuple[str, ..
 
 
 def _freeze_unreached(job: Job, model) -> None:
-    """Freeze what no branch depends on, such as layers above those read: processes would wait for its gradient.
+    """Freeze what no branch depends on.
 
     Raises:
         ValueError: Weights of LoRA are among it: some families read the weights of a linear layer, not its output.
     """
-    front_end = model.front_end.eval()
-    given = set(job.computed_branches) - set(job.trained_branches)
-    noise = torch.randn((1, 16000), generator=torch.Generator().manual_seed(0)).to(job.arguments.device)
-    frames, _ = front_end.to(job.arguments.device)(0.1 * noise, given=given)
+    front_end = model.front_end.eval().to(job.arguments.device)
+    for name in freeze_unreached(front_end, set(job.computed_branches) - set(job.trained_branches)):
+        if "lora_" in name:
+            raise ValueError(
+                f"system {job.spec.name!r}: lora does not reach {name.partition('.lora_')[0]}, whose encoder "
+                "computes without this layer's output; give other targets"
+            )
+
+
+def freeze_unreached(front_end: AffectFrontEnd, given: Collection[str] = ()) -> list[str]:
+    """Freeze the trained weights that no branch depends on but those given, such as layers above those read: processes
+    would wait for their gradient. Returns their names.
+    """
+    device = next(front_end.parameters()).device
+    noise = torch.randn((1, 16000), generator=torch.Generator().manual_seed(0)).to(device)
+    frames, _ = front_end(0.1 * noise, given=given)
     total = sum(values.float().sum() for values in frames.values())
     if total.requires_grad:
         total.backward()
+    unreached = []
     for name, weight in front_end.named_parameters():
         if weight.requires_grad and weight.grad is None:
-            if "lora_" in name:
-                raise ValueError(
-                    f"system {job.spec.name!r}: lora does not reach {name.partition('.lora_')[0]}, whose encoder "
-                    "computes without this layer's output; give other targets"
-                )
             weight.requires_grad_(False)
+            unreached.append(name)
         weight.grad = None
+    return unreached
 
 
 def save_encoders(job: Job, model, folder: Path) -> None:

@@ -68,7 +68,8 @@ def _eval_result(corpus: dict, entry: dict, facts: CorpusFacts, split: str, key:
 
 
 def encoders_of(results: dict, entry: dict, teachers: list[dict]) -> list[dict]:
-    """Return the encoders of a system, then those of its pre-training and of its teachers alone.
+    """Return the encoders of a system, then those of its pre-training and of its teachers alone, and last those that
+    one of them was distilled from.
 
     Returns:
         `{"id", "revision", "license", "inside", "reader"}` of each; `reader` is who reads one that is not inside.
@@ -82,6 +83,8 @@ def encoders_of(results: dict, entry: dict, teachers: list[dict]) -> list[dict]:
         if branch["source"] in results["encoders"]:
             encoder = results["encoders"][branch["source"]]
             found.setdefault(encoder["id"], {**encoder, "inside": inside, "reader": reader})
+    for origin in [encoder["distilled_from"] for encoder in found.values() if "distilled_from" in encoder]:
+        found.setdefault(origin["id"], {**origin, "inside": False, "reader": "distillation"})
     return list(found.values())
 
 

@@ -93,7 +93,23 @@ def _training_text(training: dict) -> str:
 def _frames_text(branch: dict, encoders: dict[str, dict]) -> str:
     state = branch["hidden_state"]
     which = {"last": "the last hidden state", "weighted_sum": "a learnt weighted sum of all hidden states"}
-    return f"{which.get(state, f'hidden state {state}')} of `{encoders[branch['source']]['id']}`"
+    encoder = encoders[branch["source"]]
+    return f"{which.get(state, f'hidden state {state}')} of `{encoder['id']}`{_origin_text(encoder)}"
+
+
+def _origin_text(encoder: dict) -> str:
+    """Return what an encoder learnt from that this run has made; nothing of another one."""
+    origin = encoder.get("distilled_from")
+    if not origin:
+        return ""
+    size = f"{origin['parameters'] / 1e6:.2f} M parameters"
+    if not origin["steps"]:
+        return f" ({size} in the manner of `{origin['id']}`, which it learnt nothing from)"
+    states = list_of([str(state) for state in origin["hidden_states"]])
+    return (
+        f" ({size}, distilled from `{origin['id']}`: it learnt to predict its hidden states {states} on "
+        f"{origin['hours']:.1f} h of unlabelled speech, {origin['steps']:,} updates)"
+    )
 
 
 def training_lines(entry: dict, encoders: dict[str, dict]) -> list[str]:

@@ -65,7 +65,11 @@ class SystemArguments:
     """Systems"""
 
     recipe: str = HfArg(default="demo", help="Name of a file in training/recipes, or a path: defaults of all others.")
-    encoders: dict | str | None = HfArg(default=None, help="Mapping: name -> {id, revision, pad_to_window}.")
+    encoders: dict | str | None = HfArg(
+        default=None,
+        help="Mapping: name -> {id, revision, pad_to_window}, or {distilled_from, hidden_states, config, training}: "
+        "smaller than another one, which it learns from on --unlabelled_dir (training/settings/distilled_encoder.py).",
+    )
     systems: dict | str | None = HfArg(
         default=None, help="Mapping: name -> {role, branches, ...}, or {role: checkpoint, id, ...}."
     )

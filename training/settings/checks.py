@@ -6,7 +6,10 @@ import typing
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
+from transformers import TrainingArguments
 
+
+SET_FOR_ALL = ("output_dir", "seed", "push_to_hub", "hub_token")  # training arguments of the whole run
 MOST_LISTED = 40  # names in a message
 DESCRIPTIONS = {
     bool: ("true or false", "true or false"),
@@ -62,6 +65,18 @@ def check_mapping(place: str, mapping, annotations: Mapping[str, typing.Any]) ->
     check_names(place, mapping, annotations)
     for name, value in mapping.items():
         check_type(place, name, value, annotations[name])
+
+
+def check_training(place: str, training) -> None:
+    """Check training arguments that are given over those of the run.
+
+    Raises:
+        ValueError: As [`check_mapping`], or one is that of the whole run.
+    """
+    check_mapping(place, training, typing.get_type_hints(TrainingArguments))
+    for key in SET_FOR_ALL:
+        if key in training:
+            raise ValueError(f"{place} has {key}, which is set for the whole run; leave it out")
 
 
 def kinds(annotation) -> tuple:

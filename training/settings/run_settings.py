@@ -12,6 +12,7 @@ from .augmentation import AugmentationSettings
 from .conditions import Condition, read_conditions
 from .corpora import CorpusEntry, corpora_of_paths, kind_of, read_corpora
 from .corpus_facts import CorpusFacts, corpus_facts
+from .distilled_encoder import DistilledEncoder, is_distilled
 from .finished import CheckpointSpec, is_checkpoint, read_checkpoints
 from .labels import MIN_FOLDS
 from .recipe_file import read_mapping
@@ -39,7 +40,7 @@ class RunSettings(CorpusArguments, SystemArguments, EvaluationArguments, Machine
         corpora: Name -> where the corpus is, in a run with several.
         corpora_shares: Name -> share of each corpus in training batches, once they are loaded; empty where each has as
             many clips in them as it has.
-        encoders: Name -> `{id, revision, pad_to_window}`.
+        encoders: Name -> `{id, revision, pad_to_window}`, or the arguments of [`DistilledEncoder`].
         systems: Name -> system to train, teachers before their students; without those that `only` leaves out.
         checkpoints: Name -> finished model that is evaluated beside them.
         cross_validated: Names of the systems of this run that are cross-validated.
@@ -62,6 +63,12 @@ class RunSettings(CorpusArguments, SystemArguments, EvaluationArguments, Machine
     head: dict
     conditions: list[Condition]
     degraded_systems: list[str]
+
+    @property
+    def encoders_read(self) -> list[str]:
+        """Names of the encoders that systems or probes read."""
+        sources = {branch["source"] for spec in self.systems.values() for branch in spec.cached_branches}
+        return [name for name in self.encoders if name in sources or name in self.probe]
 
 
 def run_settings(given: Mapping[str, Any]) -> RunSettings:
@@ -188,6 +195,10 @@ def _checked(settings: RunSettings) -> RunSettings:
             raise ValueError(
                 f"probe names {name!r}; the recipe's encoders are {', '.join(settings.encoders) or 'none'}"
             )
+    for name in settings.encoders_read:
+        entry = settings.encoders[name]
+        if is_distilled(entry) and DistilledEncoder(**entry).max_steps and not settings.unlabelled_dir:
+            raise ValueError(f"encoder {name!r} learns from unlabelled audio; give --unlabelled_dir")
     for spec in settings.systems.values():
         if spec.augmented and not settings.augmentation_copies:
             raise ValueError(f"system {spec.name!r} is augmented, but augmentation_copies is 0; give 1 or more")

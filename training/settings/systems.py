@@ -7,21 +7,21 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_type_hints
 
-from transformers import PreTrainedConfig, TrainingArguments
+from transformers import PreTrainedConfig
 
 from speech_affect import DIMENSIONS, AffectEncoderConfig, AffectFusionConfig, AffectStudentConfig
 from speech_affect.configuration_affect import ACOUSTIC_SOURCES, AffectBranchConfig
 
 from .auxiliary import Auxiliary, read_auxiliary
-from .checks import check_mapping, check_names, check_type, did_you_mean
+from .checks import check_mapping, check_names, check_training, check_type, did_you_mean
 from .distillation import Distillation
+from .distilled_encoder import check_distilled, is_distilled
 from .encoder_training import EncoderTraining, read_encoder_training
 from .labels import EMOTIONS, LABELS, UNKNOWN
 from .pretraining import Pretraining, read_pretraining
 
 
 NOT_AGREED = ("O", "X")  # classes without an emotion
-SET_FOR_ALL = ("output_dir", "seed", "push_to_hub", "hub_token")  # training arguments that no system has of its own
 # settings of a configuration that the corpus, the encoders or other keys of a system decide
 DECIDED_ELSEWHERE = ("branch", "label_range", "emotion_names", "gender_names", "predict_uncertainty", "sampling_rate")
 ENCODER_TYPES = {"id": str, "revision": str | None, "pad_to_window": bool}
@@ -180,9 +180,12 @@ def check_encoders(encoders: dict) -> None:
         _check_name("encoder", name)
         if name in ACOUSTIC_SOURCES:
             raise ValueError(f"an encoder is named {name!r}, which is a source without an encoder; give another name")
+        if is_distilled(entry):
+            check_distilled(name, entry, encoders)
+            continue
         check_mapping(f"encoder {name!r}", entry, ENCODER_TYPES)
         if not entry.get("id"):
-            raise ValueError(f"encoder {name!r} has no id; give {{id: Hub id or folder}}")
+            raise ValueError(f"encoder {name!r} has no id; give {{id: Hub id or folder}}, or distilled_from")
 
 
 def build_config(
@@ -227,13 +230,15 @@ def build_config(
     used = {branch["source"] for branch in branches}
     return AffectFusionConfig(
         branches=branches,
-        encoders={name: _encoder(encoders[name], name in spec.train_encoders) for name in encoders if name in used},
+        encoders={
+            name: encoder_settings(encoders[name], name in spec.train_encoders) for name in encoders if name in used
+        },
         fusion_level=spec.fusion_level,
         **shared,
     )
 
 
-def _encoder(config: AffectEncoderConfig, trained: bool) -> dict:
+def encoder_settings(config: AffectEncoderConfig, trained: bool) -> dict:
     """Return an encoder's configuration as that of a model; if it is trained, in float32, without its SpecAugment."""
     encoder = config.to_dict()
     if trained:
@@ -290,10 +295,7 @@ def _spec(name: str, settings: dict, encoders: dict) -> SystemSpec:
         raise ValueError(f"{place} has unlabelled: true, but no teacher that labels the audio; name one")
     if spec.unlabelled and spec.languages:
         raise ValueError(f"{place} has languages and unlabelled: true, whose language is not known; leave out one")
-    check_mapping(f"training of {place}", spec.training, get_type_hints(TrainingArguments))
-    for key in SET_FOR_ALL:
-        if key in spec.training:
-            raise ValueError(f"training of {place} has {key}, which is set for the whole run; leave it out")
+    check_training(f"training of {place}", spec.training)
     for corpus, labels in spec.labels.items():
         check_type(f"labels of {place}", corpus, labels, list[str])
         check_names(f"{corpus} in labels of {place}", labels, LABELS, "label")
