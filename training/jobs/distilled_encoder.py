@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, TrainingArguments, set_seed
@@ -45,13 +46,13 @@ logger = logging.getLogger(__name__)
 SEED = 0  # an encoder is made once, for all seeds of the systems
 CARD = """---
 {license}library_name: transformers
-base_model: {id}
 ---
 
 # {name}
 
-A speech encoder of {millions:.2f} M parameters in the manner of `{id}` ({revision}): {learnt}. Weights that began as
-those of `{id}`: {copied}.
+A speech encoder of {millions:.2f} M parameters in the manner of `{id}` ({revision}): {learnt}.
+
+Weights that began as those of `{id}`: {copied}.
 """
 
 
@@ -145,7 +146,7 @@ class SmallEncoder:
         (own,), (theirs,) = small.encoders.values(), source.encoders.values()
         if own.hop != theirs.hop:
             raise ValueError(
-                f"its frames are {own.hop} samples apart, those of its source {theirs.hop}: give the same"
+                f"its frames are {own.hop} samples apart, those of its source {theirs.hop}; give the same"
             )
         copied = copy_fitting(own.backbone, theirs.backbone)
         logger.info("%s: %d weights begin as those of %s", self.name, len(copied), self.source.name)
@@ -175,7 +176,7 @@ class SmallEncoder:
         config = copy.deepcopy(self.library.configs[self.spec.distilled_from])
         try:
             config.backbone = type(whole).from_dict({**whole.to_dict(), **decoder, **self.spec.config})
-        except (TypeError, ValueError) as error:
+        except (StrictDataclassError, TypeError, ValueError) as error:
             raise ValueError(f"config {self.spec.config} is not allowed: {' '.join(str(error).split())}") from error
         return _front_end([{"source": self.name}], self.name, encoder_settings(config, trained=True))
 

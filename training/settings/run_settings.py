@@ -195,10 +195,7 @@ def _checked(settings: RunSettings) -> RunSettings:
             raise ValueError(
                 f"probe names {name!r}; the recipe's encoders are {', '.join(settings.encoders) or 'none'}"
             )
-    for name in settings.encoders_read:
-        entry = settings.encoders[name]
-        if is_distilled(entry) and DistilledEncoder(**entry).max_steps and not settings.unlabelled_dir:
-            raise ValueError(f"encoder {name!r} learns from unlabelled audio; give --unlabelled_dir")
+    _check_distilled(settings)
     for spec in settings.systems.values():
         if spec.augmented and not settings.augmentation_copies:
             raise ValueError(f"system {spec.name!r} is augmented, but augmentation_copies is 0; give 1 or more")
@@ -209,6 +206,13 @@ def _checked(settings: RunSettings) -> RunSettings:
             raise ValueError(f"system {spec.name!r} trains on unlabelled audio; give --unlabelled_dir{other}")
         check_config(spec, settings.head)
     return settings
+
+
+def _check_distilled(settings: RunSettings) -> None:
+    for name in settings.encoders_read if not settings.unlabelled_dir else ():
+        entry = settings.encoders[name]
+        if is_distilled(entry) and DistilledEncoder(**entry).max_steps:
+            raise ValueError(f"encoder {name!r} learns from unlabelled audio; give --unlabelled_dir")
 
 
 def _check_across(settings: RunSettings) -> None:

@@ -1,4 +1,4 @@
-"""Trains an encoder, and a teacher and its student without FSDP, and these with it, interrupted and resumed.
+"""Makes an encoder, trains one, and a teacher and its student without FSDP, and these with it, interrupted, resumed.
 
 For two processes. accelerate shards on GPUs only: without one it drops the plugin. Here it gets it back; all else is
 as on GPUs.
@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 from trained_jobs import make_jobs, train
-from tuned_jobs import train_heard, train_streamed
+from tuned_jobs import make_encoder, train_heard, train_streamed
 
 from speech_affect import losses
 from speech_affect.regressor import TimeConvGRU
@@ -94,6 +94,7 @@ if __name__ == "__main__":
     PartialState(cpu=not torch.cuda.is_available())  # by itself it makes a group of processes on GPUs alone
     shard_on_cpu()
     del os.environ["ACCELERATE_USE_FSDP"]
+    make_encoder(folder / "made", *arguments)
     train_heard(folder / "tuned", *arguments)
     train_streamed(folder / "streamed_by_two", *arguments)
     note_sharding(folder / "trained.txt")

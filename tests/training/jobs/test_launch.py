@@ -35,7 +35,7 @@ def measured(folder: Path) -> list[dict[str, float]]:
 
 
 def test_two_processes_train_as_one(trained_jobs, tuned_jobs, tmp_path):
-    """An encoder; a teacher whole and sharded, that interrupted and resumed; on twice four clips against eight.
+    """Two encoders; a teacher whole and sharded, that interrupted and resumed; on twice four clips against eight.
 
     Without dropout, which each process draws for itself. Development has 24 clips: five batches for two processes.
     """
@@ -43,6 +43,7 @@ def test_two_processes_train_as_one(trained_jobs, tuned_jobs, tmp_path):
     one = trained_jobs.train(tmp_path / "one", *head)
     heard = tuned_jobs.train_heard(tmp_path / "heard", *head)
     streamed = tuned_jobs.train_streamed(tmp_path / "streamed", *head)
+    alone = tuned_jobs.make_encoder(tmp_path / "alone", *head)
     launch = ["-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "fsdp.yaml"), "--num_processes", "2"]
     script = [str(Path(__file__).with_name("sharded_processes.py")), str(tmp_path), *head]
     script += ["--per_device_train_batch_size", "4", "--per_device_eval_batch_size", "5"]
@@ -58,6 +59,11 @@ def test_two_processes_train_as_one(trained_jobs, tuned_jobs, tmp_path):
     _check_streamed(streamed.folder, tmp_path)
     encoders = [load_file(folder / "encoders" / "whisper.safetensors") for folder in (heard.folder, other)]
     torch.testing.assert_close(*encoders, atol=1e-4, rtol=0)
+    (together,) = (tmp_path / "made" / "cache" / "encoders").iterdir()
+    for step, again in zip(measured(alone), measured(together), strict=True):
+        assert again == pytest.approx(step, abs=1e-5)
+    learnt = [load_file(folder / "model.safetensors") for folder in (alone, together)]
+    torch.testing.assert_close(*learnt, atol=1e-4, rtol=0)
     for name, folder in one.items():
         expected = load_file(folder / "model" / "model.safetensors")
         config = (folder / "model" / "config.json").read_text()

@@ -24,10 +24,12 @@ from transformers import (
 
 from speech_affect_training.corpora.clip_table import ClipTable
 from speech_affect_training.corpora.stream_sources import open_sources
+from speech_affect_training.corpora.unlabelled import unlabelled_pieces
 from speech_affect_training.encoders.library import EncoderLibrary
-from speech_affect_training.files import write_json
+from speech_affect_training.files import clip_fingerprint, write_json
 from speech_affect_training.frames.speech_stream import StreamBatches
 from speech_affect_training.jobs.data_splits import DEVELOPMENT, TRAIN, DataSplits
+from speech_affect_training.jobs.distilled_encoder import make_encoders
 from speech_affect_training.jobs.initial_weights import resolve_checkpoints
 from speech_affect_training.jobs.job import Job
 from speech_affect_training.jobs.plan import make_jobs as plan_jobs
@@ -43,6 +45,8 @@ CONVOLUTIONS = {"conv_dim": (8, 8), "conv_kernel": (10, 8), "conv_stride": (20, 
 SPEECH = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
 SPEECH |= {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "feat_extract_norm": "layer"}
 STILL = {f"{name}_dropout": 0.0 for name in ("hidden", "attention", "activation", "feat_proj", "final")}
+
+NARROW = {"d_model": 8, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 8}
 
 
 def write_encoders(folder: Path) -> dict[str, dict]:
@@ -64,12 +68,12 @@ def write_encoders(folder: Path) -> dict[str, dict]:
     return {name: {"id": str(folder / name), "pad_to_window": False} for name in models}
 
 
-def write_clips(folder: Path, table: ClipTable) -> dict[str, dict]:
-    """Write noise, 0.3 to 0.5 s long, and return the audio of each clip by its fingerprint."""
+def write_clips(folder: Path, table: ClipTable, shortest: int = 4800) -> dict[str, dict]:
+    """Write noise, each clip 137 samples longer than the last, and return the audio of each by its fingerprint."""
     folder.mkdir(exist_ok=True)
     for index, fingerprint in enumerate(table.fingerprints):
         if not (folder / f"{fingerprint}.wav").is_file():
-            noise = np.random.default_rng(index).standard_normal(4800 + 137 * index)
+            noise = np.random.default_rng(index).standard_normal(shortest + 137 * index)
             soundfile.write(folder / f"{fingerprint}.wav", 0.1 * noise, 16000)
     return {name: {"bytes": None, "path": str(folder / f"{name}.wav")} for name in table.fingerprints}
 
@@ -152,3 +156,26 @@ def train_heard(folder: Path, *arguments: str) -> Job:
     job = make_jobs(folder, {"heard": system}, "--augmentation_copies", "2", *arguments)["heard"]
     run_job(job, 8)
     return job
+
+
+def make_encoder(
+    folder: Path, *arguments: str, shared: Path | None = None, steps: int = 4, clips=range(0), **settings
+) -> Path:
+    """The folder of an encoder that learns in `folder` from one of those in `shared`, on the 24 clips there but
+    for those of these numbers, which are clips of the corpus.
+    """
+    output, folder = folder, shared or folder
+    folder.mkdir(exist_ok=True)
+    with PartialState().main_process_first():
+        encoders, audio = write_encoders(folder), write_clips(folder / "speech", clip_table(0), 8000)
+    training = {"max_steps": steps, "learning_rate": 0.01}
+    small = {"distilled_from": "whisper", "hidden_states": [1, 3], "config": NARROW, "training": training, **settings}
+    systems = {"small": {"role": "single", "branches": [{"source": "small"}]}}
+    given = {"systems": systems, "encoders": {**encoders, "small": small}}
+    options = [text for name, value in given.items() for text in (f"--{name}", json.dumps(value))]
+    options += [*SETTINGS, "--output_dir", str(output), "--unlabelled_dir", str(folder / "speech")]
+    run, arguments = parse_arguments([*options, *arguments])
+    corpus = {clip_fingerprint(list(audio.values())[number]): None for number in clips}
+    splits = [DataSplits("", {}, corpus)]
+    made = make_encoders(run, arguments, unlabelled_pieces(run.unlabelled_dir), splits, output / "cache")
+    return Path(made.encoders["small"]["id"])

@@ -64,12 +64,13 @@ ROWS = {
     "lora_whisper": ("frozen", "lora"),
     "similar_papers": ("teacher_de", "student_languages", "student_one_teacher"),
     "emodb_finetune": ("fusion", "fusion_all", "fusion_lora"),
+    "encoder_kd": ("encoder_teacher", "encoder_kd", "encoder_scratch"),
 }
 
 
 @pytest.mark.parametrize("name", [path.stem for path in RECIPES.glob("*.yaml")])
 def test_every_shipped_recipe_parses(name):
-    more = ["--unlabelled_dir", "demo"] if name == "voices" else []  # which it does not run without
+    more = ["--unlabelled_dir", "demo"] if name in ("voices", "encoder_kd") else []  # which they do not run without
     run, training = parse_arguments(["--recipe", name, *more])
     assert set(ROWS.get(name, ("mfb", "fusion", "student_kd"))) <= set(run.systems)
     assert training.output_dir == f"outputs/{name}"
