@@ -120,7 +120,7 @@ CONVOLUTIONS = 6
 
 def test_a_narrower_encoder_of_raw_audio_has_the_sources_convolutions_and_the_rest_anew(make, shared):
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "intermediate_size": 8}
-    folder = make(steps=1, distilled_from="wav2vec2", hidden_states=[0, "last"], config=sizes)
+    folder = make(steps=2, distilled_from="wav2vec2", hidden_states=[0, "last"], config=sizes)
     copied = origin(folder)["copied"]
     convolutions = {name for name in copied if name.startswith("feature_extractor.")}
     assert len(convolutions) == CONVOLUTIONS and set(copied) - convolutions == {
@@ -130,9 +130,9 @@ def test_a_narrower_encoder_of_raw_audio_has_the_sources_convolutions_and_the_re
     }
     small, source = backbones(folder, shared / "wav2vec2")
     assert set(copied) < set(small) and small["encoder.layers.0.attention.q_proj.weight"].shape == (8, 8)
-    # one update, of at most 0.01 each
+    # the first of two updates has the learning rate 0, the second 0.01
     for name in copied:
-        assert 0 < (small[name] - source[name]).abs().max() <= 0.0101
+        assert 0 < (small[name] - source[name]).abs().max() <= 0.0102
 
 
 def test_clips_of_the_corpus_are_not_heard(make):
@@ -246,7 +246,7 @@ def test_a_run_makes_encoders_trains_them_and_says_so(tiny_corpus, tiny_encoder,
         noise = np.random.default_rng(index).standard_normal(9000 + 800 * index)
         soundfile.write(speech / f"{index}.wav", 0.1 * noise, 16000)
     small = {"distilled_from": "whisper", "hidden_states": [1, 2], "config": tuned_jobs.NARROW}
-    tasks = {"role": "teacher", "emotions": "all", "gender": True}
+    tasks = {"role": "teacher", "emotions": "all", "gender": True, "auxiliary": {"speaker": {"weight": 0.1}}}
     fast = {"learning_rate": 1e-2, "convolutions": True}
     settings = {
         "encoders": {
