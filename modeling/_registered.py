@@ -3,19 +3,16 @@
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, AutoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .affect_result import DIMENSIONS
-from .configuration_affect import (
-    AffectBranchConfig,
-    AffectConfig,
-    AffectEncoderConfig,
-    AffectFusionConfig,
-    AffectStudentConfig,
-)
+from .affect_result import DIMENSIONS as DIMENSIONS
+from .configuration_affect import AffectBranchConfig as AffectBranchConfig
+from .configuration_affect import AffectConfig, AffectFusionConfig, AffectStudentConfig
+from .configuration_affect import AffectEncoderConfig as AffectEncoderConfig
 from .feature_extraction_affect import AffectFeatureExtractor
-from .modeling_affect import CUSTOM_PIPELINES, AffectFusionModel, AffectOutput, AffectStudentModel
+from .modeling_affect import CUSTOM_PIPELINES, AffectFusionModel, AffectStudentModel
+from .modeling_affect import AffectOutput as AffectOutput
 from .pipeline_affect import SpeechEmotionRegressionPipeline
 from .processing_affect import AffectProcessor
-from .streaming import AffectStream
+from .streaming import AffectStream as AffectStream
 
 
 for _config, _model in ((AffectFusionConfig, AffectFusionModel), (AffectStudentConfig, AffectStudentModel)):
@@ -44,18 +41,3 @@ class _RegisteredPipelines(dict):
 
 
 AffectConfig.custom_pipelines = _RegisteredPipelines(CUSTOM_PIPELINES)
-
-__all__ = [
-    "DIMENSIONS",
-    "AffectBranchConfig",
-    "AffectEncoderConfig",
-    "AffectFeatureExtractor",
-    "AffectFusionConfig",
-    "AffectFusionModel",
-    "AffectOutput",
-    "AffectProcessor",
-    "AffectStream",
-    "AffectStudentConfig",
-    "AffectStudentModel",
-    "SpeechEmotionRegressionPipeline",
-]
