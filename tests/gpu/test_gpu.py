@@ -80,13 +80,13 @@ def test_a_difference_by_hand():
 def test_extraction_is_measured(name, tmp_path):
     from gpu import speed
 
-    clips = speed.write_clips(tmp_path / "clips", 6.0, 0.5, 1.5)
+    clips = speed.write_clips(tmp_path / "clips", 1.5, 0.5, 1.5)
     encoder = speed.write_encoder(name, tmp_path / "encoder", quick=True)
     found = speed.measure_extraction(name, encoder, clips, tmp_path / "made", "cpu", "float32", 1e9)
-    assert found["audio_hours"] == pytest.approx(6 / 3600, rel=0.3) and found["batches"] == -(-len(clips) // 8)
+    assert found["audio_hours"] == pytest.approx(2 / 3600, rel=0.5) and found["batches"] == 1
     assert found["encoder_hours_per_second"] == pytest.approx(found["audio_hours"] / found["encoder_seconds"])
     # more operations than those of the layers' weights for each frame; attention and convolutions come on top
-    frames = 1500 * len(clips) if name == "whisper_base" else 45 * 6
+    frames = 1500 * len(clips) if name == "whisper_base" else 45 * 1.5
     assert found["operations"] > 2 * frames * 3 * (4 * 32 * 32 + 2 * 32 * 64)
     assert found["encoder_share_of_peak"] == pytest.approx(found["operations"] / found["encoder_seconds"] / 1e9)
 
