@@ -115,9 +115,13 @@ def test_recipes_and_settings_on_the_command_line():
     assert training.output_dir == "outputs/paper_table"
     run, _ = parse_arguments(run_arguments(block("--recipe similar_papers")))  # as does test_similar_papers.py
     assert run.folds == 4 and run.data_dir == "/data/corpora" and "student_languages" in run.systems
-    for recipe, encoder in (("finetune_w2v2", "wav2vec2"), ("lora_whisper", "whisper"), ("emodb_finetune", "whisper")):
-        given = run_arguments(block("--recipe finetune_w2v2 --data_dir").replace("finetune_w2v2", recipe))
-        run, training = parse_arguments(given)
+    of_licence_holders = block("--recipe finetune_w2v2 --data_dir")
+    for command, encoder in (
+        (of_licence_holders, "wav2vec2"),
+        (of_licence_holders.replace("finetune_w2v2", "lora_whisper"), "whisper"),
+        (block("--recipe emodb_finetune"), "whisper"),
+    ):
+        run, training = parse_arguments(run_arguments(command))
         assert {name for spec in run.systems.values() for name in spec.train_encoders} == {encoder}
     run, _ = parse_arguments(run_arguments(block("--unlabelled_dir AUDIO\n")))
     assert list(run.corpora) == ["emodb", "voices"] and run.systems["student_kd"].pretraining.unlabelled
@@ -139,7 +143,7 @@ def test_the_recipe_of_the_figures(small, tiny_corpus, tiny_encoder, tmp_path, m
     from speech_affect_training.settings.recipe import parse_arguments
 
     monkeypatch.chdir(tmp_path)
-    job, text = block("--recipe emodb").strip().split("\n")
+    job, text = block("--recipe emodb --").strip().split("\n")
     assert re.fullmatch(r"pip install --no-deps [a-z0-9-]+", text)
     arguments = run_arguments(job)
     parsed, _ = parse_arguments(arguments)

@@ -24,7 +24,7 @@ from speech_affect_training.files import (
 TRAINING = Path(speech_affect_training.__file__).parent
 # where a folder is swapped as a whole, or a shard marked as damaged; all other files are written by `files`
 RENAMES = {"files.py", "jobs/checkpoint.py", "frames/frame_shards.py", "corpora/demo.py", "corpora/parquet.py"}
-RENAMES |= {"encoders/encoder_sources.py", "hub/release.py", "adapting/adapt.py"}
+RENAMES |= {"encoders/encoder_sources.py", "hub/release.py", "adapting/adapt.py", "jobs/distilled_encoder.py"}
 
 
 def test_a_file_appears_whole(tmp_path):

@@ -190,7 +190,9 @@ class SmallEncoder:
         logger.info("%s: learning from %s on %d clips", self.name, self.source.name, len(dataset))
         model = StatePredictor(small, frame_statistics(source, dataset), self.spec.cosine_weight)
         if PartialState().is_main_process:
-            delete_incomplete_checkpoints(Path(self.arguments.output_dir), PartialState().num_processes)
+            checkpoints = Path(self.arguments.output_dir)
+            checkpoints.mkdir(parents=True, exist_ok=True)
+            delete_incomplete_checkpoints(checkpoints, PartialState().num_processes)
         PartialState().wait_for_everyone()
         trainer = EncoderTrainer(
             source=source, model=model, args=self.arguments, train_dataset=dataset, data_collator=collate_frames

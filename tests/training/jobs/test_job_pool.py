@@ -61,7 +61,7 @@ def threads(monkeypatch):
 
 def family(events):
     """Two teachers, and two students of both."""
-    teachers = [FakeJob(f"teacher{index}", events, seconds=0.02 + 0.4 * index) for index in range(2)]
+    teachers = [FakeJob(f"teacher{index}", events, seconds=0.2 + 0.4 * index) for index in range(2)]
     return teachers, [FakeJob(f"student{index}", events, teachers) for index in range(2)]
 
 
@@ -69,7 +69,7 @@ def family(events):
 def test_a_student_begins_after_its_teachers(threads, workers):
     events = []
     teachers, students = family(events)
-    plain = [FakeJob(f"plain{index}", events) for index in range(3)]
+    plain = [FakeJob(f"plain{index}", events, seconds=0.2) for index in range(3)]
     run_jobs([*teachers, *students, *plain], 8, workers)
     assert len(events) == 14 and all(job.done for job in (*teachers, *students, *plain))
     taught = max(events.index(("end", teacher.label)) for teacher in teachers)
