@@ -46,6 +46,7 @@ ASKED_FOR = (
     "corpora:",
     "--unlabelled_dir AUDIO\n",
     "--unlabelled_stream",
+    "student_kd_classes",
     "--release student",
     "large_table.py",
     "--dataset_card",

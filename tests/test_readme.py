@@ -125,6 +125,8 @@ def test_recipes_and_settings_on_the_command_line():
         assert {name for spec in run.systems.values() for name in spec.train_encoders} == {encoder}
     run, _ = parse_arguments(run_arguments(block("--unlabelled_dir AUDIO\n")))
     assert list(run.corpora) == ["emodb", "voices"] and run.systems["student_kd"].pretraining.unlabelled
+    run, _ = parse_arguments(run_arguments(block("student_kd_classes")))
+    assert list(run.systems) == ["fusion", "student", "student_kd_classes"] and (run.seeds, run.folds) == ([0], 5)
 
 
 def test_the_command_that_streams(tmp_path):

@@ -110,3 +110,37 @@ def test_figures_of_encoders_that_are_trained_end_to_end():
             for key in ("activation", "valence", "mean")
         ]
         assert f"{said}{', '.join(changes)}." in text
+
+
+def test_figures_of_folds_over_all_speakers():
+    results = json.loads((ROOT / "model_cards/results/voices_folds/results.json").read_text())
+    systems = {system["name"]: system["splits"] for system in results["systems"]}
+    text = TEXTS["model_cards/README.md"]
+    asked = [("cv5_by_word", dimension) for dimension in ("activation", "valence", "dominance")]
+    asked += [("cv5", "activation"), ("cv5", "valence")]
+    assert list(systems) == ["fusion", "student", "student_kd_classes"]
+    for name, splits in systems.items():
+        cells = []
+        for split, dimension in asked:
+            low, high = splits[split]["ci95"][dimension]
+            cells.append(f"{splits[split]['ccc'][dimension]:.2f} [{low:.2f}, {high:.2f}]")
+        assert f"| `{name}` | {' | '.join(cells)} |" in text
+    (speakers,) = {len(splits["cv5_by_word"]["by_speaker"]) for splits in systems.values()}
+    assert f"all {speakers} speakers" in text and f"over {systems['fusion']['cv5_by_word']['n']:,} clips" in text
+    compared = {(c["split"], c["system"], c["against"]): c for c in results["comparisons"]}
+    parts = []
+    for split in ("cv5_by_word", "cv5"):
+        comparison = compared[split, "student_kd_classes", "student"]
+        changes = [
+            f"{dimension} {comparison['relative'][dimension]:+.0%} (p {comparison['p_value'][dimension]:.3f})"
+            for of, dimension in asked
+            if of == split
+        ]
+        parts.append(", ".join(changes))
+    assert f"in folds, by word: {parts[0]}; with EmoDB's listeners: {parts[1]}." in " ".join(text.split())
+    by_corpus = [systems[name]["cv5_by_word"]["by_corpus"] for name in ("student", "student_kd_classes")]
+    gains = {
+        name: by_corpus[1][name]["ccc"]["valence"] - by_corpus[0][name]["ccc"]["valence"] for name in by_corpus[0]
+    }
+    assert sorted(gains, key=gains.get)[:2] == ["tess", "ravdess"] and abs(gains["ravdess"]) < 0.02 < -gains["tess"]
+    assert sum(gain > 0.02 for gain in gains.values()) == 4
