@@ -144,3 +144,11 @@ def test_figures_of_folds_over_all_speakers():
     }
     assert sorted(gains, key=gains.get)[:2] == ["tess", "ravdess"] and abs(gains["ravdess"]) < 0.02 < -gains["tess"]
     assert sum(gain > 0.02 for gain in gains.values()) == 4
+
+
+def test_figures_of_corpora_that_are_left_out():
+    results = json.loads((ROOT / "model_cards/results/voices_left_out/results.json").read_text())
+    (fusion,) = results["systems"]
+    ccc = fusion["splits"]["left_out_by_word"]["ccc"]
+    said = "{activation:.2f} in activation, {valence:.2f} in valence and {dominance:.2f} in dominance".format(**ccc)
+    assert fusion["name"] == "fusion" and f"the six: {said} (" in " ".join(TEXTS["model_cards/README.md"].split())
